@@ -1,0 +1,44 @@
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+repro: $(STAMP) ## run the whole pipeline on the demo and print the result
+	$(BIN)/dvc repro
+	@echo
+	@$(BIN)/gen-fedsd results
+
+test: $(STAMP) ## run the test suite
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## what CI runs: format, lint, types, import contract, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+format: $(STAMP) ## format the code and sort its imports
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+install: $(STAMP) ## create .venv and install everything
+
+demo-data: $(STAMP) ## build data/demo/*.parquet (needs the Debian package dataset-fashion-mnist)
+	$(BIN)/python data/demo/make_data.py
+
+demo-model: $(STAMP) ## train data/demo/model from scratch (25 minutes on two cores)
+	$(BIN)/python data/demo/make_model.py
+	$(BIN)/python data/demo/measure_model.py
+
+constraints: $(STAMP) ## record the installed versions in constraints.txt
+	$(BIN)/pip freeze --exclude-editable --exclude gen-fedsd | grep -vE '^(nvidia-|cuda-|triton)' > constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || python3 -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: help repro test check format install demo-data demo-model constraints

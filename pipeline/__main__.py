@@ -1,0 +1,37 @@
+"""Entry point: ``python -m pipeline``, also installed as ``gen-fedsd``."""
+
+import os
+import sys
+
+import typer
+
+from pipeline.cli import app
+from pipeline.errors import PipelineError
+
+# The base of what typer raises for options and commands it cannot use; typer does not export it by name.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2, our own keeps its traceback."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except PipelineError as error:
+        _fail(str(error), 2)
+    except UsageError as error:
+        _fail(f"{error.format_message().rstrip('.')}: command line: see gen-fedsd --help", 2)  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; what was rendered is kept: run again to go on", 130)
+    except BrokenPipeError:  # the reader of our output left, as in `gen-fedsd status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(code)
+
+
+def _fail(text: str, code: int) -> None:
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The manifest: what shards exist. It is written last, and is all that training, verify and push go by."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from pipeline import atomic, paths
+from pipeline.artifacts import parquet
+from pipeline.errors import ArtifactError
+
+_REDO = "run: dvc repro generate"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One client's line in the manifest."""
+
+    client: int
+    rows: int
+    bytes: int
+    sha256: str
+    plan: str
+    """Digest of the client's part of the plan."""
+
+    @property
+    def path(self) -> Path:
+        return paths.shard(self.client)
+
+    @classmethod
+    def of(cls, client: int, rows: int, plan: str) -> Self:
+        """Describe the shard that was just written for a client."""
+        path = paths.shard(client)
+        return cls(client, rows, path.stat().st_size, atomic.sha256(path), plan)
+
+    def check(self, recipe: str) -> None:
+        """Raise ArtifactError if the file is not, byte for byte, the one that this line describes."""
+        fix = f"run: gen-fedsd regenerate --client {self.client}"
+        if not self.path.is_file():
+            raise ArtifactError("shard missing", self.path, fix)
+        if self.path.stat().st_size != self.bytes or atomic.sha256(self.path) != self.sha256:
+            raise ArtifactError("shard differs from the manifest", self.path, fix)
+        header = parquet.read_header(self.path, "generate")
+        if (header["recipe"], header["plan"]) != (recipe, self.plan):
+            raise ArtifactError("shard is of another recipe or plan than the manifest says", self.path, fix)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All shards of one plan, in order of client."""
+
+    recipe: str
+    """Digest of the recipe."""
+    recipe_text: dict[str, Any]
+    """The recipe itself, for readers."""
+    sharing: str
+    class_names: tuple[str, ...]
+    shards: tuple[Shard, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(shard.rows for shard in self.shards)
+
+    def shard(self, client: int) -> Shard:
+        """Return a client's line; raise ArtifactError if there is no such client."""
+        if not 0 <= client < len(self.shards):
+            raise ArtifactError(f"no client {client}", paths.MANIFEST, f"clients are 0 to {len(self.shards) - 1}")
+        return self.shards[client]
+
+    def with_shard(self, shard: Shard) -> "Manifest":
+        """Return a copy in which one client's line is replaced."""
+        shards = tuple(shard if old.client == shard.client else old for old in self.shards)
+        return replace(self, shards=shards)
+
+    def save(self, path: Path = paths.MANIFEST) -> None:
+        head = {name: value for name, value in asdict(self).items() if name != "shards"}
+        lines = ",\n".join(f"    {json.dumps(asdict(shard))}" for shard in self.shards)
+        text = json.dumps(head, indent=2, sort_keys=True).removesuffix("\n}")
+        atomic.write_text(path, f'{text},\n  "shards": [\n{lines}\n  ]\n}}\n')
+
+
+def load(path: Path = paths.MANIFEST) -> Manifest:
+    """Read the manifest; raise ArtifactError if it is missing or damaged. The shards are not looked at."""
+    if not path.is_file():
+        raise ArtifactError("no such file", path, _REDO)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        shards = tuple(Shard(**line) for line in document.pop("shards"))
+        class_names = tuple(document.pop("class_names"))
+        manifest = Manifest(**document, class_names=class_names, shards=shards)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ArtifactError(f"damaged ({error})", path, _REDO) from None
+    if [shard.client for shard in manifest.shards] != list(range(len(manifest.shards))):
+        raise ArtifactError("clients missing or out of order", path, _REDO)
+    return manifest

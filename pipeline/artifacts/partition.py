@@ -1,0 +1,69 @@
+"""The partition: which client holds which real training image."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline import atomic, paths
+from pipeline.artifacts import parquet
+from pipeline.errors import DataError
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Rows of the training split by client, in order of client and then of row; no row has two clients."""
+
+    rows: NDArray[np.int64]
+    """(N,) row numbers in the training split."""
+    clients: NDArray[np.int32]
+    """(N,) the client that holds each row."""
+    labels: NDArray[np.int32]
+    """(N,) the label of each row."""
+    class_names: tuple[str, ...]
+    client_count: int
+    image_size: int
+    """Pixels a side of the real images."""
+    fingerprint: str
+    """Identifies the training split that was partitioned."""
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return how many images of each label each client holds, (clients, classes)."""
+        classes = len(self.class_names)
+        cells = self.clients.astype(np.int64) * classes + self.labels
+        return np.bincount(cells, minlength=self.client_count * classes).reshape(self.client_count, classes)
+
+    def check_source(self, fingerprint: str, where: str) -> None:
+        """Raise DataError if the training split is no longer the one that was partitioned."""
+        if fingerprint != self.fingerprint:
+            fix = "restore the data, or run: dvc repro -f partition"
+            raise DataError("the training images changed since they were partitioned", where, fix)
+
+    def save(self, path: Path = paths.PARTITION) -> None:
+        header = {
+            "class_names": list(self.class_names),
+            "clients": self.client_count,
+            "image_size": self.image_size,
+            "fingerprint": self.fingerprint,
+        }
+        table = pa.table({"row": self.rows, "client": self.clients, "label": self.labels})
+        with atomic.replacing(path) as temporary:
+            pq.write_table(table.cast(parquet.with_header(table.schema, header)), temporary, compression="zstd")
+
+
+def load(path: Path = paths.PARTITION) -> Partition:
+    """Read a partition; raise ArtifactError if it is missing or damaged."""
+    header = parquet.read_header(path, "partition")
+    table = pq.read_table(path)
+    return Partition(
+        rows=table["row"].to_numpy(),
+        clients=table["client"].to_numpy(),
+        labels=table["label"].to_numpy(),
+        class_names=tuple(header["class_names"]),
+        client_count=header["clients"],
+        image_size=header["image_size"],
+        fingerprint=header["fingerprint"],
+    )

@@ -1,0 +1,155 @@
+"""The command line: one command for each stage, then those that look after the images. Unpacks options and calls.
+
+Stages and rooms are imported inside the commands, since torch takes seconds to load and ``--help`` must not.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import paths, progress
+
+app = typer.Typer(
+    help="Fill federated clients' missing classes with Stable Diffusion images, and measure whether it helped.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Devices = Annotated[
+    str,
+    typer.Option(envvar="GEN_FEDSD_DEVICES", help="auto, cpu, cpu*2, cuda, cuda:0,cuda:1: one worker for each."),
+]
+Workers = Annotated[
+    int, typer.Option(envvar="GEN_FEDSD_WORKERS", min=0, help="Processes that train clients; 0: one for each CPU core.")
+]
+Client = Annotated[int, typer.Option(help="The client's number.")]
+
+
+@app.command()
+def partition() -> None:
+    """Stage: give every real training image to a client."""
+    from pipeline import params
+    from pipeline.stages import partition
+
+    with progress.timed(paths.timing("partition")):
+        partition.run(params.load())
+
+
+@app.command()
+def deficits() -> None:
+    """Stage: count what each client lacks."""
+    from pipeline import params
+    from pipeline.stages import deficits
+
+    with progress.timed(paths.timing("deficits")):
+        deficits.run(params.load())
+
+
+@app.command()
+def generate(devices: Devices = "auto") -> None:
+    """Stage: render what the pool lacks, write the shards and the manifest."""
+    from pipeline import params
+    from pipeline.generation.devices import parse
+    from pipeline.stages import generate
+
+    with progress.timed(paths.timing("generate")):
+        generate.run(params.load(), parse(devices))
+
+
+@app.command()
+def train(
+    fill: Annotated[str, typer.Option(help="none, transforms or synthetic.")],
+    algorithm: Annotated[str, typer.Option(help="fedavg.")] = "fedavg",
+    workers: Workers = 0,
+) -> None:
+    """Stage: federated training with one fill, under both budgets, for every seed."""
+    from pipeline import params
+    from pipeline.generation.devices import cores
+    from pipeline.stages import train
+
+    with progress.timed(paths.timing(f"train {fill} {algorithm}")):
+        train.run(params.load(), params.fill(fill), params.algorithm(algorithm), workers or cores())
+
+
+@app.command()
+def central(workers: Workers = 0) -> None:
+    """Stage: the same model trained centrally, on all real images and on the synthetic ones alone."""
+    from pipeline import params
+    from pipeline.generation.devices import cores
+    from pipeline.stages import central
+
+    with progress.timed(paths.timing("central")):
+        central.run(params.load(), workers or cores())
+
+
+@app.command()
+def report() -> None:
+    """Stage: the page, and the same numbers as DVC metrics and plots."""
+    from pipeline import params
+    from pipeline.stages import report
+
+    report.run(params.load())
+
+
+@app.command()
+def results() -> None:
+    """Print the result table of the last report, and where its page is."""
+    from pipeline.reporting import summary
+
+    typer.echo(summary.as_text(summary.load()))
+    typer.echo(f"\nThe whole report: {paths.REPORT_PAGE}")
+
+
+@app.command()
+def status(devices: Devices = "auto") -> None:
+    """Tell what is planned, in the pool and missing for each client, and how long rendering would take."""
+    from pipeline import params
+    from pipeline.generation import inspect
+    from pipeline.generation.devices import parse
+
+    typer.echo(inspect.status(params.load(), parse(devices)))
+
+
+@app.command()
+def regenerate(
+    client: Client,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Render again what the pool already holds.")] = False,
+    devices: Devices = "auto",
+) -> None:
+    """Write one client's shard again, rendering what the pool lacks."""
+    from pipeline import params
+    from pipeline.generation import inspect
+    from pipeline.generation.devices import parse
+
+    typer.echo(inspect.regenerate(params.load(), parse(devices), client, fresh))
+
+
+@app.command()
+def verify(
+    rerender: Annotated[int, typer.Option(min=0, help="Render this many random images again and compare.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides which images are rendered again.")] = 0,
+    devices: Devices = "auto",
+) -> None:
+    """Check every shard against the manifest."""
+    from pipeline.generation import verify
+
+    typer.echo(verify.shards())
+    if rerender:
+        from pipeline import params
+        from pipeline.generation.devices import parse
+
+        typer.echo(verify.rerender(params.load(), parse(devices), rerender, seed))
+
+
+@app.command()
+def preview(
+    client: Client,
+    out: Annotated[Path | None, typer.Option(help="Where the PNG goes.")] = None,
+    per_class: Annotated[int, typer.Option(min=1, help="Images of each class.")] = 16,
+) -> None:
+    """Draw one client's synthetic images as a contact sheet."""
+    from pipeline.reporting import contact_sheet
+
+    typer.echo(contact_sheet.of_client(client, per_class, out or paths.preview(client)))

@@ -1,0 +1,1 @@
+"""Federated training, simulated on one machine: clients' data, models, local training, aggregation."""

@@ -1,0 +1,1 @@
+"""Federated optimisers: one paper, one file."""

@@ -1,0 +1,1 @@
+"""From deficits to finished synthetic images: plan, pool, diffusion model, engines."""

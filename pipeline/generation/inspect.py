@@ -1,0 +1,79 @@
+"""Look after synthetic images between runs: what is planned and there, and one client's shard written again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline import paths
+from pipeline.artifacts import manifest
+from pipeline.artifacts.manifest import Manifest
+from pipeline.errors import ArtifactError
+from pipeline.generation import assemble, context
+from pipeline.generation.fill import again, fill
+from pipeline.generation.plan import Plan
+from pipeline.generation.pool import Pool
+from pipeline.params import Params
+
+
+def status(params: Params, devices: list[str]) -> str:
+    """Return a table of what each client's plan wants, what the pool holds of it and what is missing."""
+    plan, source = context.current(params, devices)
+    lines = [f"{'client':>6} {'planned':>8} {'in pool':>8} {'missing':>8}"]
+    with Pool(paths.pool()) as pool:
+        for client in range(len(plan.missing)):
+            wants = plan.of(client)
+            planned, held = sum(want.count for want in wants), sum(pool.held(plan.recipe, want) for want in wants)
+            lines.append(f"{client:>6} {planned:>8} {held:>8} {planned - held:>8}")
+        needed = sum(want.count - pool.held(plan.recipe, want) for want in plan.distinct())
+        rate = pool.rate(plan.recipe)
+    cost = "" if not needed else f", about {needed / rate:.0f} s at the last rate" if rate else ", rate not yet known"
+    lines.append(f"recipe {plan.recipe.digest}, {source.recipe.dtype}, images {plan.sharing}: {needed} to render{cost}")
+    return "\n".join(lines)
+
+
+def regenerate(params: Params, devices: list[str], client: int, fresh: bool) -> str:
+    """Write one client's shard again and tell whether its bytes are those that the manifest names.
+
+    With ``fresh`` its images are rendered again though the pool holds them. Raises ArtifactError, before anything is
+    written, if the manifest was made from other parameters or deficits.
+    """
+    known = manifest.load()
+    old = known.shard(client)
+    plan, source = context.current(params, devices)
+    _check_same(known, plan, client)
+    with Pool(paths.pool()) as pool:
+        made = again(pool, plan.of(client), source, devices) if fresh else fill(pool, plan, source, devices, [client])
+        new = assemble.write(pool, plan, client)
+    text = f"client {client}: {made} images rendered, {new.rows} in {new.path}, "
+    if new == old:
+        return text + "byte for byte the shard that the manifest names"
+    known.with_shard(new).save()
+    return f"{text}not the bytes that the manifest named; the manifest now names these.\n{_advice()}"
+
+
+def _check_same(known: Manifest, plan: Plan, client: int) -> None:
+    fix = "run: dvc repro generate"
+    if known.recipe != plan.recipe.digest:
+        mine = plan.recipe.as_dict()
+        changed = [name for name, value in mine.items() if known.recipe_text.get(name) != value]
+        what = f"the shards were made by another recipe (differs in {', '.join(changed)})"
+        raise ArtifactError(what, f"{paths.MANIFEST}, recipe {known.recipe}, now {plan.recipe.digest}", fix)
+    if known.shard(client).plan != plan.digest(client):
+        raise ArtifactError(f"client {client}'s deficits changed since its shard was made", paths.DEFICITS, fix)
+
+
+def _advice() -> str:
+    """Say which DVC commands adopt the new bytes; ``dvc repro`` alone would put the old ones back."""
+    if not Path(".dvc").is_dir():
+        return "Train again to use them."
+    answer = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json", "generate"], capture_output=True, text=True, check=False
+    )
+    try:
+        changes = [change for found in json.loads(answer.stdout).values() for change in found]
+    except ValueError:
+        changes = []
+    if any("changed outs" not in change for change in changes):
+        return "Parameters, code or inputs of the stage changed too, so: dvc repro generate"
+    return "To adopt them: dvc commit -f generate && dvc repro   (dvc repro alone puts the old bytes back)"

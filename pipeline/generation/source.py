@@ -1,0 +1,73 @@
+"""Where the diffusion model is, and the recipe that parameters and model give together."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.atomic import sha256
+from pipeline.errors import GenerationError, ParameterError
+from pipeline.generation import devices
+from pipeline.generation.recipe import CLASS_MARK, Recipe
+from pipeline.params import GenerateParams
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recipe, and where this machine finds its model."""
+
+    recipe: Recipe
+    model: str
+    """A folder, or a Hub id."""
+    revision: str | None
+    """The commit, for a Hub id."""
+
+
+def resolve(params: GenerateParams, seed: int, image_size: int, chosen: list[str]) -> Source:
+    """Pin the model and fill in what the parameters leave open; ``image_size`` is the data set's.
+
+    Raises GenerationError if the model cannot be found, ParameterError if the prompt names no class.
+    """
+    if CLASS_MARK not in params.prompt:
+        fix = f"put {CLASS_MARK} where the class name belongs"
+        raise ParameterError("the prompt names no class", f"params.yaml, generate.prompt = {params.prompt!r}", fix)
+    folder = Path(params.model)
+    revision = None if folder.is_dir() else _commit(params.model, params.revision)
+    recipe = Recipe(
+        seed=seed,
+        model=_digest(folder) if revision is None else f"{params.model}@{revision}",
+        variant=params.variant,
+        scheduler=params.scheduler,
+        scheduler_options=params.scheduler_options,
+        steps=params.steps,
+        guidance=params.guidance,
+        prompt=params.prompt,
+        negative_prompt=params.negative_prompt,
+        render_size=params.render_size,
+        image_size=params.image_size or image_size,
+        dtype=devices.resolve_dtype(params.dtype, chosen),
+        batch_size=params.batch_size,
+    )
+    return Source(recipe, params.model, revision)
+
+
+def _digest(folder: Path) -> str:
+    """Return the identity of a model folder: its configuration and weights, wherever it lies."""
+    if not (folder / "model_index.json").is_file():
+        fix = "point generate.model at a diffusers folder or a Hub id"
+        raise GenerationError("no diffusers model here: model_index.json is missing", folder, fix)
+    files = sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".txt", ".safetensors") and p.is_file())
+    listing = "".join(f"{file.relative_to(folder).as_posix()} {sha256(file)}\n" for file in files)
+    return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
+
+
+def _commit(model: str, revision: str | None) -> str:
+    """Return the commit of a Hub model; its small index file is fetched, or found in the local cache."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        index = hf_hub_download(model, "model_index.json", revision=revision)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        fix = "check generate.model and generate.revision; for a gated model accept its terms and log in"
+        raise GenerationError(f"no such folder, and not found on the Hub ({error})", model, fix) from None
+    return Path(index).parent.name

@@ -1,0 +1,175 @@
+"""params.yaml as frozen, typed sections; a key that no section knows is refused with the nearest one that exists.
+
+Everything that changes results is here. Machine facts (devices, workers, the pool's place) are not: they are options
+and environment variables, and never change a byte.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline import paths
+from pipeline.errors import ParameterError
+
+Scheme = Literal["dirichlet", "labels", "quantity", "iid"]
+Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
+Fill = Literal["none", "transforms", "synthetic"]
+Algorithm = Literal["fedavg"]
+Budget = Literal["epochs", "steps"]
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """One section of params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataParams(Section):
+    """The real images: a Hugging Face Hub id, or a folder of Parquet files or of one sub-folder per class."""
+
+    path: str
+    watch: str
+    revision: str | None = None
+    train: str = "train"
+    test: str = "test"
+    image_column: str | None = None
+    label_column: str | None = None
+    class_names: tuple[str, ...] | None = None
+    image_size: Positive | None = None
+
+
+class PartitionParams(Section):
+    """Which client holds which real training image."""
+
+    scheme: Scheme
+    clients: Positive
+    labels_per_client: Positive = 2
+    alpha: Annotated[float, Field(gt=0)] = 0.5
+    min_size: Count = 10
+    max_images: Positive | None = None
+
+
+class DeficitsParams(Section):
+    """How many images of each label a client lacks."""
+
+    rule: Rule
+    images_per_class: Count = 0
+    ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    max_per_client: Count | None = None
+    max_total: Count | None = None
+
+
+class GenerateParams(Section):
+    """The diffusion model, how it is sampled and prompted, and how its images are stored."""
+
+    model: str
+    revision: str | None = None
+    variant: str | None = None
+    scheduler: str | None = None
+    scheduler_options: dict[str, Any] = {}
+    steps: Positive = 30
+    guidance: Annotated[float, Field(ge=0)] = 2.0
+    prompt: str = "a photo of a {class}"
+    negative_prompt: str = ""
+    render_size: Positive | None = None
+    image_size: Positive | None = None
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
+    batch_size: Positive = 16
+    sharing: Literal["own", "common"] = "own"
+
+
+class TrainParams(Section):
+    """The federated runs, and the central ones beside them."""
+
+    fills: tuple[Fill, ...]
+    algorithms: tuple[Algorithm, ...]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    model: Literal["simple-cnn"] = "simple-cnn"
+    rounds: Positive
+    clients_per_round: Positive | None = None
+    local_epochs: Positive = 1
+    central_steps: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    eval_every: Positive = 1
+
+
+class ReportParams(Section):
+    """What the report derives from the histories."""
+
+    target_accuracy: Annotated[float, Field(gt=0, le=1)]
+    images_per_class: Positive = 8
+
+
+class Params(Section):
+    """The whole of params.yaml; sections are named after the stages that read them."""
+
+    seed: int
+    data: DataParams
+    partition: PartitionParams
+    deficits: DeficitsParams
+    generate: GenerateParams
+    train: TrainParams
+    report: ReportParams
+
+
+def load(path: Path = paths.PARAMS) -> Params:
+    """Read and check params.yaml; raise ParameterError with the file, the key and the value at fault."""
+    if not path.is_file():
+        raise ParameterError("no parameters", path, "run in the project's root folder, where params.yaml is")
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParameterError("not readable as YAML", path, str(error)) from None
+    try:
+        return Params.model_validate(document)
+    except ValidationError as error:
+        raise _explain(path, error) from None
+
+
+def fill(text: str) -> Fill:
+    """Check the name of a fill."""
+    return cast(Fill, _choice(Fill, text, "--fill"))
+
+
+def algorithm(text: str) -> Algorithm:
+    """Check the name of an algorithm."""
+    return cast(Algorithm, _choice(Algorithm, text, "--algorithm"))
+
+
+def _choice(kind: Any, text: str, where: str) -> str:
+    known = get_args(kind)
+    if text not in known:
+        raise ParameterError(f"unknown value {text!r}", where, f"one of {', '.join(known)}")
+    return text
+
+
+def _explain(path: Path, error: ValidationError) -> ParameterError:
+    """Turn the first of pydantic's complaints into one line."""
+    first = error.errors(include_url=False)[0]
+    keys = [str(key) for key in first["loc"]]
+    where = f"{path}, {'.'.join(keys) or 'the whole file'}"
+    if first["type"] == "extra_forbidden":
+        return ParameterError("unknown parameter", where, _nearest(keys))
+    if first["type"] == "missing":
+        return ParameterError("missing parameter", where, "add it; the shipped params.yaml explains each one")
+    return ParameterError("bad value", f"{where} = {first['input']!r}", first["msg"])
+
+
+def _nearest(keys: list[str]) -> str:
+    section: type[BaseModel] = Params
+    for key in keys[:-1]:
+        annotation = section.model_fields[key].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            section = annotation
+    known = list(section.model_fields)
+    close = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"valid here: {', '.join(known)}"

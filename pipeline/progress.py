@@ -1,0 +1,70 @@
+"""Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipeline import atomic
+
+_LINE_EVERY = 15.0  # seconds between plain lines
+
+
+class Advance(Protocol):
+    """Tell the progress that ``count`` more units are done; ``note`` replaces the text after the bar."""
+
+    def __call__(self, count: int = 1, note: str = "") -> None: ...
+
+
+def say(text: str) -> None:
+    """Print one line of progress on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
+    """Show progress over ``total`` units while the block runs; yield the function that advances it."""
+    done, start, printed = 0, time.monotonic(), time.monotonic()
+    console = Console(stderr=True)
+
+    def text(note: str) -> str:
+        rate = done / max(time.monotonic() - start, 1e-9)
+        return f"{rate:.1f} {unit}/s{'  ' + note if note else ''}"
+
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
+            task = progress.add_task(title, total=total, note="")
+
+            def advance(count: int = 1, note: str = "") -> None:
+                nonlocal done
+                done += count
+                progress.update(task, advance=count, note=text(note))
+
+            yield advance
+        return
+
+    def line(count: int = 1, note: str = "") -> None:
+        nonlocal done, printed
+        done += count
+        now = time.monotonic()
+        if done == total or now - printed >= _LINE_EVERY:
+            printed = now
+            left = (now - start) / max(done, 1) * (total - done)
+            say(f"{title}: {done}/{total} {unit}, {text(note)}, {left:.0f} s left")
+
+    yield line
+
+
+@contextmanager
+def timed(path: Path) -> Iterator[None]:
+    """Record how many seconds the block took in ``path``, a file that DVC does not track."""
+    start = time.monotonic()
+    yield
+    atomic.write_text(path, json.dumps({"seconds": round(time.monotonic() - start, 1)}) + "\n")

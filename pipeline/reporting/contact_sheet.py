@@ -1,0 +1,71 @@
+"""Pictures of images: a row for each class."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline import atomic
+from pipeline.artifacts import manifest, shards
+from pipeline.errors import ArtifactError
+
+_SMALLEST = 64  # pixels a side at which an image is shown
+_LARGEST = 128
+_GAP = 2
+_LABEL = 110  # pixels for the class name
+_HEAD = 18
+
+
+def draw(rows: Mapping[str, Sequence[Sequence[Image.Image]]], heads: Sequence[str]) -> Image.Image:
+    """Draw groups of images side by side, one row for each class name; ``heads`` titles the groups.
+
+    Every row has the same number of groups; a group may have fewer images than its widest neighbour above or below.
+    """
+    widths = [max([1, *(len(groups[i]) for groups in rows.values())]) for i in range(len(heads))]
+    side = _side([image for groups in rows.values() for group in groups for image in group])
+    starts = [_LABEL + sum(widths[:i]) * (side + _GAP) + i * 12 for i in range(len(heads))]
+    width = starts[-1] + widths[-1] * (side + _GAP)
+    sheet = Image.new("RGB", (width, _HEAD + len(rows) * (side + _GAP)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for head, start in zip(heads, starts, strict=True):
+        pen.text((start, 2), head, "black", font)
+    for i, (name, groups) in enumerate(rows.items()):
+        top = _HEAD + i * (side + _GAP)
+        pen.text((4, top + side // 2 - 7), name[:16], "black", font)
+        for group, start in zip(groups, starts, strict=True):
+            for k, image in enumerate(group):
+                sheet.paste(image.resize((side, side), Image.Resampling.NEAREST), (start + k * (side + _GAP), top))
+    return sheet
+
+
+def by_class(path: Path, class_names: Sequence[str], most: int) -> dict[str, list[Image.Image]]:
+    """Return the first ``most`` images of each class of a shard."""
+    found: dict[str, list[Image.Image]] = {name: [] for name in class_names}
+    for label, image in shards.read_images(path):
+        group = found[class_names[label]]
+        if len(group) < most:
+            group.append(Image.open(io.BytesIO(image)).convert("RGB"))
+    return found
+
+
+def of_client(client: int, per_class: int, out: Path) -> str:
+    """Draw a client's shard and say where; raise ArtifactError if it is not there or has no image."""
+    known = manifest.load()
+    shard = known.shard(client)
+    shard.check(known.recipe)
+    found = {name: images for name, images in by_class(shard.path, known.class_names, per_class).items() if images}
+    if not found:
+        raise ArtifactError("the shard has no images, since the client lacks nothing", shard.path, "try another client")
+    sheet = draw(
+        {name: [images] for name, images in found.items()}, [f"client {client}: {shard.rows} synthetic images"]
+    )
+    with atomic.replacing(out) as temporary:
+        sheet.save(temporary, "PNG")
+    return f"{sum(map(len, found.values()))} images of {len(found)} classes in {out}"
+
+
+def _side(images: Sequence[Image.Image]) -> int:
+    """Return a size at which small images are enlarged by a whole factor and large ones fit."""
+    width = images[0].width if images else _SMALLEST
+    return min(width * max(1, _SMALLEST // width), _LARGEST)

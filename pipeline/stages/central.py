@@ -1,0 +1,44 @@
+"""Stage ``central``: the same model trained centrally, on all clients' real images and on the synthetic ones alone.
+
+Both are references beside the federated runs: the first shows what federation costs, the second how much the clients'
+data add to what the generator already knew. A central run is a federation of one client that holds everything.
+"""
+
+import numpy as np
+
+from pipeline import paths
+from pipeline.artifacts import manifest, partition
+from pipeline.artifacts.history import Round
+from pipeline.data import images
+from pipeline.federated import arrays, experiment
+from pipeline.federated.local import Normalisation
+from pipeline.federated.workers import Data
+from pipeline.params import Params
+
+_TESTS = 10  # rounds that the steps are cut into, with a test after each
+
+
+def run(params: Params, workers: int) -> None:
+    """Train both references for every seed; write history and metrics."""
+    split, shards = partition.load(), manifest.load()
+    train = images.load(params.data, params.data.train)
+    split.check_source(train.fingerprint, params.data.path)
+    real = arrays.real(train, split)
+    test = arrays.test(images.load(params.data, params.data.test))
+    norm = Normalisation.of(real.pixels)
+    steps = np.array([-(-params.train.central_steps // _TESTS)])
+    central = {"rounds": _TESTS, "clients_per_round": None, "eval_every": 1}
+    settings = params.train.model_copy(update=central)
+    for name, source in (("real", real), ("synthetic", arrays.synthetic(shards, split.image_size))):
+        if not len(source):
+            continue
+        size = np.array([len(source)])
+        clients = experiment.clients(size, np.zeros(1, np.int64), steps)
+        data = Data(source, None, test, norm)
+        classes = len(split.class_names)
+        arms = {"steps": clients}
+        outcomes = experiment.execute(f"central {name}", arms, data, classes, settings, params.seed, workers)
+        rounds: list[Round] = []
+        for (budget, seed), outcome in outcomes.items():
+            rounds += experiment.rows(outcome, name, "central", budget, seed)
+        experiment.save(paths.CENTRAL / name, rounds)

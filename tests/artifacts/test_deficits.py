@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import paths
+from pipeline.artifacts import deficits
+from pipeline.artifacts.deficits import Deficits
+from pipeline.errors import ArtifactError
+
+NAMES = ("boot, high", 'the "bag"', "null")
+
+
+def example() -> Deficits:
+    have = np.array([[3, 0, 1], [0, 2, 2]])
+    want = np.array([[3, 3, 3], [2, 2, 2]])
+    return Deficits(have, want, want - have, NAMES)
+
+
+def test_round_trip(project: Path) -> None:
+    """Class names with commas, quotes, and one that could pass for no value."""
+    example().save()
+    loaded = deficits.load()
+    assert loaded.have.tolist() == [[3, 0, 1], [0, 2, 2]]
+    assert loaded.want.tolist() == [[3, 3, 3], [2, 2, 2]]
+    assert loaded.missing.tolist() == [[0, 3, 2], [2, 0, 0]]
+    assert loaded.missing.dtype == np.int64
+    assert loaded.class_names == NAMES
+
+
+def test_class_names_that_look_like_numbers_stay_text(project: Path) -> None:
+    one = np.ones((2, 2), np.int64)
+    Deficits(one, one, one, ("007", "7")).save()
+    assert deficits.load().class_names == ("007", "7")
+
+
+def test_the_file_is_one_line_for_each_client_and_label(project: Path) -> None:
+    one = np.array([[1, 2]])
+    Deficits(one, one + 1, one * 0 + 1, ("bag", "coat")).save()
+    lines = paths.DEFICITS.read_text().replace('"', "").splitlines()
+    assert lines == ["client,label,class name,have,want,missing", "0,0,bag,1,2,1", "0,1,coat,2,3,1"]
+
+
+def test_a_missing_file_names_the_stage(project: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no such file: data/deficits.csv: run: dvc repro deficits"):
+        deficits.load()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: lines[:-1], "not one row for each client and label"),
+        (lambda lines: lines[:1], "not one row for each client and label"),
+        (lambda lines: [], "not a deficits table"),
+        (lambda lines: [lines[0], *lines[:0:-1]], "out of order"),
+        (lambda lines: [lines[0].replace("missing", "gap"), *lines[1:]], "not a deficits table"),
+        (lambda lines: [*lines[:-1], lines[-1] + ",1"], "not a deficits table"),
+        (lambda lines: [*lines[:-1], lines[-1][:-1] + "-1"], "a negative count"),
+    ],
+)
+def test_damage_is_an_artifact_error(project: Path, change: object, message: str) -> None:
+    assert callable(change)
+    example().save()
+    paths.DEFICITS.write_text("".join(f"{line}\n" for line in change(paths.DEFICITS.read_text().splitlines())))
+    with pytest.raises(ArtifactError, match=f"{message}.*data/deficits.csv"):
+        deficits.load()
+
+
+@pytest.mark.xfail(strict=True, reason="text or gaps in a number column end in ValueError or TypeError")
+@pytest.mark.parametrize("text", ["x", ""])
+def test_a_count_that_is_no_number_is_an_artifact_error(project: Path, text: str) -> None:
+    example().save()
+    lines = paths.DEFICITS.read_text().splitlines()
+    paths.DEFICITS.write_text("\n".join([*lines[:-1], lines[-1][:-1] + text]) + "\n")
+    with pytest.raises(ArtifactError, match=r"data/deficits.csv"):
+        deficits.load()

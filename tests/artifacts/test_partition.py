@@ -1,0 +1,75 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import paths
+from pipeline.artifacts import partition
+from pipeline.artifacts.partition import Partition
+from pipeline.errors import ArtifactError, DataError
+
+
+def example() -> Partition:
+    """Client 0 holds a bag and two coats, client 1 nothing, client 2 a bag."""
+    return Partition(
+        rows=np.array([4, 5, 9, 2]),
+        clients=np.array([0, 0, 0, 2], np.int32),
+        labels=np.array([1, 2, 2, 1], np.int32),
+        class_names=("ankle boot", "bag", "coat"),
+        client_count=3,
+        image_size=16,
+        fingerprint="abc",
+    )
+
+
+def test_counts() -> None:
+    assert example().counts().tolist() == [[0, 1, 2], [0, 0, 0], [0, 1, 0]]
+
+
+def test_round_trip(project: Path) -> None:
+    made = example()
+    made.save()
+    loaded = partition.load()
+    for name in ("rows", "clients", "labels"):
+        assert getattr(loaded, name).tolist() == getattr(made, name).tolist(), name
+        assert getattr(loaded, name).dtype == getattr(made, name).dtype, name
+    for name in ("class_names", "client_count", "image_size", "fingerprint"):
+        assert getattr(loaded, name) == getattr(made, name), name
+
+
+def test_saving_again_gives_equal_bytes(tmp_path: Path) -> None:
+    example().save(tmp_path / "a")
+    example().save(tmp_path / "b")
+    replace(example(), fingerprint="other").save(tmp_path / "c")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+def test_missing_cut_off_and_foreign_files(project: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no such file: data/partition.parquet: run: dvc repro partition"):
+        partition.load()
+    example().save()
+    paths.PARTITION.write_bytes(paths.PARTITION.read_bytes()[:-20])
+    with pytest.raises(ArtifactError, match=r"damaged or not ours .*data/partition.parquet: run: dvc repro -f"):
+        partition.load()
+    pq.write_table(pa.table({"row": [1]}), paths.PARTITION)
+    with pytest.raises(ArtifactError, match="damaged or not ours"):
+        partition.load()
+
+
+@pytest.mark.xfail(strict=True, reason="only the footer's errors become an ArtifactError")
+def test_damage_before_the_footer_is_an_artifact_error(project: Path) -> None:
+    example().save()
+    content = bytearray(paths.PARTITION.read_bytes())
+    content[4:120] = bytes(116)
+    paths.PARTITION.write_bytes(content)
+    with pytest.raises(ArtifactError, match="damaged"):
+        partition.load()
+
+
+def test_check_source() -> None:
+    example().check_source("abc", "data/demo")
+    with pytest.raises(DataError, match="changed since they were partitioned: data/demo: restore the data, or run"):
+        example().check_source("abd", "data/demo")

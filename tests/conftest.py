@@ -1,0 +1,181 @@
+"""Fixtures for all tests: private caches, no network, and a real Stable Diffusion folder of a few kilobytes."""
+
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import settings
+from numpy.typing import NDArray
+from PIL import Image
+
+# Both libraries read these when they are imported, so they are set before any test module is.
+_HOME = Path(tempfile.mkdtemp(prefix="gen-fedsd-tests-"))
+os.environ["HF_HOME"] = str(_HOME)
+os.environ["HF_HUB_OFFLINE"] = "1"
+for _name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE"):
+    os.environ.pop(_name, None)
+
+# Unlucky draws are kept as explicit examples in the tests, not in a folder; slow machines are no failures.
+settings.register_profile("tests", deadline=None, database=None)
+settings.load_profile("tests")
+
+MakeImages = Callable[[Path, NDArray[np.uint8], list[int]], None]
+
+ROOT = Path(__file__).parents[1]
+CLASS_NAMES = ("ankle boot", "bag", "coat")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep pool and decoded images away from the user's cache."""
+    place = tmp_path / "cache"
+    monkeypatch.setenv("GEN_FEDSD_CACHE", str(place))
+    return place
+
+
+@pytest.fixture(scope="session")
+def hub_home() -> Path:
+    """The folder that stands in for the user's Hugging Face cache."""
+    return _HOME
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A StableDiffusionPipeline folder with random weights: 16x16 pictures from 8x8 latents, in a few kilobytes.
+
+    The vocabulary is the 256 byte symbols of CLIP, the same with the end-of-word mark, and the two text marks.
+    """
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    words = tmp_path_factory.mktemp("tokenizer")
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    symbols = [chr(byte) for byte in printable] + [chr(256 + i) for i in range(256 - len(printable))]
+    entries = [*symbols, *(symbol + "</w>" for symbol in symbols), "<|startoftext|>", "<|endoftext|>"]
+    (words / "vocab.json").write_text(json.dumps({entry: i for i, entry in enumerate(entries)}))
+    (words / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = CLIPTokenizer.from_pretrained(str(words), model_max_length=24)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        pipeline = StableDiffusionPipeline(
+            vae=AutoencoderKL(
+                block_out_channels=(4, 8),
+                down_block_types=("DownEncoderBlock2D",) * 2,
+                up_block_types=("UpDecoderBlock2D",) * 2,
+                layers_per_block=1,
+                norm_num_groups=2,
+                latent_channels=4,
+                sample_size=16,
+            ),
+            text_encoder=CLIPTextModel(
+                CLIPTextConfig(
+                    vocab_size=len(tokenizer),
+                    hidden_size=8,
+                    intermediate_size=16,
+                    projection_dim=8,
+                    num_hidden_layers=1,
+                    num_attention_heads=2,
+                    max_position_embeddings=24,
+                    bos_token_id=tokenizer.bos_token_id,
+                    eos_token_id=tokenizer.eos_token_id,
+                    pad_token_id=tokenizer.pad_token_id,
+                )
+            ),
+            tokenizer=tokenizer,
+            unet=UNet2DConditionModel(
+                sample_size=8,
+                block_out_channels=(4, 8),
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                layers_per_block=1,
+                attention_head_dim=2,
+                cross_attention_dim=8,
+                norm_num_groups=2,
+            ),
+            scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def save_parquet(path: Path, images: NDArray[np.uint8], labels: list[int]) -> None:
+    """Write images (N, H, W, 3) as the Hugging Face convention has it."""
+    from datasets import ClassLabel, Dataset, Features
+    from datasets import Image as ImageFeature
+    from datasets.utils import disable_progress_bars
+
+    def png(image: NDArray[np.uint8]) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    disable_progress_bars()
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=list(CLASS_NAMES))})
+    rows = {"image": [{"bytes": png(image), "path": None} for image in images], "label": labels}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Dataset.from_dict(rows, features=features).to_parquet(path)
+
+
+@pytest.fixture(scope="session")
+def make_images() -> MakeImages:
+    """The function that writes a labelled Parquet file of the three classes."""
+    return save_parquet
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes that the mean colour tells apart: 60 training images, 20 a class, and 12 for testing."""
+    folder = tmp_path_factory.mktemp("real")
+    rng = np.random.default_rng(5)
+    for split, each in (("train", 20), ("test", 4)):
+        labels = np.repeat(np.arange(3), each)
+        images = rng.integers(0, 120, (len(labels), 16, 16, 3)).astype(np.uint8)
+        images[np.arange(len(labels)), :, :, labels] += 130
+        save_parquet(folder / f"{split}.parquet", images, labels.tolist())
+    return folder
+
+
+@pytest.fixture
+def document(small_data: Path, tiny_model: Path) -> dict[str, Any]:
+    """The content of a small params.yaml: the shipped one, with what is not of the demo's size or model changed."""
+    result: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    changes: dict[str, dict[str, Any]] = {
+        "data": {"path": str(small_data), "watch": str(small_data)},
+        "partition": {"scheme": "labels", "clients": 4, "labels_per_client": 2, "max_images": None},
+        "deficits": {"rule": "own-max", "ratio": 1.0, "max_per_client": None, "max_total": None},
+        "generate": {"model": str(tiny_model), "steps": 2, "guidance": 2.0, "dtype": "float32", "batch_size": 4},
+        "train": {"seeds": [1], "rounds": 2, "central_steps": 20, "batch_size": 8, "learning_rate": 0.05},
+        "report": {"target_accuracy": 0.5},
+    }
+    for section, values in changes.items():
+        assert set(values) <= set(result[section]), section
+        result[section] |= values
+    return {**result, "seed": 7}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, document: dict[str, Any]) -> Path:
+    """An empty project folder with its params.yaml, as the working folder."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump(document))
+    monkeypatch.chdir(folder)
+    return folder

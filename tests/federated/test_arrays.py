@@ -1,0 +1,133 @@
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline import paths
+from pipeline.artifacts import shards
+from pipeline.artifacts.manifest import Manifest, Shard
+from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.shards import SyntheticImage
+from pipeline.data import images
+from pipeline.data.images import Images
+from pipeline.errors import ArtifactError
+from pipeline.federated import arrays
+from pipeline.params import DataParams
+
+NAMES = ("ankle boot", "bag", "coat")
+
+
+@pytest.fixture
+def train(small_data: Path) -> Images:
+    return images.load(DataParams(path=str(small_data), watch=""), "train")
+
+
+def split(train: Images, rows: list[int]) -> Partition:
+    chosen = np.array(rows)
+    owners = np.zeros(len(rows), np.int32)
+    labels = train.labels[chosen].astype(np.int32)
+    return Partition(chosen, owners, labels, NAMES, 1, 16, train.fingerprint)
+
+
+def shard(client: int, greys: list[int], side: int = 4) -> Shard:
+    """Write a shard of one-coloured pictures; the label is the grey level modulo 3."""
+
+    def rows() -> Iterator[SyntheticImage]:
+        for i, grey in enumerate(greys):
+            buffer = io.BytesIO()
+            Image.new("RGB", (side, side), (grey,) * 3).save(buffer, "PNG")
+            yield SyntheticImage(buffer.getvalue(), grey % 3, NAMES[grey % 3], client, "0", i, "", "", 1.0, i, 0, "r")
+
+    header = {"client": client, "recipe": "r", "plan": "p"}
+    return Shard.of(client, shards.write(paths.shard(client), rows(), NAMES, header), "p")
+
+
+def manifest(*written: Shard) -> Manifest:
+    return Manifest("r", {}, "own", NAMES, written)
+
+
+def test_real_images_lie_in_the_order_of_the_partition(train: Images, cache: Path) -> None:
+    stored = arrays.real(train, split(train, [59, 0, 21, 20]))
+    assert stored.labels.tolist() == [2, 0, 1, 1]
+    assert np.array_equal(stored.pixels, train.pixels([59, 0, 21, 20]))
+    assert len(stored) == 4
+    assert stored.path.is_relative_to(cache)
+
+
+def test_another_partition_is_another_array_and_the_same_one_is_made_once(train: Images) -> None:
+    first, other = arrays.real(train, split(train, [1, 2])), arrays.real(train, split(train, [2, 1]))
+    assert first.path != other.path
+    changed = first.path.stat().st_mtime_ns
+    assert arrays.real(train, split(train, [1, 2])).path == first.path
+    assert first.path.stat().st_mtime_ns == changed
+    assert arrays.real(replace(train, fingerprint="other"), split(train, [1, 2])).path != first.path
+    smaller = arrays.real(replace(train, image_size=8), split(train, [1, 2]))
+    assert smaller.pixels.shape == (2, 8, 8, 3)
+
+
+def test_a_test_split_is_whole_and_in_its_own_order(train: Images) -> None:
+    stored = arrays.test(train)
+    assert stored.labels.tolist() == train.labels.tolist()
+    assert np.array_equal(stored.pixels, train.pixels(range(60)))
+
+
+def test_arrays_that_are_shared_cannot_be_written_through(train: Images) -> None:
+    stored = arrays.real(train, split(train, [1, 2]))
+    pixels = stored.pixels
+    pixels[:] = 0
+    assert stored.pixels.any()
+
+
+def test_synthetic_images_lie_in_order_of_client_at_the_real_size(project: Path) -> None:
+    made = manifest(shard(0, [10, 20]), shard(1, []), shard(2, [30], side=8))
+    stored = arrays.synthetic(made, 4)
+    assert stored.pixels[:, 0, 0, 0].tolist() == [10, 20, 30]
+    assert stored.pixels.shape == (3, 4, 4, 3)
+    assert stored.labels.tolist() == [1, 2, 0]
+    again = arrays.synthetic(made, 4)
+    assert (again.path, again.labels.tolist()) == (stored.path, [1, 2, 0])
+    assert arrays.synthetic(made, 8).path != stored.path
+    assert arrays.synthetic(manifest(shard(0, [10, 21]), *made.shards[1:]), 4).labels.tolist() == [1, 0, 0]
+
+
+def test_no_synthetic_image_at_all(project: Path) -> None:
+    stored = arrays.synthetic(manifest(shard(0, [])), 4)
+    assert stored.pixels.shape == (0, 4, 4, 3)
+    assert len(stored) == 0
+
+
+def test_shards_are_checked_even_if_the_array_is_there(project: Path) -> None:
+    made = manifest(shard(0, [10]))
+    arrays.synthetic(made, 4)
+    shard(0, [11])
+    with pytest.raises(ArtifactError, match="shard differs from the manifest"):
+        arrays.synthetic(made, 4)
+
+
+def test_a_manifest_with_a_wrong_count_leaves_no_array(project: Path, cache: Path) -> None:
+    made = manifest(replace(shard(0, [10]), rows=2))
+    with pytest.raises(ArtifactError, match="1 images, not 2"):
+        arrays.synthetic(made, 4)
+    assert list((cache / "arrays").iterdir()) == []
+
+
+def test_an_interrupted_array_is_made_again(cache: Path) -> None:
+    labels = np.array([1, 0])
+
+    def broken() -> Iterable[NDArray[np.uint8]]:
+        yield np.full((1, 2, 2, 3), 7, np.uint8)
+        raise KeyError
+
+    def whole() -> Iterable[NDArray[np.uint8]]:
+        yield np.full((1, 2, 2, 3), 7, np.uint8)
+        yield np.full((1, 2, 2, 3), 9, np.uint8)
+
+    with pytest.raises(KeyError):
+        arrays.store(["key"], labels, 2, broken)
+    assert list((cache / "arrays").iterdir()) == []
+    assert arrays.store(["key"], labels, 2, whole).pixels[:, 0, 0, 0].tolist() == [7, 9]

@@ -1,0 +1,72 @@
+"""Fixtures for rendering with the tiny model."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.generation.diffusion import Model
+from pipeline.generation.recipe import Recipe
+from pipeline.generation.source import Source
+
+ScaledCopy = Callable[[float], Path]
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return Recipe(
+        seed=7,
+        model="sha256:0",
+        variant=None,
+        scheduler=None,
+        scheduler_options={},
+        steps=2,
+        guidance=2.0,
+        prompt="a photo of a {class}",
+        negative_prompt="",
+        render_size=None,
+        image_size=16,
+        dtype="float32",
+        batch_size=4,
+    )
+
+
+@pytest.fixture
+def source(recipe: Recipe, tiny_model: Path) -> Source:
+    return Source(recipe, str(tiny_model), None)
+
+
+@pytest.fixture(scope="module")
+def guided(tiny_model: Path) -> Model:
+    """The tiny model, loaded once for a module, with guidance 2 and batches of 4."""
+    recipe = Recipe(7, "sha256:0", None, None, {}, 2, 2.0, "a photo of a {class}", "", None, 16, "float32", 4)
+    return Model(Source(recipe, str(tiny_model), None), "cpu")
+
+
+@pytest.fixture
+def scaled(tiny_model: Path, tmp_path: Path) -> ScaledCopy:
+    """A function that copies the tiny model with its decoder's last weights multiplied, its last bias zero.
+
+    Factor 0 draws one grey, not-a-number draws nothing finite, and a small factor draws faint pictures.
+    """
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    def copy(factor: float) -> Path:
+        folder = tmp_path / f"model x {factor}"
+        shutil.copytree(tiny_model, folder)
+        weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+        tensors = load_file(weights)
+        tensors["decoder.conv_out.weight"] = tensors["decoder.conv_out.weight"] * factor
+        tensors["decoder.conv_out.bias"] = tensors["decoder.conv_out.bias"] * 0
+        save_file(tensors, weights, {"format": "pt"})
+        return folder
+
+    return copy
+
+
+@pytest.fixture
+def unguided(source: Source) -> Model:
+    return Model(replace(source, recipe=replace(source.recipe, guidance=1.0)), "cpu")

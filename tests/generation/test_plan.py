@@ -1,0 +1,96 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from pipeline.generation.plan import Plan, Want
+from pipeline.generation.recipe import Recipe
+
+Int64 = NDArray[np.int64]
+NAMES = ("ankle boot", "bag", "coat")
+RECIPE = Recipe(7, "m", None, None, {}, 2, 2.0, "{class}", "", None, 16, "float32", 4)
+Missing = st.integers(1, 5).flatmap(lambda clients: arrays(np.int64, (clients, 3), elements=st.integers(0, 4)))
+SOME = settings(max_examples=50)
+
+
+def plan(missing: Int64 | list[list[int]], sharing: str = "own") -> Plan:
+    return Plan(RECIPE, np.asarray(missing), NAMES, sharing)
+
+
+def images(wants: list[Want]) -> list[tuple[str, str, int]]:
+    return [(want.lane, want.class_name, i) for want in wants for i in range(want.count)]
+
+
+def test_wants_are_in_order_of_label_and_leave_out_zeros() -> None:
+    own, common = plan([[0, 0, 0], [2, 0, 1]]), plan([[0, 0, 0], [2, 0, 1]], "common")
+    assert own.of(0) == []
+    assert own.of(1) == [Want("1", "ankle boot", 0, 2), Want("1", "coat", 2, 1)]
+    assert common.of(1) == [Want("common", "ankle boot", 0, 2), Want("common", "coat", 2, 1)]
+
+
+@SOME
+@given(Missing, Missing, st.sampled_from(["own", "common"]))
+def test_a_clients_part_does_not_hang_on_other_clients(one: Int64, other: Int64, sharing: str) -> None:
+    other[0] = one[0]
+    assert plan(one, sharing).of(0) == plan(other, sharing).of(0)
+    assert plan(one, sharing).digest(0) == plan(other, sharing).digest(0)
+
+
+@SOME
+@given(Missing)
+def test_own_lanes_are_disjoint_and_all_of_them_must_exist(missing: Int64) -> None:
+    made = plan(missing)
+    every = [image for client in range(len(missing)) for image in images(made.of(client))]
+    assert len(set(every)) == len(every) == missing.sum()
+    assert images(list(made.distinct())) == every
+
+
+@SOME
+@given(Missing, st.data())
+def test_common_images_must_exist_up_to_the_most_that_a_client_wants(missing: Int64, data: st.DataObject) -> None:
+    made = plan(missing, "common")
+    clients = data.draw(st.lists(st.integers(0, len(missing) - 1), unique=True))
+    for chosen in (None, clients):
+        of = range(len(missing)) if chosen is None else chosen
+        needed = {image for client in of for image in images(made.of(client))}
+        distinct = images(list(made.distinct(chosen)))
+        assert set(distinct) == needed
+        assert len(distinct) == len(needed)
+
+
+def test_distinct_of_some_clients() -> None:
+    missing = [[1, 0, 0], [0, 2, 0], [3, 0, 0]]
+    assert images(list(plan(missing).distinct([1]))) == [("1", "bag", 0), ("1", "bag", 1)]
+    assert list(plan(missing, "common").distinct([0, 1])) == [
+        Want("common", "ankle boot", 0, 1),
+        Want("common", "bag", 1, 2),
+    ]
+    assert list(plan(missing).distinct([])) == []
+
+
+def test_the_digest_covers_all_of_a_clients_part() -> None:
+    made = plan([[1, 2, 0], [1, 2, 0]])
+    digests = [
+        made.digest(0),
+        made.digest(1),
+        replace(made, sharing="common").digest(0),
+        replace(made, sharing="common").digest(1),
+        replace(made, recipe=replace(RECIPE, steps=3)).digest(0),
+        replace(made, class_names=("ankle boot", "bag", "dress")).digest(0),
+        replace(made, class_names=("bag", "ankle boot", "coat")).digest(0),
+        plan([[1, 1, 0]]).digest(0),
+        plan([[2, 1, 0]]).digest(0),
+        plan([[1, 0, 2]]).digest(0),
+        plan([[0, 0, 0]]).digest(0),
+    ]
+    assert len(set(digests)) == len(digests)
+    assert made.digest(0) == plan([[1, 2, 0]]).digest(0)
+
+
+@pytest.mark.parametrize("names", [NAMES, list(NAMES)])
+def test_the_digest_does_not_hang_on_the_kind_of_sequence(names: tuple[str, ...]) -> None:
+    assert replace(plan([[1, 2, 0]]), class_names=names).digest(0) == plan([[1, 2, 0]]).digest(0)

@@ -1,0 +1,218 @@
+"""The whole pipeline by real ``dvc repro`` on the shipped data and model, with smaller numbers."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PRODUCTS = ("data/shards/client-*.parquet", "data/manifest.json", "data/train/*/metrics.json", "data/report.json")
+
+
+def small() -> str:
+    """Return params.yaml with five clients of two classes each, ten images of every other class, and two rounds."""
+    document = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    document["partition"] |= {"scheme": "labels", "clients": 5, "labels_per_client": 2, "max_images": 100}
+    document["deficits"] |= {"rule": "fixed", "images_per_class": 10}
+    document["generate"] |= {"steps": 2, "batch_size": 16}
+    document["train"] |= {"rounds": 2, "seeds": [1, 2], "eval_every": 1, "central_steps": 20}
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+class Clone:
+    """A copy of the project in its own folder, with its own pool."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        for name in ("dvc.yaml", ".dvcignore", ".gitignore", "pipeline", "data/demo", ".dvc/config", ".dvc/.gitignore"):
+            target = place / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, target)
+        (place / "params.yaml").write_text(small())
+        # The environment that runs the tests stands in for .venv, which need not be activated.
+        (place / ".venv").symlink_to(sys.prefix)
+        subprocess.run(["git", "init", "-q"], cwd=place, check=True)
+        bare_path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not p.startswith(sys.prefix))
+        self.environment = {**os.environ, "GEN_FEDSD_CACHE": str(place / "cache"), "PATH": bare_path}
+
+    def run(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=self.place,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def products(self) -> dict[str, str]:
+        files = [file for pattern in PRODUCTS for file in self.place.glob(pattern)]
+        return {
+            file.relative_to(self.place).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+        }
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone in which the whole pipeline has run, with two workers each for rendering and training."""
+    made = Clone(tmp_path_factory.mktemp("clone"))
+    made.run("dvc", "repro", GEN_FEDSD_DEVICES="cpu*2", GEN_FEDSD_WORKERS="2")
+    yield made
+    shutil.rmtree(made.place)
+
+
+def test_repro_leaves_every_product(clone: Clone) -> None:
+    document = yaml.safe_load((clone.place / "dvc.yaml").read_text(encoding="utf-8"))
+    manifest = json.loads((clone.place / "data/manifest.json").read_text())
+    assert len(manifest["shards"]) == 5
+    assert [shard["rows"] for shard in manifest["shards"]] == [80] * 5  # eight missing classes of ten images each
+    page = (clone.place / "data/report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert 'src="data:image/png' in page
+    for fill in ("none", "transforms", "synthetic"):
+        folder = clone.place / f"data/train/{fill}-fedavg"
+        assert (folder / "metrics.json").is_file()
+        assert list((folder / "weights").glob("*.safetensors"))
+    assert set(document["stages"]) == {"partition", "deficits", "generate", "train", "central", "report"}
+
+
+def test_a_second_repro_runs_nothing(clone: Clone) -> None:
+    assert "Data and pipelines are up to date" in clone.run("dvc", "repro").stdout
+
+
+def test_another_clone_gives_the_same_bytes_with_other_numbers_of_workers(clone: Clone, tmp_path: Path) -> None:
+    other = Clone(tmp_path / "other")
+    other.run("dvc", "repro", GEN_FEDSD_DEVICES="cpu", GEN_FEDSD_WORKERS="1")
+    assert other.products() == clone.products()
+
+
+def test_results_are_printed(clone: Clone) -> None:
+    printed = clone.run("pipeline", "results").stdout
+    assert "synthetic - none" in printed
+    assert "data/report.html" in printed
+
+
+def test_a_lost_shard_is_regenerated_and_dvc_is_content(clone: Clone) -> None:
+    before = clone.products()
+    (clone.place / "data/shards/client-00003.parquet").unlink()
+    assert "shard missing" in clone.run("pipeline", "verify", code=2).stderr
+    said = clone.run("pipeline", "regenerate", "--client", "3").stdout
+    assert "0 images rendered" in said
+    assert "byte for byte the shard that the manifest names" in said
+    clone.run("dvc", "status", "-q")
+    assert clone.products() == before
+    fresh = clone.run("pipeline", "regenerate", "--client", "3", "--fresh").stdout
+    assert "byte for byte" in fresh
+    assert "client 3: 0 images" not in fresh
+    assert clone.products() == before
+
+
+def test_a_shard_of_other_bytes_is_adopted_by_the_commands_that_regenerate_names(clone: Clone) -> None:
+    saved = clone.products()
+    pool = clone.place / "cache/pool.sqlite"
+    with closing(sqlite3.connect(pool)) as database:
+        lane, name, image = database.execute(
+            "select lane, class_name, image from images where lane = '2' limit 1"
+        ).fetchone()
+        other = database.execute("select image from images where lane = '3' limit 1").fetchone()[0]
+        where = 'where lane = ? and class_name = ? and "index" = 0'
+        with database:
+            database.execute(f"update images set image = ? {where}", (other, lane, name))
+        said = clone.run("pipeline", "regenerate", "--client", "2").stdout
+        assert "the manifest now names these" in said
+        assert "dvc commit -f generate && dvc repro" in said
+        clone.run("pipeline", "verify")
+        with database:
+            database.execute(f"update images set image = ? {where}", (image, lane, name))
+    clone.run("pipeline", "regenerate", "--client", "2")
+    assert clone.products() == saved
+
+
+def test_verify_renders_images_again(clone: Clone) -> None:
+    said = clone.run("pipeline", "verify", "--rerender", "5", "--devices", "cpu").stdout
+    assert "5 random images rendered again: byte for byte the same" in said
+
+
+def test_status_and_preview(clone: Clone) -> None:
+    said = clone.run("pipeline", "status", "--devices", "cpu").stdout
+    assert "0 to render" in said
+    clone.run("pipeline", "preview", "--client", "1", "--out", "sheet.png")
+    assert (clone.place / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_tampered_shard_is_refused_by_training(clone: Clone) -> None:
+    shard = clone.place / "data/shards/client-00001.parquet"
+    whole = shard.read_bytes()
+    shard.unlink()  # not through a link into DVC's cache
+    shard.write_bytes(whole[:-1] + b"x")
+    done = clone.run("pipeline", "train", "--fill", "synthetic", code=2)
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .startswith("error: shard differs from the manifest: data/shards/client-00001")
+    )
+    shard.write_bytes(whole)
+
+
+def test_changed_deficits_are_refused_by_regenerate(clone: Clone) -> None:
+    path = clone.place / "params.yaml"
+    whole = path.read_text()
+    path.write_text(whole.replace("steps: 2", "steps: 3"))
+    done = clone.run("pipeline", "regenerate", "--client", "1", code=2)
+    assert "another recipe (differs in steps)" in done.stderr
+    path.write_text(whole)
+
+
+def test_kill_in_the_middle_of_generate_loses_only_the_batch_in_hand(clone: Clone, tmp_path: Path) -> None:
+    killed = Clone(tmp_path / "killed")
+    for name in ("data/partition.parquet", "data/deficits.csv"):
+        shutil.copy(clone.place / name, killed.place / name)
+    pool = killed.place / "cache/pool.sqlite"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "generate", "--devices", "cpu"],
+        cwd=killed.place,
+        env=killed.environment,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and held(pool) == 0:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = held(pool)
+    planned = pq.read_table(clone.place / "data/shards").num_rows
+    assert 0 < kept < planned, "the kill came too early or too late to show anything"
+    assert not (killed.place / "data/manifest.json").exists()
+    said = killed.run("pipeline", "generate", GEN_FEDSD_DEVICES="cpu").stderr
+    assert f"generate: {planned - kept} images rendered" in said
+    mine = {name: digest for name, digest in clone.products().items() if "train" not in name and "report" not in name}
+    assert killed.products() == mine
+
+
+def held(pool: Path) -> int:
+    """Return how many images a pool holds that another process may be writing."""
+    if not pool.is_file():
+        return 0
+    with closing(sqlite3.connect(f"file:{pool}?mode=ro", uri=True, timeout=10)) as database:
+        try:
+            count: int = database.execute("select count(*) from images").fetchone()[0]
+        except sqlite3.OperationalError:  # its tables are not made yet
+            return 0
+    return count

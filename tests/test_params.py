@@ -1,0 +1,125 @@
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from pipeline import params
+from pipeline.errors import ParameterError
+from pipeline.params import Params
+
+SHIPPED = Path(__file__).parents[1] / "params.yaml"
+
+
+def load(folder: Path, document: Any) -> Params:
+    path = folder / "other.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return params.load(path)
+
+
+def changed(document: dict[str, Any], section: str, key: str, value: Any) -> dict[str, Any]:
+    result = copy.deepcopy(document)
+    result[section][key] = value
+    return result
+
+
+def test_the_shipped_file_is_valid_and_names_every_parameter() -> None:
+    """A parameter that is missing from the shipped file would have no explanation anywhere."""
+    document = yaml.safe_load(SHIPPED.read_text())
+    loaded = params.load(SHIPPED)
+    for name, section in loaded:
+        if name != "seed":
+            assert set(document[name]) == set(type(section).model_fields), name
+    assert set(document) == set(Params.model_fields)
+
+
+def test_values_and_defaults(project: Path) -> None:
+    loaded = params.load()
+    assert (loaded.seed, loaded.partition.clients, loaded.train.fills[-1]) == (7, 4, "synthetic")
+    assert (loaded.deficits.ratio, loaded.generate.sharing, loaded.train.clients_per_round) == (1.0, "own", None)
+
+
+def test_sections_are_frozen(project: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        params.load().partition.clients = 5  # type: ignore[misc]  # that it is refused is the point
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "nearest"),
+    [("partition", "alhpa", "alpha"), ("generate", "guidence", "guidance"), ("train", "learning_rte", "learning_rate")],
+)
+def test_an_unknown_key_names_file_key_and_nearest(
+    tmp_path: Path, document: dict[str, Any], section: str, key: str, nearest: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        load(tmp_path, changed(document, section, key, 1))
+    assert str(caught.value) == (
+        f"unknown parameter: {tmp_path / 'other.yaml'}, {section}.{key}: did you mean {nearest!r}?"
+    )
+
+
+def test_an_unknown_section_names_the_nearest_section(tmp_path: Path, document: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=r"unknown parameter.*, partitions: did you mean 'partition'"):
+        load(tmp_path, {**document, "partitions": {}})
+
+
+def test_a_key_that_is_near_to_none_lists_those_that_exist(tmp_path: Path, document: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=r"report.zzzz: valid here: target_accuracy, images_per_class"):
+        load(tmp_path, changed(document, "report", "zzzz", 1))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("partition", "scheme", "dirichelt"),
+        ("partition", "clients", 0),
+        ("partition", "alpha", 0),
+        ("partition", "min_size", -1),
+        ("deficits", "ratio", 1.5),
+        ("deficits", "max_total", -1),
+        ("generate", "guidance", float("nan")),
+        ("generate", "dtype", "float64"),
+        ("generate", "sharing", "all"),
+        ("train", "seeds", []),
+        ("train", "momentum", 1.0),
+        ("train", "learning_rate", 0),
+        ("report", "target_accuracy", 0),
+    ],
+)
+def test_a_bad_value_names_file_key_and_value(
+    tmp_path: Path, document: dict[str, Any], section: str, key: str, value: Any
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        load(tmp_path, changed(document, section, key, value))
+    assert caught.value.what == "bad value"
+    assert caught.value.where == f"{tmp_path / 'other.yaml'}, {section}.{key} = {value!r}"
+    assert caught.value.fix
+
+
+def test_a_missing_parameter_and_section_are_named(tmp_path: Path, document: dict[str, Any]) -> None:
+    del document["train"]["rounds"]
+    with pytest.raises(ParameterError, match=r"missing parameter: .*other\.yaml, train\.rounds"):
+        load(tmp_path, document)
+    del document["train"]
+    with pytest.raises(ParameterError, match=r"missing parameter: .*other\.yaml, train: "):
+        load(tmp_path, document)
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n- 2\n", "just words"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match="the whole file"):
+        params.load(path)
+
+
+def test_broken_yaml_and_no_file_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    with pytest.raises(ParameterError, match=r"no parameters: .*params.yaml: run in the project's root"):
+        params.load(path)
+    path.write_text("seed: [1\nb: 2")
+    with pytest.raises(ParameterError, match="not readable as YAML") as caught:
+        params.load(path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,67 @@
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import progress
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = """
+from pipeline import progress
+with progress.bar("generate", 3, "images") as advance:
+    advance()
+    advance(2, "last note")
+print("a result")
+"""
+
+
+def test_say_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    progress.say("one line")
+    assert capsys.readouterr() == ("", "one line\n")
+
+
+def test_without_a_terminal_there_are_plain_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.bar("generate", 3, "images") as advance:
+        advance()
+        assert capsys.readouterr() == ("", "")
+        advance(2, "last note")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("generate: 3/3 images, ")
+    assert "last note" in err
+    assert err.endswith(" 0 s left\n")
+    assert err.count("\n") == 1
+
+
+def test_on_a_terminal_there_is_a_bar_and_stdout_is_left_to_results() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env=environment
+    ) as process:
+        os.close(theirs)
+        screen = b""
+        try:
+            while part := os.read(ours, 4096):
+                screen += part
+        except OSError:  # how Linux says that the other side closed
+            pass
+        assert process.stdout is not None
+        assert process.stdout.read() == b"a result\n"
+    os.close(ours)
+    assert process.returncode == 0
+    assert "generate" in screen.decode()
+    assert "3/3" in screen.decode()
+    assert "last note" in screen.decode()
+
+
+def test_timed_records_seconds_after_the_block(tmp_path: Path) -> None:
+    path = tmp_path / "timings" / "stage.json"
+    with progress.timed(path):
+        assert not path.exists()
+    seconds = json.loads(path.read_text())["seconds"]
+    assert 0 <= seconds < 5
