@@ -127,7 +127,7 @@ def load(path: Path = paths.PARAMS) -> Params:
         raise ParameterError("no parameters", path, "run in the project's root folder, where params.yaml is")
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError("not readable as YAML", path, str(error)) from None
     try:
         return Params.model_validate(document)

@@ -41,9 +41,10 @@ def load(path: Path = paths.DEFICITS) -> Deficits:
     if not path.is_file():
         raise ArtifactError("no such file", path, "run: dvc repro deficits")
     try:
-        options = pa.csv.ConvertOptions(column_types={"class name": pa.string()})
-        table = pa.csv.read_csv(path, convert_options=options)
-        columns = {name: table[name].to_numpy() for name in _COLUMNS}
+        types = {name: pa.string() if name == "class name" else pa.int64() for name in _COLUMNS}
+        table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=types))
+        columns = {name: table[name].to_numpy() for name in _COLUMNS if table[name].null_count == 0}
+        columns = {name: columns[name] for name in _COLUMNS}  # a column with an empty cell is as good as none
     except (pa.ArrowInvalid, KeyError) as error:
         raise ArtifactError(f"not a deficits table ({error})", path, "run: dvc repro -f deficits") from None
     classes = int(columns["label"].max()) + 1 if len(columns["label"]) else 0

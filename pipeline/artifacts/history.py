@@ -49,9 +49,12 @@ def load(path: Path, stage: str) -> list[Round]:
         raise ArtifactError("no such file", path, f"run: dvc repro {stage}")
     with path.open(newline="", encoding="utf-8") as file:
         try:
-            return [_parse(line) for line in csv.DictReader(file, strict=True)]
+            rounds = [_parse(line) for line in csv.DictReader(file, strict=True)]
         except (csv.Error, KeyError, ValueError, TypeError) as error:
             raise ArtifactError(f"damaged ({error!r})", path, f"run: dvc repro -f {stage}") from None
+    if not rounds:
+        raise ArtifactError("holds no round", path, f"run: dvc repro -f {stage}")
+    return rounds
 
 
 def _parse(line: Mapping[str, str]) -> Round:

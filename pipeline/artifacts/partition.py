@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline import atomic, paths
 from pipeline.artifacts import parquet
-from pipeline.errors import DataError
+from pipeline.errors import ArtifactError, DataError
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,16 @@ class Partition:
 def load(path: Path = paths.PARTITION) -> Partition:
     """Read a partition; raise ArtifactError if it is missing or damaged."""
     header = parquet.read_header(path, "partition")
-    table = pq.read_table(path)
-    return Partition(
-        rows=table["row"].to_numpy(),
-        clients=table["client"].to_numpy(),
-        labels=table["label"].to_numpy(),
-        class_names=tuple(header["class_names"]),
-        client_count=header["clients"],
-        image_size=header["image_size"],
-        fingerprint=header["fingerprint"],
-    )
+    try:
+        table = pq.read_table(path)
+        return Partition(
+            rows=table["row"].to_numpy(),
+            clients=table["client"].to_numpy(),
+            labels=table["label"].to_numpy(),
+            class_names=tuple(header["class_names"]),
+            client_count=header["clients"],
+            image_size=header["image_size"],
+            fingerprint=header["fingerprint"],
+        )
+    except (pa.ArrowInvalid, OSError, KeyError) as error:
+        raise ArtifactError(f"damaged ({error})", path, "run: dvc repro -f partition") from None

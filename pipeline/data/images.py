@@ -1,6 +1,7 @@
 """Real labelled images through ``datasets``: a Hub id, a folder of Parquet files, or a folder of class folders."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,21 +47,34 @@ class Images:
 
 
 def load(params: DataParams, split: str) -> Images:
-    """Read one split; raise DataError if it cannot be found or has no usable image or label column."""
+    """Read one split; raise DataError if it cannot be found or has no usable image or label column.
+
+    Labels count the classes of the training split, whatever split is read: one may lack a class or number them anew.
+    """
     from datasets import disable_progress_bars
 
     disable_progress_bars()
-    table, fingerprint = _open(params, split)
+    table, content = _open(params, split)
     image_column = _column(table, params.image_column, "image_column", _is_image)
-    label_column = _column(table, params.label_column, "label_column", _is_label)
-    labels, names = _labels(table, label_column, params)
+    codes, texts = _labels(table, params)
+    known = texts if split == params.train else _labels(_open(params, params.train)[0], params)[1]
+    number = {text: i for i, text in enumerate(known)}
+    labels = np.array([number.get(text, -1) for text in texts], np.int64)[codes]
+    if labels.min() < 0:
+        stranger = texts[int(codes[labels.argmin()])]
+        raise DataError(f"label {stranger!r} is not in the training split", f"split {split!r}", "remove those images")
+    names = tuple(params.class_names or known)
+    if len(names) != len(known) or len(set(names)) != len(names):
+        fix = f"give {len(known)} different data.class_names, in the order of {', '.join(known[:20])}"
+        raise DataError(f"{len(set(names))} class names for {len(known)} classes", "params.yaml, data.class_names", fix)
+    described = json.dumps([content, image_column, names, params.image_size]).encode()
     return Images(
         table=table.select_columns([image_column]),
         image_column=image_column,
         labels=labels,
         class_names=names,
         image_size=params.image_size or min(table[0][image_column].size),
-        fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest()[:16],
+        fingerprint=hashlib.sha256(described + labels.tobytes()).hexdigest()[:16],
     )
 
 
@@ -77,7 +91,8 @@ def _open(params: DataParams, split: str) -> tuple[Any, str]:
             table = datasets.load_dataset("parquet", data_files={split: [str(file) for file in files]}, split=split)
             return table, ",".join(sha256(file) for file in files)
         if pictures := _pictures(folder / split):
-            table = datasets.load_dataset("imagefolder", data_files={split: [str(p) for p in pictures]}, split=split)
+            names = {split: [str(picture) for picture in pictures]}
+            table = datasets.load_dataset("imagefolder", data_files=names, drop_labels=False, split=split)
             return table, ",".join(f"{p.relative_to(folder)}={sha256(p)}" for p in pictures)
     except Exception as error:  # datasets raises many types; each means the same to the user
         fix = "check data.path, data.revision and the split names in params.yaml"
@@ -111,20 +126,17 @@ def _column(table: Any, named: str | None, key: str, fits: Any) -> str:
     return str(found[0])
 
 
-def _labels(table: Any, column: str, params: DataParams) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return labels from 0 and the class names; text labels are numbered in sorted order."""
+def _labels(table: Any, params: DataParams) -> tuple[NDArray[np.int64], list[str]]:
+    """Return a number for each row, and the text of the label that each number stands for."""
+    column = _column(table, params.label_column, "label_column", _is_label)
     feature = table.features[column]
     values = table.with_format("numpy", columns=[column])[:][column]
-    names: Sequence[str]
+    unlabelled = len(values) == 0 or table.data.column(column).null_count > 0
+    if unlabelled or (values.dtype.kind == "i" and values.min() < 0):  # -1 is the Hub's mark for "not told"
+        raise DataError("rows without a label", f"column {column!r}", "label every row, or choose another split")
     if type(feature).__name__ == "ClassLabel":
-        names = feature.names
-    else:
-        found, values = np.unique(values, return_inverse=True)
-        names = [str(value) for value in found]
-    names = params.class_names or names
-    if len(values) == 0 or int(values.min()) < 0 or int(values.max()) >= len(names):
-        fix = "label every row, and give as many data.class_names as there are classes"
-        raise DataError("labels and class names do not match", f"column {column!r}, {len(names)} names", fix)
-    if len(set(names)) != len(names):
-        raise DataError("two classes have the same name", f"column {column!r}", "set data.class_names in params.yaml")
-    return np.asarray(values, np.int64), tuple(names)
+        return values.astype(np.int64), list(feature.names)
+    if values.dtype.kind in "iu" and params.class_names:
+        return values.astype(np.int64), [str(i) for i in range(max(len(params.class_names), int(values.max()) + 1))]
+    found, codes = np.unique(values, return_inverse=True)
+    return codes.astype(np.int64), [str(text) for text in found.tolist()]

@@ -42,15 +42,15 @@ class TrainTask:
 
 
 @dataclass(frozen=True)
-class TestTask:
+class EvalTask:
     """Test ``weights``; the result is accuracy and loss."""
 
     weights: Vector
 
 
-Task = TrainTask | TestTask
+Task = TrainTask | EvalTask
 TrainResult = tuple[Vector, int]
-TestResult = tuple[float, float]
+EvalResult = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Outcome:
     weights: Vector = field(default_factory=lambda: np.empty(0, np.float32))
 
 
-def simulate(run: Run) -> Generator[Sequence[Task], Sequence[TrainResult | TestResult], Outcome]:
+def simulate(run: Run) -> Generator[Sequence[Task], Sequence[TrainResult | EvalResult], Outcome]:
     """Yield each round's tasks, expect their results in the same order, and return the outcome.
 
     The test of a round's weights is asked for together with the next round's training, since neither waits for the
@@ -105,29 +105,37 @@ def simulate(run: Run) -> Generator[Sequence[Task], Sequence[TrainResult | TestR
         train: list[Task] = [
             TrainTask(run.clients[i], weights, seeds.derive(run.seed, "batches", number, i)) for i in chosen
         ]
-        results = yield train + ([TestTask(weights)] if to_test is not None else [])
+        results = yield train + ([EvalTask(weights)] if to_test is not None else [])
         _note_test(to_test, results[len(train) :])
-        updates, samples = zip(*results[: len(train)], strict=True)
+        trained = results[: len(train)]
+        updates = [update for update, _ in trained if isinstance(update, np.ndarray)]
         weights = fedavg.aggregate(weights, updates, [run.clients[i].size for i in chosen])
         sent = fedavg.SENT * BYTES_PER_WEIGHT * len(weights) * len(chosen)
-        done = Round(number, sum(samples), sum(run.clients[i].steps for i in chosen), sent, sent)
+        done = Round(
+            number, sum(int(count) for _, count in trained), sum(run.clients[i].steps for i in chosen), sent, sent
+        )
         outcome.rounds.append(done)
         to_test = done if number % run.eval_every == 0 or number == run.rounds else None
-    _note_test(to_test, (yield [TestTask(weights)]))
+    _note_test(to_test, (yield [EvalTask(weights)]))
     outcome.weights = weights
     return outcome
 
 
 def _choose(run: Run, number: int) -> list[int]:
-    """Return the round's clients in ascending order, of those that have anything to train on."""
-    able = [i for i, client in enumerate(run.clients) if client.size]
-    if run.clients_per_round is None or run.clients_per_round >= len(able):
-        return able
-    rng = seeds.generator(run.seed, "clients", number)
-    return sorted(int(i) for i in rng.choice(able, run.clients_per_round, replace=False))
+    """Return the round's clients in ascending order; one that has nothing to train on may be drawn, and sits out.
+
+    It is drawn all the same, so that the choice hangs on no fill.
+    """
+    everyone = range(len(run.clients))
+    if run.clients_per_round is None or run.clients_per_round >= len(everyone):
+        chosen = list(everyone)
+    else:
+        drawn = seeds.generator(run.seed, "clients", number).choice(everyone, run.clients_per_round, replace=False)
+        chosen = sorted(drawn.tolist())
+    return [i for i in chosen if run.clients[i].size]
 
 
-def _note_test(tested: Round | None, results: Sequence[TrainResult | TestResult]) -> None:
+def _note_test(tested: Round | None, results: Sequence[TrainResult | EvalResult]) -> None:
     if tested is not None:
         accuracy, loss = results[0]
         assert isinstance(accuracy, float)

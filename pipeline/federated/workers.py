@@ -13,7 +13,7 @@ from pipeline.federated import local
 from pipeline.federated.arrays import Stored
 from pipeline.federated.local import Normalisation
 from pipeline.federated.models import FlatModel
-from pipeline.federated.simulation import Outcome, Run, Task, TestResult, TrainResult, TrainTask, simulate
+from pipeline.federated.simulation import EvalResult, Outcome, Run, Task, TrainResult, TrainTask, simulate
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Worker:
         self.test_images = torch.from_numpy(data.test.pixels)
         self.test_labels = torch.from_numpy(data.test.labels)
 
-    def carry_out(self, task: Task) -> TrainResult | TestResult:
+    def carry_out(self, task: Task) -> TrainResult | EvalResult:
         self.model.vector.copy_(torch.from_numpy(task.weights))
         if not isinstance(task, TrainTask):
             return local.test(self.model, self.test_images, self.test_labels, self.data.norm)
@@ -49,7 +49,7 @@ class Worker:
         return self.model.vector.numpy().copy(), samples
 
 
-Execution = Generator[Sequence[Task], Sequence[TrainResult | TestResult], Outcome]
+Execution = Generator[Sequence[Task], Sequence[TrainResult | EvalResult], Outcome]
 
 
 def execute(
@@ -88,7 +88,7 @@ def _mixed(
     executions: Mapping[str, Execution], pool: ProcessPoolExecutor, on_round: Callable[[str], None]
 ) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
-    rounds: dict[str, list[Future[TrainResult | TestResult]]] = {}
+    rounds: dict[str, list[Future[TrainResult | EvalResult]]] = {}
     finished: SimpleQueue[str] = SimpleQueue()  # a run's name for each task of its round that is done
     open_tasks = Counter[str]()
 
@@ -128,6 +128,6 @@ def _start(data: Data, run: Run) -> None:
     _worker = Worker(data, run)
 
 
-def _carry_out(task: Task) -> TrainResult | TestResult:
+def _carry_out(task: Task) -> TrainResult | EvalResult:
     assert _worker is not None
     return _worker.carry_out(task)

@@ -40,8 +40,9 @@ def _render(pool: Pool, specs: list[ImageSpec], source: Source, devices: list[st
     progress.say(f"loading {source.model} on {', '.join(workers)} in {source.recipe.dtype}")
     with engines.make(source, workers) as engine, progress.bar("generate", len(specs), "images") as advance:
         first, later = 0.0, 0  # the rate leaves the first batch out: it contains the loading of the model
+        unusable: list[ImageSpec] = []
         for _ in range(1 + _RETRIES):
-            unusable: list[ImageSpec] = []
+            unusable = []
             batches = (specs[i : i + size] for i in range(0, len(specs), size))
             for batch, images in engine.render(batches):
                 good = [Finished(spec, image) for spec, image in zip(batch, images, strict=True) if image is not None]
@@ -54,7 +55,7 @@ def _render(pool: Pool, specs: list[ImageSpec], source: Source, devices: list[st
             if not unusable:
                 return
             specs = [source.recipe.spec(s.lane, s.class_name, s.index, s.retry + 1) for s in unusable]
-    spec = specs[0]
-    what = f"{len(specs)} images came out black or not finite {1 + _RETRIES} times"
+    spec = unusable[0]
+    what = f"{len(unusable)} images came out black or not finite {1 + _RETRIES} times"
     where = f"the first: prompt {spec.prompt!r}, seed {spec.seed}"
     raise GenerationError(what, where, "try generate.dtype: float32, another scheduler, or another prompt")

@@ -45,21 +45,33 @@ class Pool:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with self._usable():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
-            self._db.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            fix = "set GEN_FEDSD_CACHE to a folder on a local disk that you may write to, or move the file away"
-            raise PoolError(f"cannot open the pool ({error})", path, fix) from None
+            try:
+                self._db.execute("pragma journal_mode = wal")
+                self._db.execute("pragma synchronous = normal")
+                self._db.executescript(_SCHEMA)
+            except sqlite3.Error:
+                self._db.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._db.close()
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Turn what SQLite complains of into a PoolError that names the file."""
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # these are our mistakes
+        except (OSError, sqlite3.Error) as error:
+            fix = "set GEN_FEDSD_CACHE to a folder on a local disk that you may write to, or move the file away"
+            raise PoolError(f"cannot use the pool ({error})", self.path, fix) from None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -76,7 +88,8 @@ class Pool:
         """Yield the spec of every wanted image that the pool does not hold, in the order of ``wants``."""
         for want in wants:
             key = (recipe.digest, want.lane, want.class_name, want.count)
-            held = {row[0] for row in self._db.execute(f'select "index" from images where {_FIND}', key)}
+            with self._usable():
+                held = {row[0] for row in self._db.execute(f'select "index" from images where {_FIND}', key)}
             for index in range(want.count):
                 if index not in held:
                     yield recipe.spec(want.lane, want.class_name, index)
@@ -84,7 +97,8 @@ class Pool:
     def held(self, recipe: Recipe, want: Want) -> int:
         """Return how many of the wanted images the pool holds."""
         key = (recipe.digest, want.lane, want.class_name, want.count)
-        count: int = self._db.execute(f"select count(*) from images where {_FIND}", key).fetchone()[0]
+        with self._usable():
+            count: int = self._db.execute(f"select count(*) from images where {_FIND}", key).fetchone()[0]
         return count
 
     def put(self, recipe: Recipe, images: Sequence[Finished]) -> None:
@@ -93,14 +107,19 @@ class Pool:
             (recipe.digest, s.lane, s.class_name, s.index, s.retry, s.seed, s.guidance, s.prompt, s.negative_prompt)
             for s in (finished.spec for finished in images)
         ]
-        self._db.execute("begin immediate")
-        with self._db:
-            described = json.dumps(recipe.as_dict(), sort_keys=True)
+        described = json.dumps(recipe.as_dict(), sort_keys=True)
+        with self._usable(), self._transaction():
             self._db.execute("insert or ignore into recipes values (?, ?)", (recipe.digest, described))
             self._db.executemany(
                 "insert or replace into images values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*row, finished.image) for row, finished in zip(rows, images, strict=True)],
             )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("begin immediate")
+        with self._db:
+            yield
 
     def fetch(self, recipe: Recipe, want: Want) -> Iterator[Finished]:
         """Yield the wanted images by index; raise PoolError if one is not there."""
@@ -108,11 +127,12 @@ class Pool:
         key = (recipe.digest, want.lane, want.class_name, want.count)
         query = f'select {columns} from images where {_FIND} order by "index"'
         expected = 0
-        for *spec, image in self._db.execute(query, key):
-            if spec[2] != expected:
-                break
-            expected += 1
-            yield Finished(ImageSpec(*spec), image)
+        with self._usable():
+            for *spec, image in self._db.execute(query, key):
+                if spec[2] != expected:
+                    break
+                expected += 1
+                yield Finished(ImageSpec(*spec), image)
         if expected != want.count:
             what = f"image {expected} of {want.class_name!r} in lane {want.lane} is not in the pool"
             raise PoolError(what, self.path, "run: dvc repro generate")

@@ -78,7 +78,8 @@ def dirichlet(labels: Int64, classes: int, params: PartitionParams, rng: np.rand
             shares = shares * (sizes * params.clients < len(labels))
             if shares.sum() == 0:  # so small an alpha that all of the class fell to clients that are full
                 shares = (sizes == sizes.min()).astype(float)
-            cuts = (np.cumsum(shares / shares.sum()) * len(members)).astype(np.int64)[:-1]
+            # The shares can sum to a hair less than 1: the last image must not go to a client that has no share.
+            cuts = np.floor(np.cumsum(shares / shares.sum()) * len(members) + 1e-9).astype(np.int64)[:-1]
             owners = np.searchsorted(cuts, np.arange(len(members)), side="right")
             client_of[rng.permutation(members)] = owners
             sizes += np.bincount(owners, minlength=params.clients)
@@ -118,7 +119,7 @@ def quantity(labels: Int64, classes: int, params: PartitionParams, rng: np.rando
 
     def draw() -> Int64:
         shares = rng.dirichlet(np.full(params.clients, params.alpha))
-        cuts = (np.cumsum(shares) * len(labels)).astype(np.int64)[:-1]
+        cuts = np.floor(np.cumsum(shares) * len(labels) + 1e-9).astype(np.int64)[:-1]
         return _deal(np.searchsorted(cuts, np.arange(len(labels)), side="right"), rng)
 
     return _until_large_enough(draw, params)

@@ -64,7 +64,6 @@ def test_missing_and_damaged(tmp_path: Path) -> None:
             history.load(path, "train")
 
 
-@pytest.mark.xfail(strict=True, reason="a file without a header line reads as a history without rounds")
 def test_an_empty_file_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     path.write_text("")

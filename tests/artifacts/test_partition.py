@@ -59,7 +59,6 @@ def test_missing_cut_off_and_foreign_files(project: Path) -> None:
         partition.load()
 
 
-@pytest.mark.xfail(strict=True, reason="only the footer's errors become an ArtifactError")
 def test_damage_before_the_footer_is_an_artifact_error(project: Path) -> None:
     example().save()
     content = bytearray(paths.PARTITION.read_bytes())

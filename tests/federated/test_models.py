@@ -67,6 +67,16 @@ def test_equal_seeds_give_equal_weights_and_leave_torchs_generator_alone() -> No
     assert not torch.equal(FlatModel("simple-cnn", 10, 32, seed=6).vector, first)
 
 
+def test_a_seed_gives_the_weights_that_it_gives_an_ordinary_module() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        expected = MODELS["simple-cnn"](10, 32).state_dict()
+    state = FlatModel("simple-cnn", 10, 32, seed=5).state()
+    assert list(state) == list(expected)
+    for name, value in expected.items():
+        assert torch.equal(state[name], value), name
+
+
 def test_the_flat_model_computes_what_an_ordinary_one_does() -> None:
     model = FlatModel("simple-cnn", 10, 32, seed=5)
     with torch.no_grad():

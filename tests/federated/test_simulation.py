@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import seeds
 from pipeline.federated.models import FlatModel
-from pipeline.federated.simulation import Client, Outcome, Run, Task, TestResult, TrainResult, TrainTask, simulate
+from pipeline.federated.simulation import Client, EvalResult, Outcome, Run, Task, TrainResult, TrainTask, simulate
 
 MakeRun = Callable[..., Run]
 
@@ -31,7 +31,7 @@ class Script:
                 outcome: Outcome = end.value
                 return outcome
 
-    def answer(self, task: Task) -> TrainResult | TestResult:
+    def answer(self, task: Task) -> TrainResult | EvalResult:
         if isinstance(task, TrainTask):
             return task.weights + np.float32(task.client.steps), task.client.steps * 5
         return float(task.weights.mean(dtype=np.float64)), float(len(self.asked))

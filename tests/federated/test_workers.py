@@ -83,7 +83,7 @@ def test_without_a_fill_there_are_only_real_images(images: Data, run: MakeRun) -
 def test_a_task_starts_from_its_own_weights(images: Data, run: MakeRun) -> None:
     worker = Worker(images, run())
     zeros = np.zeros(len(worker.model.vector), np.float32)
-    first = worker.carry_out(simulation.TestTask(zeros))
+    first = worker.carry_out(simulation.EvalTask(zeros))
     worker.carry_out(TrainTask(run().clients[0], zeros + 0.01, 1))
-    assert worker.carry_out(simulation.TestTask(zeros)) == first
+    assert worker.carry_out(simulation.EvalTask(zeros)) == first
     assert not zeros.any()

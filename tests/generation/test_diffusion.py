@@ -59,6 +59,20 @@ def test_independence_holds_in_bfloat16(source: Source) -> None:
     check_independence(Model(replace(source, recipe=replace(source.recipe, dtype="bfloat16")), "cpu"))
 
 
+def test_every_call_has_the_same_shape(guided: Model) -> None:
+    """Other shapes may choose other kernels. With guidance the network sees each of the 4 images twice."""
+    shapes: list[tuple[int, ...]] = []
+
+    def note(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        shapes.append(tuple(inputs[0].shape))
+
+    hook = guided.pipeline.unet.register_forward_pre_hook(note)
+    for names in ("a", "abc", "abcd"):
+        assert len(guided.render(specs_of(guided, names))) == len(names)
+    hook.remove()
+    assert set(shapes) == {(8, 4, 8, 8)}
+
+
 def test_a_freshly_loaded_model_draws_the_same(guided: Model, source: Source) -> None:
     specs = specs_of(guided, "ab")
     guided.render(specs_of(guided, "cdba"))

@@ -129,7 +129,6 @@ def test_images_that_stay_unusable_are_an_error(source: Source, scaled: Any, fac
             pass
 
 
-@pytest.mark.xfail(strict=True, reason="the error names the seed of a fifth draw that was never made")
 def test_the_error_names_a_seed_that_was_drawn(source: Source, scaled: Any) -> None:
     drawn = [source.recipe.spec("0", "bag", 0, retry).seed for retry in range(4)]
     with Pool(paths.pool()) as pool, pytest.raises(GenerationError) as caught:

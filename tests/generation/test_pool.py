@@ -177,14 +177,13 @@ def test_readers_do_not_wait_for_a_writer(recipe: Recipe) -> None:
 def test_a_file_that_is_no_pool_is_a_pool_error(tmp_path: Path) -> None:
     path = tmp_path / "pool.sqlite"
     path.write_bytes(b"not a database" * 100)
-    with pytest.raises(PoolError, match=f"cannot open the pool .*{path}: set GEN_FEDSD_CACHE to a folder"):
+    with pytest.raises(PoolError, match=f"cannot use the pool .*{path}: set GEN_FEDSD_CACHE to a folder"):
         Pool(path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(PoolError, match="cannot open the pool"):
+    with pytest.raises(PoolError, match="cannot use the pool"):
         Pool(tmp_path / "file" / "pool.sqlite")
 
 
-@pytest.mark.xfail(strict=True, reason="damage that opening does not notice ends in sqlite3.DatabaseError")
 def test_damage_behind_the_first_page_is_a_pool_error(recipe: Recipe) -> None:
     want = Want("0", "bag", 1, 50)
     with Pool(paths.pool()) as pool:

@@ -134,9 +134,14 @@ def test_largest_remainder(exact: NDArray[np.float64], more: int) -> None:
 
 
 def test_ties_go_to_the_lower_cell() -> None:
-    """Four times 0.5 with a total of 2; then 1.25, 0.75, 0.75 with a total of 2: one of the equal parts is raised."""
+    """Four times 0.5 with a total of 2; then 1.25, 0.75, 0.75 with a total of 2: one of the equal parts is raised.
+
+    A hundred times 0.5, 0.25, 0.75 with a total of 150: every 0.75, and the first fifty 0.5, since sorting is stable.
+    """
     assert largest_remainder(np.full((1, 4), 0.5), np.array([2])).tolist() == [[1, 1, 0, 0]]
     assert largest_remainder(np.array([[1.25, 0.75, 0.75]]), np.array([2])).tolist() == [[1, 1, 0]]
+    many = largest_remainder(np.tile([0.5, 0.25, 0.75], 100)[None], np.array([150]))
+    assert many.tolist() == [[1, 0, 1] * 50 + [0, 0, 1] * 50]
 
 
 def test_a_sum_that_floats_leave_a_hair_short_is_not_rounded_down() -> None:

@@ -176,7 +176,6 @@ def test_a_large_alpha_is_even_and_a_small_one_is_not(clients: int, seed: int) -
     assert np.bincount(owners[labels == 0]).max() > 150
 
 
-@pytest.mark.xfail(strict=True, reason="where shares sum to a hair under 1, a full last client still gets one image")
 @SOME
 @given(st.integers(2, 8), st.floats(0.001, 2), st.integers(0, 99))
 @example(clients=6, alpha=0.333984375, seed=7)
