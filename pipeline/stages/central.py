@@ -15,7 +15,7 @@ from pipeline.federated.local import Normalisation
 from pipeline.federated.workers import Data
 from pipeline.params import Params
 
-_TESTS = 10  # rounds that the steps are cut into, with a test after each
+_TESTS = 4  # rounds that the steps are cut into, with a test after each
 
 
 def run(params: Params, workers: int) -> None:
