@@ -26,7 +26,7 @@ format: $(STAMP) ## format the code and sort its imports
 
 install: $(STAMP) ## create .venv and install everything
 
-demo-data: $(STAMP) ## build data/demo/*.parquet (needs the Debian package dataset-fashion-mnist)
+demo-data: $(STAMP) ## build data/demo/images (needs the Debian package dataset-fashion-mnist)
 	$(BIN)/python data/demo/make_data.py
 
 demo-model: $(STAMP) ## train data/demo/model from scratch (25 minutes on two cores)

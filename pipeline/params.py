@@ -69,6 +69,7 @@ class GenerateParams(Section):
     """The diffusion model, how it is sampled and prompted, and how its images are stored."""
 
     model: str
+    watch: str
     revision: str | None = None
     variant: str | None = None
     scheduler: str | None = None

@@ -99,6 +99,11 @@ def test_dvc_deps_cover_every_artifact_that_the_stage_loads(graph: grimp.ImportG
     assert needed <= set(DVC["stages"][stage]["deps"])
 
 
+def test_dvc_watches_the_data_set_and_the_model() -> None:
+    for stage, key in (("partition", "data"), ("train", "data"), ("central", "data"), ("generate", "generate")):
+        assert f"${{{key}.watch}}" in DVC["stages"][stage]["deps"]
+
+
 def test_params_yaml_names_every_parameter_so_that_none_hides_in_the_code() -> None:
     document = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     parsed = params.load(ROOT / "params.yaml")

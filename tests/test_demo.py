@@ -13,7 +13,7 @@ README = (DEMO / "README.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("name", ["train.parquet", "test.parquet"])
 def test_checksums(name: str) -> None:
-    digest = hashlib.sha256((DEMO / name).read_bytes()).hexdigest()
+    digest = hashlib.sha256((DEMO / "images" / name).read_bytes()).hexdigest()
     assert re.search(rf"{digest}\s+{re.escape(name)}", README)
 
 
@@ -21,7 +21,7 @@ def test_checksums(name: str) -> None:
 def test_images_are_ten_balanced_classes_in_the_hugging_face_convention(name: str) -> None:
     from datasets import ClassLabel, Image, load_dataset
 
-    table = load_dataset("parquet", data_files={name: str(DEMO / f"{name}.parquet")}, split=name)
+    table = load_dataset("parquet", data_files={name: str(DEMO / f"images/{name}.parquet")}, split=name)
     assert isinstance(table.features["image"], Image)
     assert isinstance(table.features["label"], ClassLabel)
     assert table.features["label"].names[5] == "sandal"

@@ -89,7 +89,7 @@ def write_parquet(path: Path, images: UInt8, labels: Int64) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--idx", type=Path, default=IDX_FOLDER, help="folder of the four idx .gz files")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
     args = parser.parse_args()
     images, labels = read_split(args.idx, "train")
     rows = client_rows(labels)

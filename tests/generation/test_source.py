@@ -14,12 +14,13 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def recipe_of(model: Path | str, **others: Any) -> Recipe:
-    params = GenerateParams.model_validate({"model": str(model), "dtype": "float32", **others})
+    params = GenerateParams.model_validate({"model": str(model), "watch": "params.yaml", "dtype": "float32", **others})
     return source.resolve(params, 7, 28, ["cpu"]).recipe
 
 
 def test_parameters_and_model_give_the_recipe(tiny_model: Path) -> None:
     params = GenerateParams(
+        watch="params.yaml",
         model=str(tiny_model),
         variant="fp16",
         scheduler="DDIMScheduler",
@@ -81,7 +82,7 @@ def test_a_hub_model_is_pinned_to_its_commit(hub_home: Path) -> None:
     (folder / "snapshots" / COMMIT).mkdir(parents=True)
     (folder / "snapshots" / COMMIT / "model_index.json").write_text(json.dumps({}))
     for revision in (None, "main", COMMIT):
-        params = GenerateParams(model="someone/tiny", revision=revision, dtype="float32")
+        params = GenerateParams(model="someone/tiny", watch="params.yaml", revision=revision, dtype="float32")
         found = source.resolve(params, 7, 28, ["cpu"])
         assert found.recipe.model == f"someone/tiny@{COMMIT}"
         assert (found.model, found.revision) == ("someone/tiny", COMMIT)
