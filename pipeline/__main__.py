@@ -10,6 +10,8 @@ from pipeline.errors import PipelineError
 
 # The base of what typer raises for options and commands it cannot use; typer does not export it by name.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+INTERRUPTED = 130
+"""The exit code that typer turns Ctrl-C into, as shells do."""
 
 
 def main() -> None:
@@ -20,11 +22,11 @@ def main() -> None:
         _fail(str(error), 2)
     except UsageError as error:
         _fail(f"{error.format_message().rstrip('.')}: command line: see gen-fedsd --help", 2)  # type: ignore[attr-defined]
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; what was rendered is kept: run again to go on", 130)
     except BrokenPipeError:  # the reader of our output left, as in `gen-fedsd status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if code == INTERRUPTED:
+        _fail("interrupted: what was rendered is kept: run again to go on", INTERRUPTED)
     sys.exit(code)
 
 

@@ -57,6 +57,7 @@ class Clone:
         (place / ".venv").symlink_to(sys.prefix)
         subprocess.run(["git", "init", "-q"], cwd=place, check=True)
         bare_path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not p.startswith(sys.prefix))
+        self.pool = place / "cache/pool.sqlite"
         self.environment = {**os.environ, "GEN_FEDSD_CACHE": str(place / "cache"), "PATH": bare_path}
 
     def run(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -136,8 +137,7 @@ def test_a_lost_shard_is_regenerated_and_dvc_is_content(clone: Clone) -> None:
 
 def test_a_shard_of_other_bytes_is_adopted_by_the_commands_that_regenerate_names(clone: Clone) -> None:
     saved = clone.products()
-    pool = clone.place / "cache/pool.sqlite"
-    with closing(sqlite3.connect(pool)) as database:
+    with closing(sqlite3.connect(clone.pool)) as database:
         lane, name, image = database.execute(
             "select lane, class_name, image from images where lane = '2' limit 1"
         ).fetchone()
@@ -190,22 +190,29 @@ def test_changed_deficits_are_refused_by_regenerate(clone: Clone) -> None:
     path.write_text(whole)
 
 
-def test_kill_in_the_middle_of_generate_loses_only_the_batch_in_hand(clone: Clone, tmp_path: Path) -> None:
-    killed = Clone(tmp_path / "killed")
+def half_way(clone: Clone, place: Path, devices: str) -> tuple[Clone, "subprocess.Popen[str]"]:
+    """Start to generate in a new clone with an empty pool; return when the first batch is in it."""
+    other = Clone(place)
     for name in ("data/partition.parquet", "data/deficits.csv"):
-        shutil.copy(clone.place / name, killed.place / name)
-    pool = killed.place / "cache/pool.sqlite"
+        shutil.copy(clone.place / name, other.place / name)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "generate", "--devices", "cpu"],
-        cwd=killed.place,
-        env=killed.environment,
-        stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", "pipeline", "generate", "--devices", devices],
+        cwd=other.place,
+        env=other.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    while process.poll() is None and held(pool) == 0:
+    while process.poll() is None and held(other.pool) == 0:
         time.sleep(0.01)
+    return other, process
+
+
+def test_kill_in_the_middle_of_generate_loses_only_the_batch_in_hand(clone: Clone, tmp_path: Path) -> None:
+    killed, process = half_way(clone, tmp_path / "killed", "cpu")
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    kept = held(pool)
+    process.communicate()
+    kept = held(killed.pool)
     planned = pq.read_table(clone.place / "data/shards").num_rows
     assert 0 < kept < planned, "the kill came too early or too late to show anything"
     assert not (killed.place / "data/manifest.json").exists()
@@ -213,6 +220,16 @@ def test_kill_in_the_middle_of_generate_loses_only_the_batch_in_hand(clone: Clon
     assert f"generate: {planned - kept} images rendered" in said
     made = ("data/partition", "data/shards", "data/manifest")
     assert killed.products() == {name: digest for name, digest in clone.products().items() if name.startswith(made)}
+
+
+def test_ctrl_c_ends_with_one_line_and_keeps_what_is_finished(clone: Clone, tmp_path: Path) -> None:
+    stopped, process = half_way(clone, tmp_path / "stopped", "cpu*2")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    said = process.communicate()[1]
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "error: interrupted: what was rendered is kept: run again to go on"
+    assert "Traceback" not in said
+    assert held(stopped.pool) % 16 == 0  # whole batches
 
 
 def held(pool: Path) -> int:

@@ -64,7 +64,13 @@ class Model:
         key = (prompt, negative)
         if key not in self._prompts:
             guided = self.recipe.guidance > 1
-            self._prompts[key] = self.pipeline.encode_prompt(prompt, self.device, 1, guided, negative)[:2]
+            self._prompts[key] = self.pipeline.encode_prompt(
+                prompt=prompt,
+                device=self.device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=guided,
+                negative_prompt=negative,
+            )
         return self._prompts[key]
 
     def _finish(self, image: Tensor) -> bytes | None:
@@ -94,10 +100,12 @@ def _load(source: Source) -> Any:
         "local_files_only": source.revision is None,
     }
     try:
-        config = diffusers.DiffusionPipeline.load_config(source.model, revision=source.revision)
-        if "safety_checker" in config:
-            options |= {"safety_checker": None, "requires_safety_checker": False}
-        pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(source.model, **options)
+        kind = diffusers.DiffusionPipeline.load_config(source.model, revision=source.revision)["_class_name"]
+        if kind != "StableDiffusionPipeline":
+            fix = "use a Stable Diffusion 1.x or 2.x model"
+            raise GenerationError(f"models of kind {kind} are not supported", source.model, fix)
+        options |= {"safety_checker": None, "requires_safety_checker": False}
+        pipeline = diffusers.StableDiffusionPipeline.from_pretrained(source.model, **options)
     except (OSError, ValueError, KeyError) as error:
         raise GenerationError(f"cannot load the model ({error})", source.model, "check generate.model") from error
     if recipe.scheduler or recipe.scheduler_options:

@@ -115,10 +115,8 @@ class Processes:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for worker, process in self._workers.items():
-            worker.close()  # an idle worker leaves when its pipe closes
-            if kind is not None:
-                process.terminate()
+        for worker in self._workers:
+            worker.close()  # a worker leaves when its pipe is closed, after the batch in hand
         for process in self._workers.values():
             process.join()
         self._workers.clear()

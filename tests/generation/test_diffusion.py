@@ -161,6 +161,12 @@ def test_an_unknown_scheduler_lists_those_that_fit(source: Source, name: str) ->
         Model(replace(source, recipe=replace(source.recipe, scheduler=name)), "cpu")
 
 
+def test_a_model_of_another_kind_is_refused(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(GenerationError, match="models of kind FluxPipeline are not supported"):
+        Model(replace(source, model=str(tmp_path)), "cpu")
+
+
 def test_a_model_that_cannot_be_loaded(source: Source, tmp_path: Path) -> None:
     with pytest.raises(GenerationError, match=r"cannot load the model .*nowhere: check generate\.model"):
         Model(replace(source, model=str(tmp_path / "nowhere")), "cpu")
