@@ -29,7 +29,7 @@ install: $(STAMP) ## create .venv and install everything
 demo-data: $(STAMP) ## build data/demo/images (needs the Debian package dataset-fashion-mnist)
 	$(BIN)/python data/demo/make_data.py
 
-demo-model: $(STAMP) ## train data/demo/model from scratch (25 minutes on two cores)
+demo-model: $(STAMP) ## train data/demo/model from scratch (half an hour on two cores)
 	$(BIN)/python data/demo/make_model.py
 	$(BIN)/python data/demo/measure_model.py
 

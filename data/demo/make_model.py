@@ -3,7 +3,7 @@
 The result is an ordinary ``StableDiffusionPipeline`` folder (CLIP tokenizer and text encoder, autoencoder, UNet,
 scheduler; safetensors in fp16) that plain ``from_pretrained`` loads. It sees only the public half of Fashion-MNIST
 (see ``make_data.py``). Fixed seeds, step counts and number of threads: on one kind of processor, training again gives
-the same weights. Run ``python data/demo/make_model.py``; about 25 minutes on two cores.
+the same weights. Run ``python data/demo/make_model.py``; about half an hour on two cores.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Stage ``central``: the same model trained centrally, on all clients' real images and on the synthetic ones alone.
 
-Both are references beside the federated runs: the first shows what federation costs, the second how much the clients'
-data add to what the generator already knew. A central run is a federation of one client that holds everything.
+Both are references beside the federated runs: the first shows what federation costs, the second what the generator
+brings without any client. A central run is a federation of one client that holds everything.
 """
 
 import numpy as np

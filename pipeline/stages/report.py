@@ -76,6 +76,7 @@ def _values(params: Params, numbers: dict[str, Any], arms: dict[str, dict[str, d
         "test_images": f"{len(images.load(params.data, params.data.test).labels):,}",
         "seeds": len(params.train.seeds),
         "epochs": "once" if params.train.local_epochs == 1 else f"{params.train.local_epochs} times",
+        "central_steps": f"{params.train.central_steps:,}",
         "central": {name: summary.percent(interval) for name, interval in numbers["central"].items()},
         "curves": [
             [figures.curves(by_fill, f"{algorithm}, {titles[budget]}", references) for budget, by_fill in both.items()]
