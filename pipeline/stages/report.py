@@ -111,7 +111,7 @@ def _headline(numbers: dict[str, Any]) -> str:
         for budget in summary.BUDGETS
         if "none" in (gain := numbers[algorithm][budget].get("synthetic_minus", {}))
     ]
-    return f"Against no fill, {algorithm} gains {' and '.join(parts)} from the synthetic fill." if parts else ""
+    return f"Against no fill, the synthetic fill changes {algorithm} by {' and '.join(parts)}." if parts else ""
 
 
 def _costs(numbers: dict[str, Any], algorithms: list[str], seeds: int) -> list[list[str]]:
