@@ -25,6 +25,10 @@ Workers = Annotated[
     int, typer.Option(envvar="GEN_FEDSD_WORKERS", min=0, help="Processes that train clients; 0: one for each CPU core.")
 ]
 Client = Annotated[int, typer.Option(help="The client's number.")]
+Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]
+
+pool = typer.Typer(help="Look after the pool of finished images.")
+app.add_typer(pool, name="pool")
 
 
 @app.command()
@@ -48,12 +52,19 @@ def deficits() -> None:
 
 
 @app.command()
-def generate(devices: Devices = "auto") -> None:
+def generate(
+    devices: Devices = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan's size and cost.")] = False,
+) -> None:
     """Stage: render what the pool lacks, write the shards and the manifest."""
     from pipeline import params
+    from pipeline.generation import inspect
     from pipeline.generation.devices import parse
     from pipeline.stages import generate
 
+    if dry_run:
+        typer.echo(inspect.cost(params.load(), parse(devices)))
+        return
     with progress.timed(paths.timing("generate")):
         generate.run(params.load(), parse(devices))
 
@@ -153,3 +164,60 @@ def preview(
     from pipeline.reporting import contact_sheet
 
     typer.echo(contact_sheet.of_client(client, per_class, out or paths.preview(client)))
+
+
+@pool.command()
+def stats() -> None:
+    """Tell how much the pool holds."""
+    from pipeline.generation import care
+    from pipeline.generation.pool import Pool
+
+    with Pool(paths.pool()) as opened:
+        typer.echo(care.stats(opened))
+
+
+@pool.command("list")
+def listing() -> None:
+    """List the pool's recipes, the latest used last."""
+    from pipeline.generation import care
+    from pipeline.generation.pool import Pool
+
+    with Pool(paths.pool()) as opened:
+        typer.echo(care.listing(opened))
+
+
+@pool.command("gc")
+def collect(
+    recipe: Recipes = None,
+    older_than: Annotated[float | None, typer.Option(min=0, help="Days since an image was rendered.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be deleted.")] = False,
+) -> None:
+    """Delete images of some recipes, of some age, or both."""
+    from pipeline.generation import care
+    from pipeline.generation.pool import Pool
+
+    with Pool(paths.pool()) as opened:
+        typer.echo(care.collect(opened, recipe or [], older_than, dry_run))
+
+
+@pool.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="The file to write.")],
+    recipe: Recipes = None,
+) -> None:
+    """Write images (default: all) to a file that another pool can import."""
+    from pipeline.generation import care
+    from pipeline.generation.pool import Pool
+
+    with Pool(paths.pool()) as opened:
+        typer.echo(care.export(opened, out, recipe or []))
+
+
+@pool.command("import")
+def merge(file: Annotated[Path, typer.Argument(help="What gen-fedsd pool export wrote, or another pool.")]) -> None:
+    """Take over the images of another pool that this one lacks."""
+    from pipeline.generation import care
+    from pipeline.generation.pool import Pool
+
+    with Pool(paths.pool()) as opened:
+        typer.echo(care.merge(opened, file))

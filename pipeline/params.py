@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline import paths
 from pipeline.errors import ParameterError
@@ -22,6 +22,26 @@ Budget = Literal["epochs", "steps"]
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+
+
+def _scales(given: object) -> object:
+    """Return guidance scales as a list: one number stands for itself, low, high and step for all from low to high."""
+    match given:
+        case int() | float() if not isinstance(given, bool):
+            return [given]
+        case list() | tuple():
+            return given
+        case {"low": int() | float() as low, "high": int() | float() as high, "step": int() | float() as step, **more}:
+            count = (high - low) / step + 1 if step > 0 else 0
+            if more or not 2 <= count + 1e-9 < _MOST_SCALES:
+                raise ValueError(f"the step of a range must give 2 to {_MOST_SCALES} scales from low to high")
+            return [round(low + i * step, 9) for i in range(int(count + 1e-9))]
+    raise ValueError("write a number, a list of numbers, or {low: 1, high: 5, step: 0.5}")
+
+
+_MOST_SCALES = 100
+Scale = Annotated[float, Field(ge=0, strict=True)]
+Scales = Annotated[tuple[Scale, ...], BeforeValidator(_scales), Field(min_length=1, max_length=_MOST_SCALES)]
 
 
 class Section(BaseModel):
@@ -75,14 +95,19 @@ class GenerateParams(Section):
     scheduler: str | None = None
     scheduler_options: dict[str, Any] = {}
     steps: Positive = 30
-    guidance: Annotated[float, Field(ge=0)] = 2.0
-    prompt: str = "a photo of a {class}"
+    guidance: Scales = (2.0,)
+    prompts: str = "data/prompts/plain.yaml"
+    class_overrides: dict[str, str] = {}
     negative_prompt: str = ""
     render_size: Positive | None = None
     image_size: Positive | None = None
+    image_format: Literal["png", "jpeg", "webp"] = "png"
+    quality: Annotated[int, Field(ge=1, le=100)] = 90
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     batch_size: Positive = 16
+    compile: bool = False
     sharing: Literal["own", "common"] = "own"
+    shard_megabytes: Positive = 500
 
 
 class TrainParams(Section):

@@ -36,9 +36,9 @@ def pool() -> Path:
     return cache() / "pool.sqlite"
 
 
-def shard(client: int) -> Path:
-    """Return the place of one client's shard."""
-    return SHARDS / f"client-{client:05}.parquet"
+def shard(client: int, part: int = 0) -> Path:
+    """Return the place of one client's shard, or of a further part of one that is too big for one file."""
+    return SHARDS / (f"client-{client:05}.part-{part:03}.parquet" if part else f"client-{client:05}.parquet")
 
 
 def preview(client: int) -> Path:

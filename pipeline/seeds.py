@@ -5,14 +5,16 @@ import json
 
 import numpy as np
 
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
 
 def derive(seed: int, *names: str | int) -> int:
     """Return the seed, in [0, 2^63), of the thing that ``names`` name under the root ``seed``.
 
     A hash of the names: equal names give equal seeds on every machine, and no two things share one by accident.
     """
-    text = json.dumps([seed, *names], ensure_ascii=True, separators=(",", ":"))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    digest = hashlib.sha256(_encode([seed, *names]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:

@@ -161,7 +161,14 @@ def document(small_data: Path, tiny_model: Path) -> dict[str, Any]:
         "data": {"path": str(small_data), "watch": str(small_data)},
         "partition": {"scheme": "labels", "clients": 4, "labels_per_client": 2, "max_images": None},
         "deficits": {"rule": "own-max", "ratio": 1.0, "max_per_client": None, "max_total": None},
-        "generate": {"model": str(tiny_model), "steps": 2, "guidance": 2.0, "dtype": "float32", "batch_size": 4},
+        "generate": {
+            "model": str(tiny_model),
+            "prompts": str(ROOT / "data/prompts/plain.yaml"),
+            "steps": 2,
+            "guidance": 2.0,
+            "dtype": "float32",
+            "batch_size": 4,
+        },
         "train": {"seeds": [1], "rounds": 2, "central_steps": 20, "batch_size": 8, "learning_rate": 0.05},
         "report": {"target_accuracy": 0.5},
     }

@@ -99,9 +99,10 @@ def test_dvc_deps_cover_every_artifact_that_the_stage_loads(graph: grimp.ImportG
     assert needed <= set(DVC["stages"][stage]["deps"])
 
 
-def test_dvc_watches_the_data_set_and_the_model() -> None:
+def test_dvc_watches_the_data_set_the_model_and_the_prompt_set() -> None:
     for stage, key in (("partition", "data"), ("train", "data"), ("central", "data"), ("generate", "generate")):
         assert f"${{{key}.watch}}" in DVC["stages"][stage]["deps"]
+    assert "${generate.prompts}" in DVC["stages"]["generate"]["deps"]
 
 
 def test_params_yaml_names_every_parameter_so_that_none_hides_in_the_code() -> None:

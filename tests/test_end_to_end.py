@@ -45,7 +45,8 @@ class Clone:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        for name in ("dvc.yaml", ".dvcignore", ".gitignore", "pipeline", "data/demo", ".dvc/config", ".dvc/.gitignore"):
+        settings = ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
+        for name in (*settings, "pipeline", "data/demo", "data/prompts"):
             target = place / name
             target.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / name).is_dir():
@@ -92,7 +93,9 @@ def test_repro_leaves_every_product(clone: Clone) -> None:
     document = yaml.safe_load((clone.place / "dvc.yaml").read_text(encoding="utf-8"))
     manifest = json.loads((clone.place / "data/manifest.json").read_text())
     assert len(manifest["shards"]) == 5
-    assert [shard["rows"] for shard in manifest["shards"]] == [80] * 5  # eight missing classes of ten images each
+    assert [[file["rows"] for file in shard["files"]] for shard in manifest["shards"]] == [
+        [80]
+    ] * 5  # eight missing classes of ten images each
     page = (clone.place / "data/report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page

@@ -79,7 +79,13 @@ def test_a_key_that_is_near_to_none_lists_those_that_exist(tmp_path: Path, docum
         ("partition", "min_size", -1),
         ("deficits", "ratio", 1.5),
         ("deficits", "max_total", -1),
-        ("generate", "guidance", float("nan")),
+        ("generate", "image_format", "gif"),
+        ("generate", "quality", 0),
+        ("generate", "quality", 101),
+        ("generate", "class_overrides", ["bag"]),
+        ("generate", "prompts", ["a photo of a {class}"]),
+        ("generate", "compile", "perhaps"),
+        ("generate", "shard_megabytes", 0),
         ("generate", "dtype", "float64"),
         ("generate", "sharing", "all"),
         ("train", "seeds", []),
@@ -96,6 +102,72 @@ def test_a_bad_value_names_file_key_and_value(
     assert caught.value.what == "bad value"
     assert caught.value.where == f"{tmp_path / 'other.yaml'}, {section}.{key} = {value!r}"
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("given", "scales"),
+    [
+        (2, (2.0,)),
+        (0.0, (0.0,)),
+        ([2.5], (2.5,)),
+        ([3, 1, 3.5], (3.0, 1.0, 3.5)),
+        ({"low": 1, "high": 5, "step": 2}, (1.0, 3.0, 5.0)),
+        ({"low": 1, "high": 2, "step": 0.3}, (1.0, 1.3, 1.6, 1.9)),
+        ({"low": 0, "high": 0.3, "step": 0.1}, (0.0, 0.1, 0.2, 0.3)),
+        ({"low": 1, "high": 5, "step": 4}, (1.0, 5.0)),
+    ],
+)
+def test_guidance_is_a_number_a_list_or_a_range(
+    tmp_path: Path, document: dict[str, Any], given: Any, scales: tuple[float, ...]
+) -> None:
+    """A range ends at its high end though floats add up to a hair more, and holds the decimals that one would write."""
+    found = load(tmp_path, changed(document, "generate", "guidance", given)).generate.guidance
+    assert found == scales
+    assert [type(scale) for scale in found] == [float] * len(scales)
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "said"),
+    [
+        (-1, -1, "greater than or equal to 0"),
+        (float("nan"), float("nan"), "finite"),
+        (float("inf"), float("inf"), "finite"),
+        ("strong", "strong", "write a number, a list of numbers, or"),
+        (True, True, "write a number"),
+        (None, None, "write a number"),
+        ([1, True], True, "number"),
+        ([1, "2.0"], "2.0", "number"),
+        ([1.0] * 101, [1.0] * 101, "at most 100"),
+        ([], [], "at least 1"),
+        ([1, -2], -2, "greater than or equal to 0"),
+        ([1, "x"], "x", "number"),
+        ({"low": -1, "high": 1, "step": 1}, -1, "greater than or equal to 0"),
+        ({"low": 1, "high": 5}, {"high": 5, "low": 1}, "write a number, a list of numbers, or"),
+        ({"low": "a", "high": 5, "step": 1}, {"high": 5, "low": "a", "step": 1}, ""),
+        *(
+            (given, dict(sorted(given.items())), "the step of a range must give 2 to 100 scales from low to high")
+            for given in (
+                {"low": 5, "high": 1, "step": 1},
+                {"low": 1, "high": 5, "step": 0},
+                {"low": 1, "high": 5, "step": -1},
+                {"low": 1, "high": 5, "step": 4.5},
+                {"low": 1, "high": float("nan"), "step": 1},
+                {"low": 1, "high": 5, "step": 1, "steps": 2},
+            )
+        ),
+    ],
+)
+def test_bad_guidance_is_one_line(
+    tmp_path: Path, document: dict[str, Any], given: Any, named: object, said: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        load(tmp_path, changed(document, "generate", "guidance", given))
+    assert caught.value.what == "bad value"
+    assert caught.value.where.startswith(f"{tmp_path / 'other.yaml'}, generate.guidance")
+    assert caught.value.where.endswith(f" = {named!r}")
+    assert said in caught.value.fix
+    assert caught.value.fix
+    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_parameter_and_section_are_named(tmp_path: Path, document: dict[str, Any]) -> None:

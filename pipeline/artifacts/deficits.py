@@ -1,7 +1,10 @@
 """The deficits: how many images of each label every client has, should have, and is to be given."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +14,11 @@ from numpy.typing import NDArray
 from pipeline import atomic, paths
 from pipeline.errors import ArtifactError
 
-_COLUMNS = ("client", "label", "class name", "have", "want", "missing")
+_NUMBERS = ("client", "label", "have", "want", "missing")
+_TYPES = (
+    {name: pa.int64() for name in _NUMBERS[:2]} | {"class name": pa.string()} | dict.fromkeys(_NUMBERS[2:], pa.int64())
+)
+_CLIENTS = 256  # written at a time
 
 
 @dataclass(frozen=True)
@@ -28,33 +35,56 @@ class Deficits:
 
     def save(self, path: Path = paths.DEFICITS) -> None:
         clients, classes = self.have.shape
-        names = pa.DictionaryArray.from_arrays(np.tile(np.arange(classes), clients), list(self.class_names))
-        client, label = np.repeat(np.arange(clients), classes), np.tile(np.arange(classes), clients)
-        columns = [client, label, names.cast(pa.string()), self.have.ravel(), self.want.ravel(), self.missing.ravel()]
-        with atomic.replacing(path) as temporary:
-            options = pa.csv.WriteOptions(quoting_style="needed")
-            pa.csv.write_csv(pa.table(columns, names=list(_COLUMNS)), temporary, options)
+        labels, names = np.arange(classes), pa.array(self.class_names)
+        options = pa.csv.WriteOptions(quoting_style="needed")
+        with (
+            atomic.replacing(path) as temporary,
+            pa.csv.CSVWriter(temporary, pa.schema(_TYPES.items()), write_options=options) as writer,
+        ):
+            for start in range(0, clients, _CLIENTS):
+                part = slice(start, start + _CLIENTS)
+                numbers = np.arange(start, min(start + _CLIENTS, clients))
+                columns = [
+                    np.repeat(numbers, classes),
+                    np.tile(labels, len(numbers)),
+                    names.take(np.tile(labels, len(numbers))),
+                    *(counts[part].ravel() for counts in (self.have, self.want, self.missing)),
+                ]
+                writer.write_table(pa.table(columns, names=list(_TYPES)))
 
 
 def load(path: Path = paths.DEFICITS) -> Deficits:
     """Read deficits; raise ArtifactError if the file is missing, or is not one row for each client and label."""
+    redo = "run: dvc repro -f deficits"
     if not path.is_file():
         raise ArtifactError("no such file", path, "run: dvc repro deficits")
     try:
-        types = {name: pa.string() if name == "class name" else pa.int64() for name in _COLUMNS}
-        table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=types))
-        columns = {name: table[name].to_numpy() for name in _COLUMNS if table[name].null_count == 0}
-        columns = {name: columns[name] for name in _COLUMNS}  # a column with an empty cell is as good as none
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise ArtifactError(f"not a deficits table ({error})", path, "run: dvc repro -f deficits") from None
-    classes = int(columns["label"].max()) + 1 if len(columns["label"]) else 0
-    if classes == 0 or len(columns["label"]) % classes:
-        raise ArtifactError("not one row for each client and label", path, "run: dvc repro -f deficits")
-    shape = (len(columns["label"]) // classes, classes)
-    cells = np.arange(len(columns["label"]))
-    if not (np.array_equal(columns["label"], cells % classes) and np.array_equal(columns["client"], cells // classes)):
-        raise ArtifactError("rows missing or out of order", path, "run: dvc repro -f deficits")
-    have, want, missing = (columns[name].astype(np.int64).reshape(shape) for name in ("have", "want", "missing"))
-    if missing.min() < 0:
-        raise ArtifactError("a negative count of missing images", path, "run: dvc repro -f deficits")
-    return Deficits(have, want, missing, tuple(str(name) for name in columns["class name"][:classes]))
+        parts = [_columns(batch) for batch in _batches(path)]
+    except (pa.ArrowException, KeyError) as error:
+        raise ArtifactError(f"not a deficits table ({error})", path, redo) from None
+    cells = {name: np.concatenate([part[name] for part in parts]) for name in _NUMBERS} if parts else {}
+    classes = int(cells["label"].max()) + 1 if parts and len(cells["label"]) else 0
+    if classes <= 0 or len(cells["label"]) % classes:
+        raise ArtifactError("not one row for each client and label", path, redo)
+    clients = len(cells["label"]) // classes
+    grid = {name: values.reshape(clients, classes) for name, values in cells.items()}
+    if (grid["label"] != np.arange(classes)).any() or (grid["client"] != np.arange(clients)[:, None]).any():
+        raise ArtifactError("rows missing or out of order", path, redo)
+    if grid["missing"].min() < 0:
+        raise ArtifactError("a negative count of missing images", path, redo)
+    names = itertools.chain.from_iterable(part["class name"] for part in parts)
+    return Deficits(grid["have"], grid["want"], grid["missing"], tuple(itertools.islice(names, classes)))
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Read the file a block at a time: a table of ten million cells would take gigabytes at once."""
+    with pa.csv.open_csv(path, convert_options=pa.csv.ConvertOptions(column_types=_TYPES)) as reader:
+        yield from reader
+
+
+def _columns(batch: pa.RecordBatch) -> dict[str, Any]:
+    """Return a block's columns; a column with an empty cell is as good as none. Names are kept for the first client."""
+    numbers = {name: batch[name].to_numpy() for name in _NUMBERS if batch[name].null_count == 0}
+    first = batch["client"].to_numpy() == 0 if "client" in numbers else []
+    names = batch["class name"].filter(pa.array(first)).to_pylist()
+    return {**{name: numbers[name] for name in _NUMBERS}, "class name": names}

@@ -13,36 +13,57 @@ _REDO = "run: dvc repro generate"
 
 
 @dataclass(frozen=True)
+class File:
+    """One file of a shard."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        return paths.SHARDS / self.name
+
+    @classmethod
+    def of(cls, path: Path, rows: int) -> Self:
+        """Describe a file that was just written."""
+        return cls(path.name, rows, path.stat().st_size, atomic.sha256(path))
+
+
+@dataclass(frozen=True)
 class Shard:
     """One client's line in the manifest."""
 
     client: int
-    rows: int
-    bytes: int
-    sha256: str
     plan: str
     """Digest of the client's part of the plan."""
+    files: tuple[File, ...]
+    """One, or several for a client of many images."""
 
     @property
-    def path(self) -> Path:
-        return paths.shard(self.client)
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
 
-    @classmethod
-    def of(cls, client: int, rows: int, plan: str) -> Self:
-        """Describe the shard that was just written for a client."""
-        path = paths.shard(client)
-        return cls(client, rows, path.stat().st_size, atomic.sha256(path), plan)
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def paths(self) -> list[Path]:
+        return [file.path for file in self.files]
 
     def check(self, recipe: str) -> None:
-        """Raise ArtifactError if the file is not, byte for byte, the one that this line describes."""
+        """Raise ArtifactError if a file is not, byte for byte, the one that this line describes."""
         fix = f"run: gen-fedsd regenerate --client {self.client}"
-        if not self.path.is_file():
-            raise ArtifactError("shard missing", self.path, fix)
-        if self.path.stat().st_size != self.bytes or atomic.sha256(self.path) != self.sha256:
-            raise ArtifactError("shard differs from the manifest", self.path, fix)
-        header = parquet.read_header(self.path, "generate")
-        if (header["recipe"], header["plan"]) != (recipe, self.plan):
-            raise ArtifactError("shard is of another recipe or plan than the manifest says", self.path, fix)
+        for file in self.files:
+            if not file.path.is_file():
+                raise ArtifactError("shard missing", file.path, fix)
+            if file.path.stat().st_size != file.bytes or atomic.sha256(file.path) != file.sha256:
+                raise ArtifactError("shard differs from the manifest", file.path, fix)
+            header = parquet.read_header(file.path, "generate")
+            if (header["recipe"], header["plan"]) != (recipe, self.plan):
+                raise ArtifactError("shard is of another recipe or plan than the manifest says", file.path, fix)
 
 
 @dataclass(frozen=True)
@@ -85,11 +106,16 @@ def load(path: Path = paths.MANIFEST) -> Manifest:
         raise ArtifactError("no such file", path, _REDO)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        shards = tuple(Shard(**line) for line in document.pop("shards"))
+        shards = tuple(
+            Shard(**{**line, "files": tuple(File(**file) for file in line["files"])}) for line in document.pop("shards")
+        )
         class_names = tuple(document.pop("class_names"))
         manifest = Manifest(**document, class_names=class_names, shards=shards)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactError(f"damaged ({error})", path, _REDO) from None
     if [shard.client for shard in manifest.shards] != list(range(len(manifest.shards))):
         raise ArtifactError("clients missing or out of order", path, _REDO)
+    named = [(file.name, shard.client, i) for shard in manifest.shards for i, file in enumerate(shard.files)]
+    if any(name != paths.shard(client, part).name for name, client, part in named):
+        raise ArtifactError("a file name that is not its client's, or leads out of the folder", path, _REDO)
     return manifest

@@ -1,9 +1,9 @@
-"""Shards: one client's synthetic images as a Parquet file that ``datasets.load_dataset`` reads as it is."""
+"""Shards: one client's synthetic images as Parquet that ``datasets.load_dataset`` reads as it is."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import cache
-from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,17 @@ from pipeline import atomic
 from pipeline.artifacts import parquet
 
 _ROW_GROUP = 1_000
+_ROW_GROUP_BYTES = 32_000_000  # of images; what a reader holds at a time
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SyntheticImage:
     """One row of a shard: the image, and everything needed to draw it again."""
 
     image: bytes
     label: int
     class_name: str
+    """The name that prompts call the class by; the label's own name is in the schema."""
     client: int
     lane: str
     index: int
@@ -31,7 +33,12 @@ class SyntheticImage:
     guidance: float
     seed: int
     retry: int
+    flags: str
     recipe: str
+
+
+_NAMES = tuple(field.name for field in fields(SyntheticImage))
+_values = attrgetter(*_NAMES)
 
 
 @cache
@@ -52,43 +59,78 @@ def _schema(class_names: tuple[str, ...]) -> pa.Schema:
         "guidance": Value("float64"),
         "seed": Value("int64"),
         "retry": Value("int32"),
+        "flags": text,
         "recipe": text,
     }
     schema: pa.Schema = Features(types).arrow_schema
     return schema
 
 
-def write(path: Path, rows: Iterable[SyntheticImage], class_names: Sequence[str], header: dict[str, Any]) -> int:
-    """Write one shard, whole or not at all, holding one row group in memory; return the number of rows.
+def write(
+    place: Callable[[int], Path],
+    rows: Iterable[SyntheticImage],
+    class_names: Sequence[str],
+    header: dict[str, Any],
+    most_bytes: int,
+) -> list[tuple[Path, int]]:
+    """Write one shard and return its files with their numbers of rows; each is there whole or not at all.
 
-    PNG bytes are stored as they are; the other columns are dictionary-coded and compressed. Page borders follow
+    ``place`` names each part, from 0; a part is closed before its images exceed ``most_bytes``, unless one row group
+    does. There is at least one file. Only one row group is held in memory.
+    """
+    groups = _row_groups(rows)
+    group, files = next(groups, None), list[tuple[Path, int]]()
+    while group or not files:
+        path, total, size = place(len(files)), 0, 0
+        with atomic.replacing(path) as temporary, _writer(temporary, class_names, header) as writer:
+            while group and (total == 0 or size + _bytes(group) <= most_bytes):
+                columns: dict[str, Any] = dict(zip(_NAMES, zip(*map(_values, group), strict=True), strict=True))
+                columns["image"] = pa.StructArray.from_arrays(
+                    [pa.array(columns["image"], pa.binary()), pa.nulls(len(group), pa.string())], ["bytes", "path"]
+                )
+                writer.write_table(pa.table(columns, schema=writer.schema), row_group_size=_ROW_GROUP)
+                total, size = total + len(group), size + _bytes(group)
+                group = next(groups, None)
+        files.append((path, total))
+    return files
+
+
+def _row_groups(rows: Iterable[SyntheticImage]) -> Iterator[list[SyntheticImage]]:
+    """Yield rows in lists that end at a number of rows or of bytes, whichever comes first."""
+    group, size = list[SyntheticImage](), 0
+    for row in rows:
+        group.append(row)
+        size += len(row.image)
+        if len(group) == _ROW_GROUP or size >= _ROW_GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _bytes(group: list[SyntheticImage]) -> int:
+    return sum(len(row.image) for row in group)
+
+
+def _writer(path: Path, class_names: Sequence[str], header: dict[str, Any]) -> pq.ParquetWriter:
+    """Open a Parquet file.
+
+    Image bytes are stored as they are; the other columns are dictionary-coded and compressed. Page borders follow
     content, so that a changed image changes few pages. Equal content gives an equal file.
     """
-    schema = parquet.with_header(_schema(tuple(class_names)), header)
-    names = [field.name for field in fields(SyntheticImage)]
-    leaves = dict.fromkeys(names[1:], "zstd") | {"image.bytes": "none", "image.path": "none"}
-    total, source = 0, iter(rows)
-    with (
-        atomic.replacing(path) as temporary,
-        pq.ParquetWriter(
-            temporary,
-            schema,
-            compression=leaves,
-            use_dictionary=["class_name", "lane", "prompt", "negative_prompt", "recipe"],
-            use_content_defined_chunking=True,
-        ) as writer,
-    ):
-        while group := list(islice(source, _ROW_GROUP)):
-            columns = dict(zip(names, zip(*map(astuple, group), strict=True), strict=True))
-            columns["image"] = tuple({"bytes": image, "path": None} for image in columns["image"])
-            writer.write_table(pa.table(columns, schema=schema), row_group_size=_ROW_GROUP)
-            total += len(group)
-    return total
+    return pq.ParquetWriter(
+        path,
+        parquet.with_header(_schema(tuple(class_names)), header),
+        compression=dict.fromkeys(_NAMES[1:], "zstd") | {"image.bytes": "none", "image.path": "none"},
+        use_dictionary=["class_name", "lane", "prompt", "negative_prompt", "flags", "recipe"],
+        use_content_defined_chunking=True,
+    )
 
 
-def read_images(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (label, encoded image) of each row, one row group in memory at a time."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROW_GROUP, columns=["label", "image.bytes"]):
-            images = batch.column("image").field("bytes")
-            yield from zip(batch.column("label").to_pylist(), images.to_pylist(), strict=True)
+def read_images(paths: Iterable[Path]) -> Iterator[tuple[int, bytes]]:
+    """Yield (label, encoded image) of each row of a shard's files, one row group in memory at a time."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROW_GROUP, columns=["label", "image.bytes"]):
+                images = batch.column("image").field("bytes")
+                yield from zip(batch.column("label").to_pylist(), images.to_pylist(), strict=True)

@@ -59,7 +59,7 @@ def synthetic(manifest: Manifest, image_size: int) -> Stored:
     def chunks() -> Iterable[NDArray[np.uint8]]:
         row = 0
         for shard in manifest.shards:
-            for label, image in shards.read_images(shard.path):
+            for label, image in shards.read_images(shard.paths):
                 labels[row] = label
                 row += 1
                 picture = Image.open(io.BytesIO(image)).convert("RGB")
@@ -69,7 +69,7 @@ def synthetic(manifest: Manifest, image_size: int) -> Stored:
         if row != manifest.rows:
             raise ArtifactError(f"{row} images, not {manifest.rows}", paths.SHARDS, "run: dvc repro -f generate")
 
-    key = ["synthetic", image_size, *(shard.sha256 for shard in manifest.shards)]
+    key = ["synthetic", image_size, *(file.sha256 for shard in manifest.shards for file in shard.files)]
     return store(key, labels, image_size, chunks)
 
 

@@ -1,20 +1,34 @@
-"""The diffusion model: image specs in, encoded images out. One of the two rooms where torch and diffusers load."""
+"""The diffusion model: image specs in, pictures out. One of the two rooms where torch and diffusers load."""
 
-import io
+import inspect
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import diffusers
+import numpy as np
 import torch
 import transformers
-from PIL import Image
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from pipeline.errors import GenerationError, ParameterError
 from pipeline.generation.recipe import ImageSpec
 from pipeline.generation.source import Source
 
-_FLAT = 4  # a picture whose levels (0 to 255) all lie within this range shows nothing
+_PLAIN = ("prompt_embeds", "negative_prompt_embeds")
+_POOLED = (*_PLAIN, "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+_MASKED = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
+_EMBEDDINGS = {
+    "StableDiffusionPipeline": _PLAIN,
+    "LatentConsistencyModelPipeline": _PLAIN,
+    "StableDiffusionXLPipeline": _POOLED,
+    "PixArtAlphaPipeline": _MASKED,
+    "PixArtSigmaPipeline": _MASKED,
+}
+"""What ``encode_prompt`` returns, under the names that the pipeline takes it by. Others get the prompts as text."""
+
+_PROMPTS = 1024  # embeddings kept; of Stable Diffusion 1.5 in float16 a quarter of a GB, of SDXL two thirds
 
 
 class Model:
@@ -31,62 +45,94 @@ class Model:
         for library in (diffusers, transformers):
             library.utils.logging.set_verbosity_error()
             library.utils.logging.disable_progress_bar()
-        self.pipeline = _load(source).to(self.device)
+        try:
+            self.pipeline = _load(source).to(self.device)
+        except RuntimeError as error:
+            raise _out_of_memory(error, self.device, self.recipe.batch_size) from error
         self.pipeline.set_progress_bar_config(disable=True)
-        for part in ("unet", "vae"):
-            if hasattr(self.pipeline, part):
-                getattr(self.pipeline, part).to(memory_format=torch.channels_last)
-        self._prompts: dict[tuple[str, str], tuple[Tensor, Tensor | None]] = {}
+        self._kind = type(self.pipeline).__name__
+        self._accepted = set(inspect.signature(self.pipeline.__call__).parameters)
+        self._finite: list[Tensor] = []
+        self._prepare()
+        self._embeddings = lru_cache(_PROMPTS)(self._encode)
+
+    def _prepare(self) -> None:
+        """Lay the convolutions out for speed, compile if asked, and watch what the decoder reads and writes."""
+        for name, part in self.pipeline.components.items():
+            if isinstance(part, nn.Module) and any(isinstance(module, nn.Conv2d) for module in part.modules()):
+                part.to(memory_format=torch.channels_last)
+            if name in ("unet", "transformer") and self.recipe.compile:
+                part.compile()
+        decoder = getattr(getattr(self.pipeline, "vae", None), "decoder", None)
+        if decoder is not None:
+            decoder.register_forward_hook(lambda _, given, made: self._finite.append(_finite(given[0]) & _finite(made)))
 
     @torch.inference_mode()
-    def render(self, specs: Sequence[ImageSpec]) -> list[bytes | None]:
-        """Draw at most ``batch_size`` images and return them as PNG, in order.
+    def draw(self, specs: Sequence[ImageSpec]) -> NDArray[np.uint8]:
+        """Draw at most ``batch_size`` images of one guidance scale; return levels (N, H, W, 3), in order.
 
-        None stands for an image that is not finite or shows one colour (overflow in float16 draws such).
+        An image whose latents or pixels are not finite (overflow in float16 draws such) comes out black. Raises
+        GenerationError if the device's memory runs out.
         """
         padded = [*specs, *[specs[-1]] * (self.recipe.batch_size - len(specs))]
-        prompts = [self._encode(spec.prompt, spec.negative_prompt) for spec in padded]
-        negatives = [negative for _, negative in prompts if negative is not None]
-        images = self.pipeline(
-            prompt_embeds=torch.cat([positive for positive, _ in prompts]),
-            negative_prompt_embeds=torch.cat(negatives) if negatives else None,
-            generator=[torch.Generator().manual_seed(spec.seed) for spec in padded],
-            num_inference_steps=self.recipe.steps,
-            guidance_scale=self.recipe.guidance,
-            height=self.recipe.render_size,
-            width=self.recipe.render_size,
-            output_type="pt",
-        ).images[: len(specs)]
-        return [self._finish(image) for image in images.float().cpu()]
+        self._finite.clear()
+        options = {
+            "generator": [torch.Generator().manual_seed(spec.seed) for spec in padded],
+            "num_inference_steps": self.recipe.steps,
+            "guidance_scale": specs[0].guidance,
+            "height": self.recipe.render_size,
+            "width": self.recipe.render_size,
+            "output_type": "pt",
+        }
+        try:
+            images = self.pipeline(
+                **self._condition(padded), **{name: v for name, v in options.items() if name in self._accepted}
+            ).images
+        except RuntimeError as error:
+            raise _out_of_memory(error, self.device, self.recipe.batch_size) from error
+        finite = _finite(images)
+        if sum(map(len, self._finite)) == len(images):
+            finite &= torch.cat(self._finite)
+        levels = (images.float() * 255).round().where(finite[:, None, None, None], 0).to(torch.uint8)
+        drawn: NDArray[np.uint8] = levels[: len(specs)].permute(0, 2, 3, 1).cpu().numpy()
+        return drawn
 
-    def _encode(self, prompt: str, negative: str) -> tuple[Tensor, Tensor | None]:
-        """Return the embeddings of one prompt and its negative, each (1, tokens, width), computed once."""
-        key = (prompt, negative)
-        if key not in self._prompts:
-            guided = self.recipe.guidance > 1
-            self._prompts[key] = self.pipeline.encode_prompt(
-                prompt=prompt,
-                device=self.device,
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=guided,
-                negative_prompt=negative,
-            )
-        return self._prompts[key]
+    def _condition(self, specs: Sequence[ImageSpec]) -> dict[str, Any]:
+        """Return what tells the pipeline the prompts: embeddings (N, ...) that are computed once for each prompt."""
+        guided = specs[0].guidance > 1
+        if self._kind in _EMBEDDINGS:
+            each = [self._embeddings(spec.prompt, spec.negative_prompt, guided) for spec in specs]
+            return {name: torch.cat([one[name] for one in each]) for name in each[0]}
+        texts = {"prompt": [spec.prompt for spec in specs]}
+        if guided and specs[0].negative_prompt and "negative_prompt" in self._accepted:
+            texts["negative_prompt"] = [spec.negative_prompt for spec in specs]
+        return texts
 
-    def _finish(self, image: Tensor) -> bytes | None:
-        """Encode one image (3, H, W) in [0, 1] at the stored size."""
-        if not torch.isfinite(image).all():
-            return None
-        levels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        if int(levels.max()) - int(levels.min()) <= _FLAT:
-            return None
-        picture = Image.fromarray(levels)
-        size = (self.recipe.image_size, self.recipe.image_size)
-        if picture.size != size:
-            picture = picture.resize(size, Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
-        return buffer.getvalue()
+    def _encode(self, prompt: str, negative: str, guided: bool) -> dict[str, Tensor]:
+        """Return the embeddings (1, ...) of one prompt, and of its negative where the image is guided."""
+        embedded = getattr(getattr(self.pipeline, "unet", None), "config", {}).get("time_cond_proj_dim") is not None
+        encoded = self.pipeline.encode_prompt(
+            prompt=prompt,
+            device=self.device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=guided and not embedded,  # some models take the scale as an input instead
+            **({"negative_prompt": negative} if negative else {}),
+        )
+        named = zip(_EMBEDDINGS[self._kind], encoded, strict=True)
+        return {name: tensor for name, tensor in named if tensor is not None}
+
+
+def _finite(images: Tensor) -> Tensor:
+    """Tell of each image (N, ...) whether all its numbers are finite, (N,)."""
+    return torch.isfinite(images).flatten(1).all(1)
+
+
+def _out_of_memory(error: RuntimeError, device: torch.device, batch_size: int) -> Exception:
+    """Return what to raise for an error in the pipeline: itself, unless it tells of too little memory."""
+    if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        return error
+    fix = "lower generate.batch_size (it is part of the recipe: all images are drawn anew) or generate.render_size"
+    return GenerationError(f"out of memory on {device}", f"params.yaml, generate.batch_size = {batch_size}", fix)
 
 
 def _load(source: Source) -> Any:
@@ -100,12 +146,10 @@ def _load(source: Source) -> Any:
         "local_files_only": source.revision is None,
     }
     try:
-        kind = diffusers.DiffusionPipeline.load_config(source.model, revision=source.revision)["_class_name"]
-        if kind != "StableDiffusionPipeline":
-            fix = "use a Stable Diffusion 1.x or 2.x model"
-            raise GenerationError(f"models of kind {kind} are not supported", source.model, fix)
-        options |= {"safety_checker": None, "requires_safety_checker": False}
-        pipeline = diffusers.StableDiffusionPipeline.from_pretrained(source.model, **options)
+        config = diffusers.DiffusionPipeline.load_config(source.model, revision=source.revision)
+        if "safety_checker" in config:
+            options |= {"safety_checker": None, "requires_safety_checker": False}
+        pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(source.model, **options)
     except (OSError, ValueError, KeyError) as error:
         raise GenerationError(f"cannot load the model ({error})", source.model, "check generate.model") from error
     if recipe.scheduler or recipe.scheduler_options:

@@ -6,24 +6,40 @@ import signal
 import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import GenerationError, PipelineError
+from pipeline.generation.pictures import Picture, finish
 from pipeline.generation.recipe import ImageSpec
 from pipeline.generation.source import Source
 
 Batch = list[ImageSpec]
-Rendered = tuple[Batch, list[bytes | None]]
+_AHEAD = 2  # batches that a worker has at a time, so that it never waits for the next one
 _DEATHS = 2  # a batch in whose hands this many workers died is not tried again
+
+
+class Rendered(NamedTuple):
+    """A batch, its pictures in order (None: unusable, draw again), and the worker that drew them."""
+
+    batch: Batch
+    pictures: Iterable[Picture | None]
+    """May be encoded only as they are read, so that another thread can do it while the next batch is drawn."""
+    worker: str
 
 
 class Engine(Protocol):
     """Renders batches, in any order; a context manager that holds the loaded models."""
 
     def render(self, batches: Iterable[Batch]) -> Iterator[Rendered]:
-        """Yield every batch with its images, as they finish; take a batch only when there is room for it."""
+        """Yield every batch with its pictures, as they finish; take a batch only when there is room for it."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -44,11 +60,13 @@ class Inline:
     def __init__(self, source: Source, device: str) -> None:
         from pipeline.generation.diffusion import Model
 
-        self._model = Model(source, device)
+        self._model, self._device = Model(source, device), device
 
     def render(self, batches: Iterable[Batch]) -> Iterator[Rendered]:
+        recipe = self._model.recipe
         for batch in batches:
-            yield batch, self._model.render(batch)
+            drawn = self._model.draw(batch)
+            yield Rendered(batch, (finish(levels, recipe) for levels in drawn), self._device)
 
     def __enter__(self) -> Self:
         return self
@@ -57,100 +75,124 @@ class Inline:
         pass
 
 
-class Processes:
-    """One worker process per device, fed over a pipe each.
+@dataclass
+class _Worker:
+    name: str
+    process: BaseProcess
+    tasks: deque[tuple[Batch, int]] = field(default_factory=deque)
+    """The batches that it was sent and has not answered, oldest first, with the workers that each has killed."""
 
-    A worker that dies costs its batch a second try on another worker. An error in a worker, unlike a death, ends the
-    run at once, since another worker would meet it too.
+
+class Processes:
+    """One worker process per device, fed over a pipe each, a batch ahead.
+
+    A worker that dies costs the batch in its hands a second try on another worker. An error in a worker, unlike a
+    death, ends the run at once, since another worker would meet it too.
     """
 
     def __init__(self, source: Source, devices: list[str]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._workers: dict[Connection, multiprocessing.process.BaseProcess] = {}
-        for device in devices:
+        # One server process imports torch and diffusers; workers are forked from it, before it uses any of them.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["pipeline.generation.diffusion"])
+        self._workers: dict[Connection, _Worker] = {}
+        for number, device in enumerate(devices):
+            name = device if devices.count(device) == 1 else f"{device} #{number}"
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, source, device), name=f"render {device}", daemon=True)
+            process = context.Process(target=_work, args=(theirs, source, device), name=f"render {name}", daemon=True)
             process.start()
             theirs.close()
-            self._workers[ours] = process
+            self._workers[ours] = _Worker(name, process)
 
     def render(self, batches: Iterable[Batch]) -> Iterator[Rendered]:
         waiting, source = deque[tuple[Batch, int]](), iter(batches)
-        busy: dict[Connection, tuple[Batch, int]] = {}
 
-        def give(worker: Connection) -> None:
-            task = waiting.popleft() if waiting else next(((batch, 0) for batch in source), None)
-            if task is not None:
-                busy[worker] = task
-                _send(worker, task[0])
+        def feed() -> None:
+            """Bring every worker to one batch, then every one to two, and so on, so that the last ones spread."""
+            for depth in range(1, _AHEAD + 1):
+                for pipe, worker in self._workers.items():
+                    if len(worker.tasks) < depth:
+                        task = waiting.popleft() if waiting else next(((batch, 0) for batch in source), None)
+                        if task is None:
+                            return
+                        worker.tasks.append(task)
+                        _send(pipe, task[0])
 
-        for worker in list(self._workers):
-            give(worker)
-        while busy:
-            for ready in wait(list(busy)):
-                assert isinstance(ready, Connection)
-                batch, deaths = busy.pop(ready)
-                images = _receive(ready)
-                if images is None:
-                    self._bury(ready, batch, deaths + 1)
-                    waiting.append((batch, deaths + 1))
-                    for idle in [worker for worker in self._workers if worker not in busy]:
-                        give(idle)
+        feed()
+        while busy := [pipe for pipe, worker in self._workers.items() if worker.tasks]:
+            for pipe in wait(busy):
+                assert isinstance(pipe, Connection)
+                worker = self._workers[pipe]
+                pictures = _receive(pipe)
+                if pictures is None:
+                    waiting.extend(self._bury(pipe))
+                    feed()
                 else:
-                    give(ready)
-                    yield batch, images
+                    batch, _ = worker.tasks.popleft()
+                    feed()
+                    yield Rendered(batch, pictures, worker.name)
 
-    def _bury(self, worker: Connection, batch: Batch, deaths: int) -> None:
-        """Forget a dead worker; raise GenerationError if none is left or the batch has killed two."""
-        process = self._workers.pop(worker)
-        process.join()
-        what = f"{process.name} died (exit code {process.exitcode})"
-        if deaths >= _DEATHS or not self._workers:
-            first = batch[0]
-            where = f"the batch that begins with {first.prompt!r}, seed {first.seed}"
+    def _bury(self, pipe: Connection) -> list[tuple[Batch, int]]:
+        """Forget a dead worker and return its batches; raise GenerationError if none can take them over."""
+        worker = self._workers.pop(pipe)
+        worker.process.join()
+        # It draws in order, so the oldest unanswered batch is the one that it died with.
+        (batch, deaths), *untouched = worker.tasks
+        if deaths + 1 >= _DEATHS or not self._workers:
+            what = f"{worker.process.name} died (exit code {worker.process.exitcode}); {deaths + 1} deaths on one batch"
+            where = f"the batch that begins with {batch[0].prompt!r}, seed {batch[0].seed}"
             fix = "if memory ran out, lower generate.batch_size (part of the recipe) or use fewer workers; run again"
-            raise GenerationError(f"{what}; {deaths} deaths on one batch", where, fix)
+            raise GenerationError(what, where, fix)
+        return [(batch, deaths + 1), *untouched]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for worker in self._workers:
-            worker.close()  # a worker leaves when its pipe is closed, after the batch in hand
-        for process in self._workers.values():
-            process.join()
+        for pipe in self._workers:
+            pipe.close()  # a worker leaves when its pipe is closed, after the batch in hand
+        for worker in self._workers.values():
+            worker.process.join()
         self._workers.clear()
 
 
-def _send(worker: Connection, batch: Batch) -> None:
-    with contextlib.suppress(OSError):  # it died; reading its answer will tell
-        worker.send(batch)
+def _send(pipe: Connection, message: object) -> None:
+    with contextlib.suppress(OSError):  # the other side is gone; reading from it will tell
+        pipe.send(message)
 
 
-def _receive(worker: Connection) -> list[bytes | None] | None:
-    """Return a worker's images, or None if it died; raise the error that it met."""
+def _receive(pipe: Connection) -> list[Picture | None] | None:
+    """Return a worker's pictures, or None if it died; raise the error that it met."""
     try:
-        answer = worker.recv()
+        answer = pipe.recv()
     except (EOFError, OSError):
         return None
     if isinstance(answer, BaseException):
         raise answer
-    images: list[bytes | None] = answer
-    return images
+    pictures: list[Picture | None] = answer
+    return pictures
 
 
 def _work(pipe: Connection, source: Source, device: str) -> None:
-    """A worker's life: load the model, answer batches until the pipe closes."""
+    """A worker's life: load the model, answer batches until the pipe closes, encoding one while drawing the next."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinating process's to handle
+
+    def answer(drawn: NDArray[np.uint8]) -> None:
+        _send(pipe, [finish(levels, source.recipe) for levels in drawn])
+
     try:
         from pipeline.generation.diffusion import Model
 
         model = Model(source, device)
-        while True:
-            pipe.send(model.render(pipe.recv()))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
+        with ThreadPoolExecutor(1) as encoder:
+            last = None
+            while True:
+                drawn = model.draw(pipe.recv())
+                if last is not None:
+                    last.result()
+                last = encoder.submit(answer, drawn)
+    except (EOFError, ConnectionResetError):
         return
     except PipelineError as error:
-        pipe.send(error)
+        _send(pipe, error)
     except Exception:
-        pipe.send(RuntimeError(f"in the worker on {device}:\n{traceback.format_exc()}"))
+        _send(pipe, RuntimeError(f"in the worker on {device}:\n{traceback.format_exc()}"))

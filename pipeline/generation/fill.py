@@ -1,61 +1,130 @@
 """Render what the pool lacks, batch by batch."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from pipeline import progress
 from pipeline.errors import GenerationError
 from pipeline.generation import engines
-from pipeline.generation.plan import Plan, Want
+from pipeline.generation.engines import Engine, Rendered
+from pipeline.generation.plan import Plan, Want, batches
 from pipeline.generation.pool import Finished, Pool
 from pipeline.generation.recipe import ImageSpec
 from pipeline.generation.source import Source
 
 _RETRIES = 3
+_NAMED = 8  # workers whose rates are shown one by one
 
 
-def fill(pool: Pool, plan: Plan, source: Source, devices: list[str], clients: Sequence[int] | None = None) -> int:
+MakeEngine = Callable[[Source, list[str]], Engine]
+
+
+def fill(
+    pool: Pool,
+    plan: Plan,
+    source: Source,
+    devices: list[str],
+    clients: Sequence[int] | None = None,
+    make: MakeEngine = engines.make,
+) -> int:
     """Put every image that the plan wants for these clients (default: all) into the pool; return how many were made."""
     with pool.writing():
-        missing = list(pool.missing(plan.recipe, plan.distinct(clients)))
-        _render(pool, missing, source, devices)
-    return len(missing)
+        count = pool.lacks(plan.recipe, plan.distinct(clients))
+        _render(pool, pool.missing(plan.recipe, plan.distinct(clients)), count, source, devices, make)
+    return count
 
 
-def again(pool: Pool, wants: Iterable[Want], source: Source, devices: list[str]) -> int:
+def again(pool: Pool, wants: Sequence[Want], source: Source, devices: list[str]) -> int:
     """Render images whether the pool holds them or not, and replace what it holds; return how many were made."""
-    recipe = source.recipe
-    specs = [recipe.spec(want.lane, want.class_name, i) for want in wants for i in range(want.count)]
+    specs = (source.recipe.spec(want.lane, want.class_name, i) for want in wants for i in range(want.count))
+    count = sum(want.count for want in wants)
     with pool.writing():
-        _render(pool, specs, source, devices)
-    return len(specs)
+        _render(pool, specs, count, source, devices)
+    return count
 
 
-def _render(pool: Pool, specs: list[ImageSpec], source: Source, devices: list[str]) -> None:
-    """Render specs and store each batch as it comes; draw unusable images again with other seeds."""
-    if not specs:
+def _render(
+    pool: Pool,
+    specs: Iterable[ImageSpec],
+    count: int,
+    source: Source,
+    devices: list[str],
+    make: MakeEngine = engines.make,
+) -> None:
+    """Render specs and store each batch as it comes; draw unusable images again with other seeds.
+
+    Neither specs nor pictures pile up: memory does not grow with their number.
+    """
+    if not count:
         return
-    size = source.recipe.batch_size
-    workers = devices[: -(-len(specs) // size)]
-    progress.say(f"loading {source.model} on {', '.join(workers)} in {source.recipe.dtype}")
-    with engines.make(source, workers) as engine, progress.bar("generate", len(specs), "images") as advance:
-        first, later = 0.0, 0  # the rate leaves the first batch out: it contains the loading of the model
-        unusable: list[ImageSpec] = []
+    recipe = source.recipe
+    workers = devices[: min(count, -(-count // recipe.batch_size) + len(recipe.guidance) - 1)]  # as there are batches
+    progress.say(f"loading {source.model} on {', '.join(workers)} in {recipe.dtype}")
+    with make(source, workers) as engine, progress.bar("generate", count, "images") as advance:
+        keeper = _Keeper(pool, source, advance)
         for _ in range(1 + _RETRIES):
-            unusable = []
-            batches = (specs[i : i + size] for i in range(0, len(specs), size))
-            for batch, images in engine.render(batches):
-                good = [Finished(spec, image) for spec, image in zip(batch, images, strict=True) if image is not None]
-                pool.put(source.recipe, good)
-                unusable += [spec for spec, image in zip(batch, images, strict=True) if image is None]
-                advance(len(good))
-                first, later = first or time.monotonic(), later + len(good) if first else 0
-            if later:
-                pool.record_rate(source.recipe, later / (time.monotonic() - first))
+            unusable = keeper.keep(engine.render(batches(specs, recipe.batch_size)))
             if not unusable:
                 return
-            specs = [source.recipe.spec(s.lane, s.class_name, s.index, s.retry + 1) for s in unusable]
+            specs = [recipe.spec(s.lane, s.class_name, s.index, s.retry + 1) for s in unusable]
     spec = unusable[0]
     what = f"{len(unusable)} images came out black or not finite {1 + _RETRIES} times"
     where = f"the first: prompt {spec.prompt!r}, seed {spec.seed}"
     raise GenerationError(what, where, "try generate.dtype: float32, another scheduler, or another prompt")
+
+
+class _Keeper:
+    """Stores what an engine yields, in a thread of its own: encoding and writing overlap the drawing of the next batch.
+
+    At most one batch waits, so a kill loses little and an error of the pool stops the run at once.
+    """
+
+    def __init__(self, pool: Pool, source: Source, advance: progress.Advance) -> None:
+        self._pool, self._recipe, self._advance = pool, source.recipe, advance
+        self._first: dict[str, float] = {}
+        """When each worker's first batch came; rates leave that one out, since it holds the loading of the model."""
+        self._counts: Counter[str] = Counter()
+
+    def keep(self, rendered: Iterator[Rendered]) -> list[ImageSpec]:
+        """Store every usable picture; return the specs of the others."""
+        unusable: list[ImageSpec] = []
+        stored: Future[tuple[int, list[ImageSpec]]] | None = None
+        with ThreadPoolExecutor(1) as writer:
+            for one in rendered:
+                if stored is not None:
+                    unusable += self._settle(stored)
+                self._count(one)
+                stored = writer.submit(self._store, one)
+            if stored is not None:
+                unusable += self._settle(stored)
+        if rate := sum(self._rates().values()):
+            self._pool.record_rate(self._recipe, rate)
+        return unusable
+
+    def _store(self, rendered: Rendered) -> tuple[int, list[ImageSpec]]:
+        pairs = list(zip(rendered.batch, rendered.pictures, strict=True))
+        good = [Finished(spec, picture.image, picture.flags) for spec, picture in pairs if picture is not None]
+        self._pool.put(self._recipe, good)
+        return len(good), [spec for spec, picture in pairs if picture is None]
+
+    def _settle(self, stored: Future[tuple[int, list[ImageSpec]]]) -> list[ImageSpec]:
+        good, unusable = stored.result()
+        rates = self._rates()
+        each = ", ".join(f"{name} {rate:.1f}/s" for name, rate in rates.items())
+        self._advance(good, each if len(rates) <= _NAMED else f"{len(rates)} workers")
+        return unusable
+
+    def _count(self, rendered: Rendered) -> None:
+        if rendered.worker in self._first:
+            self._counts[rendered.worker] += len(rendered.batch)
+        else:
+            self._first[rendered.worker] = time.monotonic()
+
+    def _rates(self) -> dict[str, float]:
+        """Return the images per second of each worker that has finished more than one batch."""
+        now = time.monotonic()
+        return {
+            name: self._counts[name] / max(now - at, 1e-9) for name, at in self._first.items() if self._counts[name]
+        }

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from pipeline import paths
@@ -13,23 +14,44 @@ from pipeline.generation import assemble, context
 from pipeline.generation.fill import again, fill
 from pipeline.generation.plan import Plan
 from pipeline.generation.pool import Pool
+from pipeline.generation.source import Source
 from pipeline.params import Params
 
 
 def status(params: Params, devices: list[str]) -> str:
-    """Return a table of what each client's plan wants, what the pool holds of it and what is missing."""
+    """Return a table of what each client's plan wants, what the pool holds of it and what is missing, and the cost."""
     plan, source = context.current(params, devices)
     lines = [f"{'client':>6} {'planned':>8} {'in pool':>8} {'missing':>8}"]
     with Pool(paths.pool()) as pool:
-        for client in range(len(plan.missing)):
+        held = {(want.lane, want.class_name): flags for want, flags in pool.held(plan.recipe, plan.distinct())}
+        for client, planned in enumerate(plan.missing.sum(axis=1).tolist()):
             wants = plan.of(client)
-            planned, held = sum(want.count for want in wants), sum(pool.held(plan.recipe, want) for want in wants)
-            lines.append(f"{client:>6} {planned:>8} {held:>8} {planned - held:>8}")
-        needed = sum(want.count - pool.held(plan.recipe, want) for want in plan.distinct())
-        rate = pool.rate(plan.recipe)
-    cost = "" if not needed else f", about {needed / rate:.0f} s at the last rate" if rate else ", rate not yet known"
-    lines.append(f"recipe {plan.recipe.digest}, {source.recipe.dtype}, images {plan.sharing}: {needed} to render{cost}")
+            lacks = sum(held[want.lane, want.class_name].count(0, 0, want.count) for want in wants)
+            lines.append(f"{client:>6} {planned:>8} {planned - lacks:>8} {lacks:>8}")
+        lines.append(_cost(pool, plan, source))
     return "\n".join(lines)
+
+
+def cost(params: Params, devices: list[str]) -> str:
+    """Return the size of the plan, how much of it is missing, and what rendering that would take."""
+    plan, source = context.current(params, devices)
+    with Pool(paths.pool()) as pool:
+        return _cost(pool, plan, source)
+
+
+def _cost(pool: Pool, plan: Plan, source: Source) -> str:
+    recipe = plan.recipe
+    distinct, needed = sum(want.count for want in plan.distinct()), pool.lacks(recipe, plan.distinct())
+    rate, size = pool.rate(recipe), pool.bytes_per_image(recipe)
+    time = f"about {timedelta(seconds=round(needed / rate))} at the last rate" if rate else "rate not yet known"
+    space = f"about {needed * size / 1e6:.1f} MB in the pool" if size else "size not yet known"
+    sharing = "each client has its own" if plan.sharing == "own" else "clients share them"
+    return (
+        f"recipe {recipe.digest}, {source.recipe.dtype}: {plan.missing.sum()} images planned for "
+        f"{len(plan.missing)} clients, {distinct} distinct ({sharing}), {distinct - needed} in the pool\n"
+        f"{needed} to render in about {-(-needed // recipe.batch_size)} batches of {recipe.batch_size}"
+        + (f": {time}, {space}" if needed else "")
+    )
 
 
 def regenerate(params: Params, devices: list[str], client: int, fresh: bool) -> str:
@@ -44,8 +66,8 @@ def regenerate(params: Params, devices: list[str], client: int, fresh: bool) -> 
     _check_same(known, plan, client)
     with Pool(paths.pool()) as pool:
         made = again(pool, plan.of(client), source, devices) if fresh else fill(pool, plan, source, devices, [client])
-        new = assemble.write(pool, plan, client)
-    text = f"client {client}: {made} images rendered, {new.rows} in {new.path}, "
+        new = assemble.write(pool, plan, client, params.generate.shard_megabytes)
+    text = f"client {client}: {made} images rendered, {new.rows} in {', '.join(map(str, new.paths))}, "
     if new == old:
         return text + "byte for byte the shard that the manifest names"
     known.with_shard(new).save()

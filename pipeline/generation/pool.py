@@ -6,64 +6,89 @@ partition, a longer fill or a second experiment renders only what no earlier one
 """
 
 import fcntl
+import itertools
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 from pipeline import progress
 from pipeline.errors import PoolError
 from pipeline.generation.plan import Want
 from pipeline.generation.recipe import ImageSpec, Recipe
 
-_SCHEMA = """
+_VERSION = 1
+_SCHEMA = f"""
 create table if not exists recipes (digest text primary key, recipe text not null);
 create table if not exists images (
     recipe text not null, lane text not null, class_name text not null, "index" integer not null,
     retry integer not null, seed integer not null, guidance real not null,
-    prompt text not null, negative_prompt text not null, image blob not null);
+    prompt text not null, negative_prompt text not null,
+    flags text not null, added integer not null, image blob not null);
 create unique index if not exists image on images (recipe, lane, class_name, "index");
 create table if not exists rates (recipe text primary key, images_per_second real not null);
+pragma user_version = {_VERSION};
 """
+COLUMNS = 'recipe, lane, class_name, "index", retry, seed, guidance, prompt, negative_prompt, flags, added, image'
+_PATIENCE = 60  # seconds to wait for another process
 _FIND = 'recipe = ? and lane = ? and class_name = ? and "index" < ?'
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """One image: its spec and its encoded bytes."""
+    """One image: its spec, its encoded bytes, and remarks on its quality (see ``Picture``)."""
 
     spec: ImageSpec
     image: bytes
+    flags: str = ""
 
 
 class Pool:
-    """An open pool; a context manager that closes it."""
+    """An open pool; a context manager that closes it. Its methods may be called from several threads."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._usable():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+    def __init__(self, path: Path, read_only: bool = False) -> None:
+        self.path, self._lock = path, threading.RLock()
+        with self.usable():
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            place = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
+            self.db = sqlite3.connect(place, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             try:
-                self._db.execute("pragma journal_mode = wal")
-                self._db.execute("pragma synchronous = normal")
-                self._db.executescript(_SCHEMA)
-            except sqlite3.Error:
-                self._db.close()
+                self._prepare(read_only)
+            except (sqlite3.Error, PoolError):
+                self.db.close()
                 raise
+
+    def _prepare(self, read_only: bool) -> None:
+        """Check the file, or make it a pool if it is empty; two processes may do so at a time."""
+        query = "select (select user_version from pragma_user_version), (select group_concat(name) from sqlite_master)"
+        version, found = self.db.execute(query).fetchone()
+        if (found or read_only) and (version != _VERSION or not {"recipes", "images"} <= set((found or "").split(","))):
+            what = f"this pool has format {version}, and this version of gen-fedsd reads format {_VERSION}"
+            what = what if version != _VERSION else "this file is no pool"
+            raise PoolError(what, self.path, "move the file away, or set GEN_FEDSD_CACHE to another folder")
+        if read_only:
+            return
+        _patiently(lambda: self.db.execute("pragma journal_mode = wal"))
+        self.db.execute("pragma synchronous = normal")
+        if not found:
+            self.db.executescript(f"begin exclusive; {_SCHEMA} commit;")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._db.close()
+        self.db.close()
 
     @contextmanager
-    def _usable(self) -> Iterator[None]:
+    def usable(self) -> Iterator[None]:
         """Turn what SQLite complains of into a PoolError that names the file."""
         try:
             yield
@@ -84,64 +109,94 @@ class Pool:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def missing(self, recipe: Recipe, wants: Iterator[Want]) -> Iterator[ImageSpec]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make all changes of the block or none."""
+        with self._lock, self.usable():
+            self.db.execute("begin immediate")
+            with self.db:
+                yield
+
+    def missing(self, recipe: Recipe, wants: Iterable[Want]) -> Iterator[ImageSpec]:
         """Yield the spec of every wanted image that the pool does not hold, in the order of ``wants``."""
-        for want in wants:
-            key = (recipe.digest, want.lane, want.class_name, want.count)
-            with self._usable():
-                held = {row[0] for row in self._db.execute(f'select "index" from images where {_FIND}', key)}
+        for want, held in self.held(recipe, wants):
             for index in range(want.count):
-                if index not in held:
+                if not held[index]:
                     yield recipe.spec(want.lane, want.class_name, index)
 
-    def held(self, recipe: Recipe, want: Want) -> int:
-        """Return how many of the wanted images the pool holds."""
-        key = (recipe.digest, want.lane, want.class_name, want.count)
-        with self._usable():
-            count: int = self._db.execute(f"select count(*) from images where {_FIND}", key).fetchone()[0]
-        return count
+    def lacks(self, recipe: Recipe, wants: Iterable[Want]) -> int:
+        """Return how many of the wanted images the pool does not hold."""
+        return sum(held.count(0) for _, held in self.held(recipe, wants))
+
+    def held(self, recipe: Recipe, wants: Iterable[Want]) -> Iterator[tuple[Want, bytearray]]:
+        """Yield each want with a byte for each of its images: 1 if the pool holds it. One query for each lane."""
+        query = 'select class_name, "index" from images where recipe = ? and lane = ?'
+        for lane, group in itertools.groupby(wants, lambda want: want.lane):
+            flags = {want.class_name: (want, bytearray(want.count)) for want in group}
+            with self.usable():
+                for name, index in self.db.execute(query, (recipe.digest, lane)):
+                    found = flags.get(name)
+                    if found is not None and index < len(found[1]):
+                        found[1][index] = 1
+            yield from flags.values()
 
     def put(self, recipe: Recipe, images: Sequence[Finished]) -> None:
         """Store images in one transaction; an image that is already there is replaced."""
-        rows = [
-            (recipe.digest, s.lane, s.class_name, s.index, s.retry, s.seed, s.guidance, s.prompt, s.negative_prompt)
-            for s in (finished.spec for finished in images)
-        ]
-        described = json.dumps(recipe.as_dict(), sort_keys=True)
-        with self._usable(), self._transaction():
-            self._db.execute("insert or ignore into recipes values (?, ?)", (recipe.digest, described))
-            self._db.executemany(
-                "insert or replace into images values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(*row, finished.image) for row, finished in zip(rows, images, strict=True)],
-            )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("begin immediate")
-        with self._db:
-            yield
+        described, now = json.dumps(recipe.as_dict(), sort_keys=True), int(time.time())
+        rows = []
+        for finished in images:
+            s = finished.spec
+            key = (recipe.digest, s.lane, s.class_name, s.index)
+            drawn_from = (s.retry, s.seed, s.guidance, s.prompt, s.negative_prompt)
+            rows.append((*key, *drawn_from, finished.flags, now, finished.image))
+        with self.transaction():
+            self.db.execute("insert or ignore into recipes values (?, ?)", (recipe.digest, described))
+            self.db.executemany("insert or replace into images values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def fetch(self, recipe: Recipe, want: Want) -> Iterator[Finished]:
         """Yield the wanted images by index; raise PoolError if one is not there."""
-        columns = 'lane, class_name, "index", prompt, negative_prompt, guidance, seed, retry, image'
+        columns = 'lane, class_name, "index", prompt, negative_prompt, guidance, seed, retry, image, flags'
         key = (recipe.digest, want.lane, want.class_name, want.count)
         query = f'select {columns} from images where {_FIND} order by "index"'
         expected = 0
-        with self._usable():
-            for *spec, image in self._db.execute(query, key):
+        with self.usable():
+            for *spec, image, flags in self.db.execute(query, key):
                 if spec[2] != expected:
                     break
                 expected += 1
-                yield Finished(ImageSpec(*spec), image)
+                yield Finished(ImageSpec(*spec), image, flags)
         if expected != want.count:
             what = f"image {expected} of {want.class_name!r} in lane {want.lane} is not in the pool"
             raise PoolError(what, self.path, "run: dvc repro generate")
 
     def record_rate(self, recipe: Recipe, images_per_second: float) -> None:
         """Remember how fast a recipe was rendered last."""
-        self._db.execute("insert or replace into rates values (?, ?)", (recipe.digest, images_per_second))
+        with self.usable():
+            self.db.execute("insert or replace into rates values (?, ?)", (recipe.digest, images_per_second))
 
     def rate(self, recipe: Recipe) -> float | None:
         """Return the images per second that a recipe was rendered at last, or None."""
-        row = self._db.execute("select images_per_second from rates where recipe = ?", (recipe.digest,)).fetchone()
+        with self.usable():
+            row = self.db.execute("select images_per_second from rates where recipe = ?", (recipe.digest,)).fetchone()
         return None if row is None else float(row[0])
+
+    def bytes_per_image(self, recipe: Recipe) -> float | None:
+        """Return the mean size of up to a thousand of the recipe's images, or None if there is none."""
+        query = "select avg(length(image)) from (select image from images where recipe = ? limit 1000)"
+        with self.usable():
+            mean = self.db.execute(query, (recipe.digest,)).fetchone()[0]
+        return None if mean is None else float(mean)
+
+
+def _patiently(act: Callable[[], object]) -> None:
+    """Try again while another process holds the file; SQLite does not wait by itself when a journal's kind changes."""
+    start = time.monotonic()
+    while True:
+        try:
+            act()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() - start > _PATIENCE:
+                raise
+            time.sleep(0.02)
+        else:
+            return

@@ -4,17 +4,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 from pipeline import seeds
+from pipeline.generation.prompts import PromptSet
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise it when a change of code changes the bytes of an image that a recipe describes."""
 
 COMMON = "common"
 """The one lane of images that clients share."""
-
-CLASS_MARK = "{class}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class ImageSpec:
     lane: str
     """Whose image it is: a client's number, or ``common``."""
     class_name: str
+    """The name that prompts call the class by."""
     index: int
     """Counts a lane's images of one class, from 0."""
     prompt: str
@@ -46,35 +47,68 @@ class Recipe:
     scheduler: str | None
     scheduler_options: Mapping[str, Any] = field(hash=False)
     steps: int
-    guidance: float
-    prompt: str
+    guidance: tuple[float, ...]
+    """Each image has one of these scales, in increasing order."""
+    prompts: PromptSet
     negative_prompt: str
     render_size: int | None
     image_size: int
+    image_format: str
+    """``png``, ``jpeg`` or ``webp``."""
+    quality: int | None
+    """Of JPEG or WebP, 1 to 100; None for PNG."""
     dtype: str
     batch_size: int
+    compile: bool
     format_version: int = FORMAT_VERSION
 
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-ready values."""
-        return {**asdict(self), "scheduler_options": dict(self.scheduler_options)}
+        prompts = {"templates": list(self.prompts.templates), **{k: list(v) for k, v in self.prompts.attributes}}
+        options = dict(self.scheduler_options)
+        return {**asdict(self), "scheduler_options": options, "guidance": list(self.guidance), "prompts": prompts}
 
-    @property
+    @classmethod
+    def from_dict(cls, described: Mapping[str, Any]) -> Self:
+        """Return the recipe that ``as_dict`` described; raise KeyError or TypeError for anything else."""
+        prompts = dict(described["prompts"])
+        templates = tuple(prompts.pop("templates"))
+        attributes = tuple((name, tuple(values)) for name, values in sorted(prompts.items()))
+        guidance = tuple(described["guidance"])
+        return cls(**{**described, "guidance": guidance, "prompts": PromptSet(templates, attributes)})
+
+    @cached_property
     def digest(self) -> str:
         """Return the recipe's identity, 16 hexadecimal digits."""
-        text = json.dumps(self.as_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest(self.as_dict())
 
     def spec(self, lane: str, class_name: str, index: int, retry: int = 0) -> ImageSpec:
-        """Return the spec of one image; its seed hangs on its name and retry number alone."""
+        """Return the spec of one image: its choices hang on its name alone, its seed on name and retry number."""
+        left = seeds.derive(self.seed, "choice", lane, class_name, index) if self._choosy else 0
+
+        def choose(among: int) -> int:
+            nonlocal left
+            left, choice = divmod(left, among)
+            return choice
+
         names: tuple[str | int, ...] = ("image", lane, class_name, index, *([retry] if retry else []))
         return ImageSpec(
             lane=lane,
             class_name=class_name,
             index=index,
-            prompt=self.prompt.replace(CLASS_MARK, class_name),
+            prompt=self.prompts.prompt(class_name, choose),
             negative_prompt=self.negative_prompt,
-            guidance=self.guidance,
+            guidance=self.guidance[choose(len(self.guidance))],
             seed=seeds.derive(self.seed, *names),
             retry=retry,
         )
+
+    @cached_property
+    def _choosy(self) -> bool:
+        """Tell whether images differ in anything but class and seed."""
+        return len(self.guidance) > 1 or self.prompts.choices > 1
+
+
+def digest(described: Mapping[str, Any]) -> str:
+    """Return the identity of a recipe that is described by JSON-ready values."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

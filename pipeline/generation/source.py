@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.atomic import sha256
-from pipeline.errors import GenerationError, ParameterError
-from pipeline.generation import devices
-from pipeline.generation.recipe import CLASS_MARK, Recipe
+from pipeline.errors import GenerationError
+from pipeline.generation import devices, prompts
+from pipeline.generation.recipe import Recipe
 from pipeline.params import GenerateParams
 
 
@@ -25,13 +25,13 @@ class Source:
 def resolve(params: GenerateParams, seed: int, image_size: int, chosen: list[str]) -> Source:
     """Pin the model and fill in what the parameters leave open; ``image_size`` is the data set's.
 
-    Raises GenerationError if the model cannot be found, ParameterError if the prompt names no class.
+    What cannot change a byte does not enter: the negative prompt where no image is guided, the quality of a PNG.
+    Raises GenerationError if the model cannot be found, ParameterError if the prompt set cannot be used.
     """
-    if CLASS_MARK not in params.prompt:
-        fix = f"put {CLASS_MARK} where the class name belongs"
-        raise ParameterError("the prompt names no class", f"params.yaml, generate.prompt = {params.prompt!r}", fix)
+    sentences = prompts.load(Path(params.prompts))
     folder = Path(params.model)
     revision = None if folder.is_dir() else _commit(params.model, params.revision)
+    guidance = tuple(sorted(set(params.guidance)))
     recipe = Recipe(
         seed=seed,
         model=_digest(folder) if revision is None else f"{params.model}@{revision}",
@@ -39,13 +39,16 @@ def resolve(params: GenerateParams, seed: int, image_size: int, chosen: list[str
         scheduler=params.scheduler,
         scheduler_options=params.scheduler_options,
         steps=params.steps,
-        guidance=params.guidance,
-        prompt=params.prompt,
-        negative_prompt=params.negative_prompt,
+        guidance=guidance,
+        prompts=sentences,
+        negative_prompt=params.negative_prompt if guidance[-1] > 1 else "",
         render_size=params.render_size,
         image_size=params.image_size or image_size,
+        image_format=params.image_format,
+        quality=None if params.image_format == "png" else params.quality,
         dtype=devices.resolve_dtype(params.dtype, chosen),
         batch_size=params.batch_size,
+        compile=params.compile,
     )
     return Source(recipe, params.model, revision)
 

@@ -12,6 +12,7 @@ from pipeline.artifacts import manifest
 from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError
 from pipeline.generation import context, engines
+from pipeline.generation.plan import batches
 from pipeline.generation.recipe import ImageSpec
 from pipeline.params import Params
 
@@ -30,7 +31,7 @@ def shards() -> str:
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
         what = f"{len(problems)} of {len(known.shards)} shards are not what the manifest says"
         raise ArtifactError(what, listed + more, problems[0].fix)
-    strays = set(paths.SHARDS.iterdir()) - {shard.path for shard in known.shards}
+    strays = set(paths.SHARDS.iterdir()) - {path for shard in known.shards for path in shard.paths}
     if strays:
         raise ArtifactError(
             "files that the manifest does not know", min(strays), "delete them, or run: dvc repro -f generate"
@@ -46,33 +47,35 @@ def rerender(params: Params, devices: list[str], count: int, seed: int) -> str:
         where = f"{paths.MANIFEST}, recipe {known.recipe}, now {plan.recipe.digest}"
         raise ArtifactError("the shards were made by another recipe", where, "run: dvc repro generate")
     stored = _samples(known, count, seed)
-    specs, size = list(stored), source.recipe.batch_size
+    todo = list(batches(stored, source.recipe.batch_size))
     differing, largest = 0, 0
-    with engines.make(source, devices[: max(1, -(-len(specs) // size))]) as engine:
-        for batch, images in engine.render(specs[i : i + size] for i in range(0, len(specs), size)):
-            for spec, image in zip(batch, images, strict=True):
+    with engines.make(source, devices[: max(1, len(todo))]) as engine:
+        for batch, pictures, _ in engine.render(todo):
+            for spec, picture in zip(batch, pictures, strict=True):
+                image = None if picture is None else picture.image
                 if image != stored[spec]:
                     differing += 1
                     largest = max(largest, _distance(image, stored[spec]))
     if differing:
-        what = f"{differing} of {len(specs)} images came out otherwise (by up to {largest} of 255 levels)"
+        what = f"{differing} of {len(stored)} images came out otherwise (by up to {largest} of 255 levels)"
         fix = (
             "expected on other hardware or other library versions; here it means the shards were not made by this code"
         )
         raise ArtifactError(what, paths.SHARDS, fix)
-    return f"{len(specs)} random images rendered again: byte for byte the same"
+    return f"{len(stored)} random images rendered again: byte for byte the same"
 
 
 def _samples(known: Manifest, count: int, seed: int) -> dict[ImageSpec, bytes]:
     """Return random rows of the shards as specs and stored images; equal seeds choose equal rows."""
-    ends = np.cumsum([shard.rows for shard in known.shards])
-    chosen = random.Random(seed).sample(range(known.rows), min(count, known.rows))
+    chosen = sorted(random.Random(seed).sample(range(known.rows), min(count, known.rows)))
     names = ("lane", "class_name", "index", "prompt", "negative_prompt", "guidance", "seed", "retry")
     samples: dict[ImageSpec, bytes] = {}
-    for shard, end in zip(known.shards, ends.tolist(), strict=True):
-        wanted = [row - (end - shard.rows) for row in sorted(chosen) if end - shard.rows <= row < end]
+    start = 0
+    for file in (file for shard in known.shards for file in shard.files):
+        wanted = [row - start for row in chosen if start <= row < start + file.rows]
+        start += file.rows
         if wanted:
-            for row in pq.read_table(shard.path).take(wanted).to_pylist():
+            for row in pq.read_table(file.path).take(wanted).to_pylist():
                 samples[ImageSpec(*(row[name] for name in names))] = row["image"]["bytes"]
     return samples
 

@@ -1,7 +1,7 @@
 """Pictures of images: a row for each class."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -39,10 +39,10 @@ def draw(rows: Mapping[str, Sequence[Sequence[Image.Image]]], heads: Sequence[st
     return sheet
 
 
-def by_class(path: Path, class_names: Sequence[str], most: int) -> dict[str, list[Image.Image]]:
+def by_class(files: Iterable[Path], class_names: Sequence[str], most: int) -> dict[str, list[Image.Image]]:
     """Return the first ``most`` images of each class of a shard."""
     found: dict[str, list[Image.Image]] = {name: [] for name in class_names}
-    for label, image in shards.read_images(path):
+    for label, image in shards.read_images(files):
         group = found[class_names[label]]
         if len(group) < most:
             group.append(Image.open(io.BytesIO(image)).convert("RGB"))
@@ -54,9 +54,10 @@ def of_client(client: int, per_class: int, out: Path) -> str:
     known = manifest.load()
     shard = known.shard(client)
     shard.check(known.recipe)
-    found = {name: images for name, images in by_class(shard.path, known.class_names, per_class).items() if images}
+    found = {name: images for name, images in by_class(shard.paths, known.class_names, per_class).items() if images}
     if not found:
-        raise ArtifactError("the shard has no images, since the client lacks nothing", shard.path, "try another client")
+        what = "the shard has no images, since the client lacks nothing"
+        raise ArtifactError(what, shard.paths[0], "try another client")
     sheet = draw(
         {name: [images] for name, images in found.items()}, [f"client {client}: {shard.rows} synthetic images"]
     )

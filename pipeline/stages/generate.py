@@ -13,10 +13,14 @@ def run(params: Params, devices: list[str]) -> None:
     plan, source = context.current(params, devices)
     with Pool(paths.pool()) as pool:
         made = fill(pool, plan, source, devices)
-        written = tuple(assemble.write(pool, plan, client) for client in range(len(plan.missing)))
-    for stray in set(paths.SHARDS.iterdir()) - {shard.path for shard in written}:
+        written = []
+        with progress.bar("shards", len(plan.missing), "clients") as advance:
+            for client in range(len(plan.missing)):
+                written.append(assemble.write(pool, plan, client, params.generate.shard_megabytes))
+                advance()
+    for stray in set(paths.SHARDS.iterdir()) - {path for shard in written for path in shard.paths}:
         stray.unlink()
     recipe = plan.recipe
-    manifest = Manifest(recipe.digest, recipe.as_dict(), plan.sharing, tuple(plan.class_names), written)
+    manifest = Manifest(recipe.digest, recipe.as_dict(), plan.sharing, tuple(plan.class_names), tuple(written))
     manifest.save()
     progress.say(f"generate: {made} images rendered, {manifest.rows} in {len(written)} shards")

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from pipeline.data.images import Images
 from pipeline.params import Params
 from pipeline.reporting import contact_sheet, figures, page, summary
 from pipeline.reporting.summary import Arm
+
+_SHARING = {"own": "each client has its own (sharing: own)", "common": "clients share them (sharing: common)"}
 
 Histories = dict[str, dict[str, list[Round]]]
 
@@ -134,9 +138,8 @@ def _sheet(params: Params, split: Partition, shards: Manifest, real: Images) -> 
     """Draw real images of each class beside synthetic ones, the latter from as many clients as possible."""
     most = params.report.images_per_class
     rows: dict[str, list[list[Image.Image]]] = {}
-    by_client = [
-        contact_sheet.by_class(shard.path, split.class_names, most) for shard in shards.shards[: 2 * most] if shard.rows
-    ]
+    chosen = [shard for shard in shards.shards[: 2 * most] if shard.rows]
+    by_client = [contact_sheet.by_class(shard.paths, split.class_names, most) for shard in chosen]
     for label, name in enumerate(split.class_names):
         held = split.rows[split.labels == label]
         shown = held[np.linspace(0, len(held) - 1, min(most, len(held))).astype(int)] if len(held) else []
@@ -152,16 +155,26 @@ def _settings(params: Params, split: Partition, shards: Manifest) -> dict[str, s
         "real images": f"{len(split.rows):,} of {params.data.path}, fingerprint {split.fingerprint}",
         "partition": f"{_scheme(params)}, {split.client_count} clients, seed {params.seed}",
         "deficits": f"{params.deficits.rule}, ratio {params.deficits.ratio:g}",
-        "synthetic images": f"{shards.rows:,}, sharing {shards.sharing}",
+        "synthetic images": f"{shards.rows:,}, {_SHARING[shards.sharing]}",
         "model": f"{params.generate.model} ({recipe['model'][:24]}...)",
-        "sampling": f"{recipe['steps']} steps, guidance {recipe['guidance']:g}, {recipe['dtype']}",
-        "prompt": recipe["prompt"],
+        "sampling": f"{recipe['steps']} steps, guidance {_scales(recipe['guidance'])}, {recipe['dtype']}",
+        "prompts": _prompts(recipe["prompts"]),
         "recipe": shards.recipe,
         "training": f"{train.model}, {train.rounds} rounds, clients a round: {chosen}",
         "local training": f"{train.local_epochs} epochs, batch {train.batch_size}, SGD {train.learning_rate:g}, "
         f"momentum {train.momentum:g}, weight decay {train.weight_decay:g}",
         "seeds": ", ".join(str(seed) for seed in train.seeds),
     }
+
+
+def _scales(values: Sequence[float]) -> str:
+    return f"{values[0]:g}" if len(values) == 1 else f"one of {len(values)} scales from {values[0]:g} to {values[-1]:g}"
+
+
+def _prompts(described: Mapping[str, Sequence[str]]) -> str:
+    """Return the one sentence, or the first template and how many sentences there are."""
+    first, count = described["templates"][0], math.prod(len(values) for values in described.values())
+    return first if count == 1 else f"one of {count} sentences, such as: {first}"
 
 
 def _times() -> dict[str, str]:

@@ -41,6 +41,34 @@ def test_the_file_is_one_line_for_each_client_and_label(project: Path) -> None:
     assert lines == ["client,label,class name,have,want,missing", "0,0,bag,1,2,1", "0,1,coat,2,3,1"]
 
 
+def test_many_clients_are_written_and_read_in_pieces(project: Path) -> None:
+    """600 clients are written in three pieces; the file has more than the megabyte that is read at a time."""
+    have = np.arange(600 * 60).reshape(600, 60)
+    names = tuple(f"class number {i}, of sixty" for i in range(60))
+    Deficits(have, have + 2, have % 3, names).save()
+    assert paths.DEFICITS.stat().st_size > 1_500_000
+    loaded = deficits.load()
+    assert np.array_equal(loaded.have, have)
+    assert np.array_equal(loaded.want, have + 2)
+    assert np.array_equal(loaded.missing, have % 3)
+    assert loaded.class_names == names
+    lines = paths.DEFICITS.read_text().splitlines(keepends=True)
+    for damaged in (
+        [*lines[:20_000], *lines[20_001:]],
+        [*lines[:20_000], lines[20_001], lines[20_000], *lines[20_002:]],
+    ):
+        paths.DEFICITS.write_text("".join(damaged))
+        with pytest.raises(ArtifactError, match=r"data/deficits.csv"):
+            deficits.load()
+
+
+def test_a_client_that_lies_across_two_pieces_of_the_file_keeps_all_class_names(project: Path) -> None:
+    names = tuple(f"class {i} " + "x" * 1_000 for i in range(1_500))
+    counts = np.ones((2, 1_500), np.int64)
+    Deficits(counts, counts, counts * 0, names).save()
+    assert deficits.load().class_names == names
+
+
 def test_a_missing_file_names_the_stage(project: Path) -> None:
     with pytest.raises(ArtifactError, match=r"no such file: data/deficits.csv: run: dvc repro deficits"):
         deficits.load()
@@ -72,4 +100,12 @@ def test_a_count_that_is_no_number_is_an_artifact_error(project: Path, text: str
     lines = paths.DEFICITS.read_text().splitlines()
     paths.DEFICITS.write_text("\n".join([*lines[:-1], lines[-1][:-1] + text]) + "\n")
     with pytest.raises(ArtifactError, match=r"data/deficits.csv"):
+        deficits.load()
+
+
+def test_an_empty_cell_is_an_artifact_error(project: Path) -> None:
+    example().save()
+    lines = paths.DEFICITS.read_text().splitlines()
+    paths.DEFICITS.write_text("\n".join([*lines[:-1], lines[-1].removeprefix("1")]) + "\n")
+    with pytest.raises(ArtifactError, match=r"not a deficits table .*data/deficits.csv"):
         deficits.load()

@@ -1,5 +1,7 @@
 import io
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pipeline.errors import ArtifactError
 
 NAMES = ("ankle boot", "bag", "coat")
 HEADER = {"client": 3, "recipe": "r", "plan": "p"}
+MUCH = 1_000_000_000
 
 
 def png(grey: int) -> bytes:
@@ -36,8 +39,24 @@ def row(index: int, image: bytes = b"") -> SyntheticImage:
         guidance=1.5,
         seed=2**62 + index,
         retry=0,
+        flags="faint" if index == 4 else "",
         recipe="r",
     )
+
+
+def sized(*sizes: int) -> list[SyntheticImage]:
+    """Rows whose images have these numbers of bytes, each image of a byte of its own."""
+    return [row(i, bytes([i % 256]) * size) for i, size in enumerate(sizes)]
+
+
+def at(folder: Path) -> Callable[[int], Path]:
+    """Return where each part goes."""
+    return lambda part: folder / f"{part}.parquet"
+
+
+def groups(path: Path) -> list[int]:
+    with pq.ParquetFile(path) as file:
+        return [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
 
 
 def test_datasets_reads_a_shard_with_its_features(tmp_path: Path) -> None:
@@ -45,7 +64,7 @@ def test_datasets_reads_a_shard_with_its_features(tmp_path: Path) -> None:
     from datasets import Image as ImageFeature
 
     path = tmp_path / "client-00003.parquet"
-    assert shards.write(path, [row(i) for i in range(5)], NAMES, HEADER) == 5
+    assert shards.write(lambda part: path, [row(i) for i in range(5)], NAMES, HEADER, MUCH) == [(path, 5)]
     table = load_dataset("parquet", data_files=str(path), split="train")
     assert table.features["label"] == ClassLabel(names=list(NAMES))
     assert isinstance(table.features["image"], ImageFeature)
@@ -62,31 +81,35 @@ def test_datasets_reads_a_shard_with_its_features(tmp_path: Path) -> None:
         "guidance": 1.5,
         "seed": 2**62 + 4,
         "retry": 0,
+        "flags": "faint",
         "recipe": "r",
     }
+    assert table["flags"][:4] == [""] * 4
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     rows = [row(i) for i in range(1_500)]
-    shards.write(tmp_path / "a", rows, NAMES, HEADER)
-    shards.write(tmp_path / "b", iter(rows), NAMES, dict(reversed(HEADER.items())))
-    shards.write(tmp_path / "c", rows[:-1], NAMES, HEADER)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
+    write = partial(shards.write, class_names=NAMES, most_bytes=MUCH)
+    (a, _), *_ = write(at(tmp_path / "a"), rows, header=HEADER)
+    (b, _), *_ = write(at(tmp_path / "b"), iter(rows), header=dict(reversed(HEADER.items())))
+    (c, _), *_ = write(at(tmp_path / "c"), rows[:-1], header=HEADER)
+    assert a.read_bytes() == b.read_bytes() != c.read_bytes()
 
 
 def test_the_header_is_read_without_the_rows(tmp_path: Path) -> None:
-    shards.write(tmp_path / "a", [row(0)], NAMES, HEADER)
-    assert parquet.read_header(tmp_path / "a", "generate") == HEADER
+    shards.write(at(tmp_path), [row(0)], NAMES, HEADER, MUCH)
+    assert parquet.read_header(tmp_path / "0.parquet", "generate") == HEADER
 
 
 def test_an_empty_shard_says_what_it_is_and_loads_beside_others(tmp_path: Path) -> None:
     from datasets import ClassLabel, load_dataset
 
     empty, full = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    assert shards.write(empty, [], NAMES, HEADER) == 0
+    for most in (MUCH, 0):
+        assert shards.write(lambda part: [empty][part], [], NAMES, HEADER, most) == [(empty, 0)]
     assert parquet.read_header(empty, "generate") == HEADER
-    assert list(shards.read_images(empty)) == []
-    shards.write(full, [row(1)], NAMES, HEADER)
+    assert list(shards.read_images([empty])) == []
+    shards.write(lambda part: full, [row(1)], NAMES, HEADER, MUCH)
     for files in ([empty, full], [full, empty]):
         table = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
         assert table["index"] == [1]
@@ -95,17 +118,103 @@ def test_an_empty_shard_says_what_it_is_and_loads_beside_others(tmp_path: Path) 
 
 def test_rows_beyond_one_row_group_keep_their_order(tmp_path: Path) -> None:
     """2,500 rows are row groups of 1,000, 1,000 and 500."""
-    path = tmp_path / "a"
+    path = tmp_path / "0.parquet"
     images = [str(i).encode() for i in range(2_500)]
-    assert shards.write(path, (row(i, image) for i, image in enumerate(images)), NAMES, HEADER) == 2_500
-    with pq.ParquetFile(path) as file:
-        assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [1_000, 1_000, 500]
-    assert list(shards.read_images(path)) == [(i % 3, image) for i, image in enumerate(images)]
+    rows = (row(i, image) for i, image in enumerate(images))
+    assert shards.write(at(tmp_path), rows, NAMES, HEADER, MUCH) == [(path, 2_500)]
+    assert groups(path) == [1_000, 1_000, 500]
+    assert list(shards.read_images([path])) == [(i % 3, image) for i, image in enumerate(images)]
+
+
+def test_a_row_group_ends_at_32_megabytes(tmp_path: Path) -> None:
+    """Three images of 12 MB reach the limit, a fourth begins a group."""
+    assert shards.write(at(tmp_path), sized(*[12_000_000] * 4), NAMES, HEADER, MUCH) == [(tmp_path / "0.parquet", 4)]
+    assert groups(tmp_path / "0.parquet") == [3, 1]
+
+
+def test_a_row_group_ends_at_rows_or_bytes_whichever_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most 4 rows; closed by the image that brings it to 100 bytes."""
+    monkeypatch.setattr(shards, "_ROW_GROUP", 4)
+    monkeypatch.setattr(shards, "_ROW_GROUP_BYTES", 100)
+    rows = sized(*[10] * 5, 99, 1, 1, 500, 33, 33, 34, 5)
+    shards.write(at(tmp_path), rows, NAMES, HEADER, MUCH)
+    assert groups(tmp_path / "0.parquet") == [4, 2, 3, 3, 1]
+    assert [image for _, image in shards.read_images([tmp_path / "0.parquet"])] == [row.image for row in rows]
+
+
+def test_parts_end_before_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row groups of two images: 80, 120, 100, 60, 61 and 1 bytes, in parts of at most 200."""
+    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+    rows = sized(40, 40, 60, 60, 50, 50, 30, 30, 30, 31, 1)
+    written = shards.write(at(tmp_path), iter(rows), NAMES, HEADER, 200)
+    assert written == [(tmp_path / f"{part}.parquet", count) for part, count in enumerate((4, 4, 3))]
+    assert sorted(tmp_path.iterdir()) == [path for path, _ in written]
+    assert [image for _, image in shards.read_images(path for path, _ in written)] == [row.image for row in rows]
+
+
+def test_a_row_group_beyond_the_limit_has_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_ROW_GROUP", 1)
+    sizes = (50, 50, 300, 50, 101, 100)
+    written = shards.write(at(tmp_path), sized(*sizes), NAMES, HEADER, 100)
+    assert [count for _, count in written] == [2, 1, 1, 1, 1]
+    assert [len(image) for path, _ in written for _, image in shards.read_images([path])] == list(sizes)
+    assert [count for _, count in shards.write(at(tmp_path), sized(5, 5), NAMES, HEADER, 0)] == [1, 1]
+
+
+def test_parts_have_the_header_and_load_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datasets import ClassLabel, load_dataset
+
+    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+    rows = [row(i) for i in range(7)]
+    files = [path for path, _ in shards.write(at(tmp_path), rows, NAMES, HEADER, len(rows[0].image) * 2)]
+    assert len(files) == 4
+    assert [parquet.read_header(file, "generate") for file in files] == [HEADER] * 4
+    table = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+    assert table["index"] == list(range(7))
+    assert [image.getpixel((0, 0)) for image in table["image"]] == [(i, i, i) for i in range(7)]
+    assert table.features["label"] == ClassLabel(names=list(NAMES))
+
+
+def test_equal_content_gives_equal_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row in the last part leaves the other parts' bytes alone."""
+    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+
+    def write(name: str, rows: list[SyntheticImage]) -> list[bytes]:
+        return [path.read_bytes() for path, _ in shards.write(at(tmp_path / name), rows, NAMES, HEADER, 20)]
+
+    rows = sized(*[10] * 5)
+    first = write("a", rows)
+    assert len(first) == 3
+    assert write("b", rows) == write("a", rows) == first
+    longer = write("c", [*rows, row(5, b"x" * 10)])
+    assert longer[:2] == first[:2]
+    assert longer[2] != first[2]
+
+
+def test_a_changed_image_changes_little_of_a_file(tmp_path: Path) -> None:
+    """Cut at two given bytes, which come by chance every 64 kB, most pieces of the new file are in the old one."""
+
+    def content(name: str, images: list[bytes]) -> bytes:
+        rows = (row(i, image) for i, image in enumerate(images))
+        (path, _), *more = shards.write(at(tmp_path / name), rows, NAMES, HEADER, MUCH)
+        assert not more
+        return path.read_bytes()
+
+    images = [random.Random(i).randbytes(1_500) for i in range(3_000)]
+    cut = b"\x07\x2a"
+    old = set(content("old", images).split(cut))
+    replaced = content("replaced", [*images[:1_500], bytes(1_700), *images[1_501:]])
+    inserted = content("inserted", [*images[:500], bytes(1_700), *images[500:]])
+    for new in (replaced, inserted):
+        known = sum(len(piece) for piece in new.split(cut) if piece in old)
+        assert 0.75 * len(new) < known < len(new)
 
 
 def test_an_error_among_the_rows_leaves_the_old_shard(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    shards.write(path, [row(0)], NAMES, HEADER)
+    path = tmp_path / "0.parquet"
+    shards.write(at(tmp_path), [row(0)], NAMES, HEADER, MUCH)
     before = path.read_bytes()
 
     def rows() -> Iterator[SyntheticImage]:
@@ -114,7 +223,7 @@ def test_an_error_among_the_rows_leaves_the_old_shard(tmp_path: Path) -> None:
         raise KeyError
 
     with pytest.raises(KeyError):
-        shards.write(path, rows(), NAMES, HEADER)
+        shards.write(at(tmp_path), rows(), NAMES, HEADER, MUCH)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

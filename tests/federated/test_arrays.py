@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline import paths
 from pipeline.artifacts import shards
-from pipeline.artifacts.manifest import Manifest, Shard
+from pipeline.artifacts.manifest import File, Manifest, Shard
 from pipeline.artifacts.partition import Partition
 from pipeline.artifacts.shards import SyntheticImage
 from pipeline.data import images
@@ -34,17 +34,22 @@ def split(train: Images, rows: list[int]) -> Partition:
     return Partition(chosen, owners, labels, NAMES, 1, 16, train.fingerprint)
 
 
-def shard(client: int, greys: list[int], side: int = 4) -> Shard:
-    """Write a shard of one-coloured pictures; the label is the grey level modulo 3."""
+def shard(client: int, greys: list[int], side: int = 4, parts: int = 1) -> Shard:
+    """Write a shard of one-coloured pictures, spread over files; the label is the grey level modulo 3."""
 
-    def rows() -> Iterator[SyntheticImage]:
-        for i, grey in enumerate(greys):
+    def rows(some: list[int]) -> Iterator[SyntheticImage]:
+        for i, grey in enumerate(some):
             buffer = io.BytesIO()
             Image.new("RGB", (side, side), (grey,) * 3).save(buffer, "PNG")
-            yield SyntheticImage(buffer.getvalue(), grey % 3, NAMES[grey % 3], client, "0", i, "", "", 1.0, i, 0, "r")
+            name = NAMES[grey % 3]
+            yield SyntheticImage(buffer.getvalue(), grey % 3, name, client, "0", i, "", "", 1.0, i, 0, "", "r")
 
     header = {"client": client, "recipe": "r", "plan": "p"}
-    return Shard.of(client, shards.write(paths.shard(client), rows(), NAMES, header), "p")
+    files = list[File]()
+    for part, some in enumerate(np.array_split(greys, parts)):
+        place = [paths.shard(client, part)].__getitem__
+        files += [File.of(*made) for made in shards.write(place, rows(some.tolist()), NAMES, header, 10**9)]
+    return Shard(client, "p", tuple(files))
 
 
 def manifest(*written: Shard) -> Manifest:
@@ -95,6 +100,21 @@ def test_synthetic_images_lie_in_order_of_client_at_the_real_size(project: Path)
     assert arrays.synthetic(manifest(shard(0, [10, 21]), *made.shards[1:]), 4).labels.tolist() == [1, 0, 0]
 
 
+def test_the_files_of_a_shard_are_read_one_after_another(project: Path) -> None:
+    """The same images in other files are another array; each file's bytes count."""
+    made = manifest(shard(0, [10, 20, 30, 40, 50], parts=2), shard(1, [60]))
+    assert [file.rows for file in made.shards[0].files] == [3, 2]
+    stored = arrays.synthetic(made, 4)
+    assert stored.pixels[:, 0, 0, 0].tolist() == [10, 20, 30, 40, 50, 60]
+    assert stored.labels.tolist() == [1, 2, 0, 1, 2, 0]
+    again = manifest(shard(0, [10, 20, 30, 40, 51], parts=2), made.shards[1])
+    assert again.shards[0].files[0] == made.shards[0].files[0]
+    assert arrays.synthetic(again, 4).pixels[:, 0, 0, 0].tolist() == [10, 20, 30, 40, 51, 60]
+    made.shards[0].paths[1].unlink()
+    with pytest.raises(ArtifactError, match=r"shard missing: .*client-00000.part-001.parquet"):
+        arrays.synthetic(again, 4)
+
+
 def test_no_synthetic_image_at_all(project: Path) -> None:
     stored = arrays.synthetic(manifest(shard(0, [])), 4)
     assert stored.pixels.shape == (0, 4, 4, 3)
@@ -110,7 +130,8 @@ def test_shards_are_checked_even_if_the_array_is_there(project: Path) -> None:
 
 
 def test_a_manifest_with_a_wrong_count_leaves_no_array(project: Path, cache: Path) -> None:
-    made = manifest(replace(shard(0, [10]), rows=2))
+    right = shard(0, [10])
+    made = manifest(replace(right, files=(replace(right.files[0], rows=2),)))
     with pytest.raises(ArtifactError, match="1 images, not 2"):
         arrays.synthetic(made, 4)
     assert list((cache / "arrays").iterdir()) == []

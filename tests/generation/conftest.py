@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.generation.diffusion import Model
+from pipeline.generation.prompts import PromptSet
 from pipeline.generation.recipe import Recipe
 from pipeline.generation.source import Source
 
@@ -22,13 +24,16 @@ def recipe() -> Recipe:
         scheduler=None,
         scheduler_options={},
         steps=2,
-        guidance=2.0,
-        prompt="a photo of a {class}",
+        guidance=(2.0,),
+        prompts=PromptSet(("a photo of a {class}",)),
         negative_prompt="",
         render_size=None,
         image_size=16,
+        image_format="png",
+        quality=None,
         dtype="float32",
         batch_size=4,
+        compile=False,
     )
 
 
@@ -40,7 +45,24 @@ def source(recipe: Recipe, tiny_model: Path) -> Source:
 @pytest.fixture(scope="module")
 def guided(tiny_model: Path) -> Model:
     """The tiny model, loaded once for a module, with guidance 2 and batches of 4."""
-    recipe = Recipe(7, "sha256:0", None, None, {}, 2, 2.0, "a photo of a {class}", "", None, 16, "float32", 4)
+    recipe = Recipe(
+        7,
+        "sha256:0",
+        None,
+        None,
+        {},
+        2,
+        (2.0,),
+        PromptSet(("a photo of a {class}",)),
+        "",
+        None,
+        16,
+        "png",
+        None,
+        "float32",
+        4,
+        False,
+    )
     return Model(Source(recipe, str(tiny_model), None), "cpu")
 
 
@@ -69,4 +91,26 @@ def scaled(tiny_model: Path, tmp_path: Path) -> ScaledCopy:
 
 @pytest.fixture
 def unguided(source: Source) -> Model:
-    return Model(replace(source, recipe=replace(source.recipe, guidance=1.0)), "cpu")
+    return Model(replace(source, recipe=replace(source.recipe, guidance=(1.0,))), "cpu")
+
+
+def check_independence(model: Model) -> None:
+    """Draw four images together, then each at every place of another batch, each alone, and two of them swapped."""
+    recipe = model.recipe
+    assert recipe.batch_size == 4
+    together = [recipe.spec("0", name, i) for i, name in enumerate(("a", "bag", "c", "dotted dress"))]
+    others = [recipe.spec("1", name, i) for i, name in enumerate(("e", "f", "green hat", "h"))]
+    expected = model.draw(together)
+    assert len({image.tobytes() for image in expected}) == 4
+    for spec, image in zip(together, expected, strict=True):
+        assert np.array_equal(model.draw([spec]), image[None])
+        for place in range(4):
+            batch = [*others[:place], spec, *others[place + 1 :]]
+            assert np.array_equal(model.draw(batch)[place], image)
+    assert np.array_equal(model.draw([together[3], together[1]]), expected[[3, 1]])
+
+
+@pytest.fixture(scope="session")
+def independent() -> Callable[[Model], None]:
+    """The function that fails if an image depends on its place in the batch, its batch-mates, or the padding."""
+    return check_independence

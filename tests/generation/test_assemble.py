@@ -7,8 +7,9 @@ from PIL import Image
 
 from pipeline import paths
 from pipeline.artifacts import parquet, shards
-from pipeline.errors import PoolError
-from pipeline.generation import assemble
+from pipeline.artifacts.manifest import Manifest
+from pipeline.errors import ArtifactError, PoolError
+from pipeline.generation import assemble, verify
 from pipeline.generation.plan import Plan, Want
 from pipeline.generation.pool import Finished, Pool
 from pipeline.generation.recipe import Recipe
@@ -16,22 +17,26 @@ from pipeline.generation.recipe import Recipe
 NAMES = ("ankle boot", "bag", "coat")
 
 
+def planned(recipe: Recipe, missing: list[list[int]], sharing: str = "own") -> Plan:
+    return Plan(recipe, np.array(missing), NAMES, NAMES, sharing)
+
+
 def stock(pool: Pool, plan: Plan) -> None:
     """Put a different one-coloured picture for every image of the plan into the pool."""
     for spec in pool.missing(plan.recipe, plan.distinct()):
         buffer = io.BytesIO()
         Image.new("RGB", (4, 4), (len(spec.class_name), spec.index, 0)).save(buffer, "PNG")
-        pool.put(plan.recipe, [Finished(spec, buffer.getvalue())])
+        pool.put(plan.recipe, [Finished(spec, buffer.getvalue(), "faint" if spec.index == 1 else "")])
 
 
 def test_a_shard_holds_the_plans_images_in_order(recipe: Recipe, project: Path) -> None:
     from datasets import load_dataset
 
-    plan = Plan(recipe, np.array([[0, 0, 0], [2, 0, 3]]), NAMES, "own")
+    plan = planned(recipe, [[0, 0, 0], [2, 0, 3]])
     with Pool(paths.pool()) as pool:
         stock(pool, plan)
         pool.put(recipe, [Finished(recipe.spec("1", "coat", 3), b"beyond the plan")])
-        written = [assemble.write(pool, plan, client) for client in (0, 1)]
+        written = [assemble.write(pool, plan, client, 1) for client in (0, 1)]
     assert [(shard.client, shard.rows, shard.plan) for shard in written] == [
         (0, 0, plan.digest(0)),
         (1, 5, plan.digest(1)),
@@ -47,46 +52,137 @@ def test_a_shard_holds_the_plans_images_in_order(recipe: Recipe, project: Path) 
         assert row["image"].getpixel((0, 0)) == (len(spec.class_name), spec.index, 0)
         assert (row["seed"], row["prompt"], row["guidance"]) == (spec.seed, spec.prompt, spec.guidance)
         assert (row["client"], row["lane"], row["recipe"]) == (1, "1", recipe.digest)
+        assert row["flags"] == ("faint" if row["index"] == 1 else "")
 
 
 def test_common_shards_share_images_and_name_their_own_client(recipe: Recipe, project: Path) -> None:
-    plan = Plan(recipe, np.array([[0, 1, 0], [0, 2, 0]]), NAMES, "common")
+    plan = planned(recipe, [[0, 1, 0], [0, 2, 0]], "common")
     with Pool(paths.pool()) as pool:
         stock(pool, plan)
         for client in (0, 1):
-            assemble.write(pool, plan, client)
-    first, second = (list(shards.read_images(paths.shard(client))) for client in (0, 1))
+            assemble.write(pool, plan, client, 1)
+    first, second = (list(shards.read_images([paths.shard(client)])) for client in (0, 1))
     assert first == second[:1]
     assert len(second) == 2
+
+
+def test_a_class_that_prompts_call_otherwise_keeps_its_own_name_in_the_schema(recipe: Recipe, project: Path) -> None:
+    from datasets import load_dataset
+
+    plan = Plan(recipe, np.array([[0, 2]]), ("boot", "crane"), ("boot", "crane bird"), "own")
+    with Pool(paths.pool()) as pool:
+        stock(pool, plan)
+        assert pool.lacks(recipe, [Want("0", "crane bird", 1, 2)]) == 0
+        assemble.write(pool, plan, 0, 1)
+    table = load_dataset("parquet", data_files=str(paths.shard(0)), split="train")
+    assert table.features["label"].names == ["boot", "crane"]
+    assert table["label"] == [1, 1]
+    assert table["class_name"] == ["crane bird"] * 2
+    assert table["prompt"] == ["a photo of a crane bird"] * 2
 
 
 def test_retries_are_recorded(recipe: Recipe, project: Path) -> None:
     import pyarrow.parquet as pq
 
-    plan = Plan(recipe, np.array([[1, 0, 0]]), NAMES, "own")
+    plan = planned(recipe, [[1, 0, 0]])
     with Pool(paths.pool()) as pool:
         pool.put(recipe, [Finished(recipe.spec("0", "ankle boot", 0, 2), b"image")])
-        assemble.write(pool, plan, 0)
+        assemble.write(pool, plan, 0, 1)
     row = pq.read_table(paths.shard(0)).to_pylist()[0]
     assert (row["retry"], row["seed"]) == (2, recipe.spec("0", "ankle boot", 0, 2).seed)
 
 
 def test_writing_again_gives_equal_bytes(recipe: Recipe, project: Path) -> None:
-    plan = Plan(recipe, np.array([[2, 0, 3]]), NAMES, "own")
+    plan = planned(recipe, [[2, 0, 3]])
     with Pool(paths.pool()) as pool:
         stock(pool, plan)
-        first = assemble.write(pool, plan, 0)
+        first = assemble.write(pool, plan, 0, 1)
         content = paths.shard(0).read_bytes()
         paths.shard(0).unlink()
-        assert assemble.write(pool, plan, 0) == first
+        assert assemble.write(pool, plan, 0, 1) == first
     assert paths.shard(0).read_bytes() == content
 
 
 def test_an_image_that_the_pool_lacks_leaves_no_shard(recipe: Recipe, project: Path) -> None:
-    plan = Plan(recipe, np.array([[2, 0, 3]]), NAMES, "own")
+    plan = planned(recipe, [[2, 0, 3]])
     with Pool(paths.pool()) as pool:
-        stock(pool, Plan(recipe, np.array([[2, 0, 2]]), NAMES, "own"))
-        assert pool.held(recipe, Want("0", "coat", 2, 3)) == 2
+        stock(pool, planned(recipe, [[2, 0, 2]]))
+        assert pool.lacks(recipe, [Want("0", "coat", 2, 3)]) == 1
         with pytest.raises(PoolError, match="image 2 of 'coat' in lane 0"):
-            assemble.write(pool, plan, 0)
-    assert list(paths.SHARDS.iterdir()) == []
+            assemble.write(pool, plan, 0, 1)
+    assert list(paths.SHARDS.glob("*")) == []
+
+
+def names() -> list[str]:
+    return sorted(path.name for path in paths.SHARDS.iterdir())
+
+
+def test_a_shard_of_several_files_gets_its_parts_and_loses_those_of_before(
+    recipe: Recipe, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row groups of two images and no more than 0 MB: a part for each two images."""
+    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+    big, small = planned(recipe, [[3, 0, 4], [0, 5, 0]]), planned(recipe, [[3, 0, 0], [0, 5, 0]])
+    with Pool(paths.pool()) as pool:
+        stock(pool, big)
+        shard = assemble.write(pool, big, 0, 0)
+        content = [path.read_bytes() for path in shard.paths]
+        other = [(path, path.read_bytes()) for path in assemble.write(pool, big, 1, 0).paths]
+        assert [path.name for path in shard.paths] == [
+            "client-00000.parquet",
+            "client-00000.part-001.parquet",
+            "client-00000.part-002.parquet",
+            "client-00000.part-003.parquet",
+        ]
+        assert [file.rows for file in shard.files] == [2, 2, 2, 1]
+        shard.check(recipe.digest)
+        labels = [label for label, _ in shards.read_images(shard.paths)]
+        assert labels == [0, 0, 0, 2, 2, 2, 2]
+        less = assemble.write(pool, small, 0, 0)
+        assert [file.rows for file in less.files] == [2, 1]
+        assert names() == sorted(path.name for path in [*less.paths, *(path for path, _ in other)])
+        assert [(path, path.read_bytes()) for path, _ in other] == other
+        assert [file.rows for file in assemble.write(pool, small, 0, 1).files] == [3]
+        assert names() == ["client-00000.parquet", *sorted(path.name for path, _ in other)]
+        assert assemble.write(pool, big, 0, 0) == shard
+    assert [path.read_bytes() for path in shard.paths] == content
+
+
+def test_parts_of_before_are_removed_though_one_between_is_gone(
+    recipe: Recipe, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a kill leaves them that comes while parts are being removed."""
+    monkeypatch.setattr(shards, "_ROW_GROUP", 1)
+    with Pool(paths.pool()) as pool:
+        big = planned(recipe, [[3, 0, 0]])
+        stock(pool, big)
+        assemble.write(pool, big, 0, 0)
+        paths.shard(0, 1).unlink()
+        assemble.write(pool, planned(recipe, [[1, 0, 0]]), 0, 0)
+    assert names() == ["client-00000.parquet"]
+
+
+def test_verify_names_a_missing_part_and_a_stray_one(
+    recipe: Recipe, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+    plan = planned(recipe, [[3, 0, 2], [0, 0, 1]])
+    with Pool(paths.pool()) as pool:
+        stock(pool, plan)
+        written = tuple(assemble.write(pool, plan, client, 0) for client in (0, 1))
+    Manifest(recipe.digest, recipe.as_dict(), "own", NAMES, written).save()
+    assert verify.shards() == "2 shards, 6 images: all as the manifest says"
+    stray = paths.shard(1, 1)
+    stray.write_bytes(paths.shard(0, 1).read_bytes())
+    with pytest.raises(ArtifactError, match=f"files that the manifest does not know: {stray}: delete them"):
+        verify.shards()
+    stray.unlink()
+    content = paths.shard(0, 2).read_bytes()
+    paths.shard(0, 2).unlink()
+    with pytest.raises(ArtifactError, match=r"1 of 2 shards are not .*client-00000.part-002.parquet: shard missing"):
+        verify.shards()
+    paths.shard(0, 2).write_bytes(content[:-1] + b"x")
+    with pytest.raises(ArtifactError, match=r"1 of 2 shards are not .*client-00000.part-002.parquet: shard differs"):
+        verify.shards()
+    paths.shard(0, 2).write_bytes(content)
+    verify.shards()

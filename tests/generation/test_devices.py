@@ -49,4 +49,5 @@ def test_dtype_that_is_said_is_taken_and_auto_depends_on_the_device() -> None:
     assert devices.resolve_dtype("float32", ["cuda:0"]) == "float32"
     assert devices.resolve_dtype("bfloat16", ["cpu"]) == "bfloat16"
     assert devices.resolve_dtype("auto", ["cuda:0"]) == "float16"
+    assert devices.resolve_dtype("auto", ["cpu", "cuda:1"]) == "float16"
     assert devices.resolve_dtype("auto", ["cpu"]) in ("bfloat16", "float32")

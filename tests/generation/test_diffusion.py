@@ -1,25 +1,29 @@
-import io
+import json
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from PIL import Image
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.errors import GenerationError, ParameterError
 from pipeline.generation.diffusion import Model
-from pipeline.generation.recipe import ImageSpec
+from pipeline.generation.pictures import FAINT, finish
+from pipeline.generation.plan import batches
+from pipeline.generation.recipe import ImageSpec, Recipe
 from pipeline.generation.source import Source
 
+Check = Callable[[Model], None]
+Hook = Callable[[torch.nn.Module, Any, Any], Any]
 
-def pixels(image: bytes | None) -> NDArray[np.uint8]:
-    assert image is not None
-    with Image.open(io.BytesIO(image)) as picture:
-        assert (picture.format, picture.mode) == ("PNG", "RGB")
-        return np.asarray(picture)
+ROOT = Path(__file__).parents[2]
 
 
 def specs_of(model: Model, names: str) -> list[ImageSpec]:
@@ -27,36 +31,98 @@ def specs_of(model: Model, names: str) -> list[ImageSpec]:
     return [model.recipe.spec("0", name, i) for i, name in enumerate(names)]
 
 
-def check_independence(model: Model) -> None:
-    """Render four images together, then each at every place of another batch, and each alone."""
-    together = specs_of(model, "abcd")
-    others = specs_of(model, "efgh")
-    expected = model.render(together)
-    assert len(set(expected)) == 4
-    assert None not in expected
-    for spec, image in zip(together, expected, strict=True):
-        assert model.render([spec]) == [image]
-        for place in range(4):
-            batch = [*others[:place], spec, *others[place + 1 :]]
-            assert model.render(batch)[place] == image
-    assert model.render([together[3], together[1]]) == [expected[3], expected[1]]
+def images(model: Model, specs: list[ImageSpec]) -> list[bytes]:
+    return [levels.tobytes() for levels in model.draw(specs)]
 
 
-def test_an_image_does_not_depend_on_its_place_or_batch_mates_guided(guided: Model) -> None:
-    check_independence(guided)
+def model_of(source: Source, **changes: Any) -> Model:
+    return Model(replace(source, recipe=replace(source.recipe, **changes)), "cpu")
 
 
-def test_an_image_does_not_depend_on_its_place_or_batch_mates_unguided(unguided: Model) -> None:
-    check_independence(unguided)
+def at_scales(model: Model, *scales: float) -> list[bytes]:
+    """Draw one image at each scale."""
+    spec = model.recipe.spec("0", "a", 0)
+    return [images(model, [replace(spec, guidance=scale)])[0] for scale in scales]
 
 
-def test_independence_holds_for_schedulers_that_draw_noise_of_their_own(source: Source) -> None:
-    recipe = replace(source.recipe, scheduler="DDPMScheduler")
-    check_independence(Model(replace(source, recipe=recipe), "cpu"))
+def test_an_image_does_not_depend_on_its_place_or_batch_mates_guided(guided: Model, independent: Check) -> None:
+    independent(guided)
 
 
-def test_independence_holds_in_bfloat16(source: Source) -> None:
-    check_independence(Model(replace(source, recipe=replace(source.recipe, dtype="bfloat16")), "cpu"))
+def test_an_image_does_not_depend_on_its_place_or_batch_mates_unguided(unguided: Model, independent: Check) -> None:
+    independent(unguided)
+
+
+def test_independence_holds_for_schedulers_that_draw_noise_of_their_own(source: Source, independent: Check) -> None:
+    independent(model_of(source, scheduler="DDPMScheduler"))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_independence_holds_in_other_arithmetic(source: Source, independent: Check, dtype: str) -> None:
+    model = model_of(source, dtype=dtype)
+    for part in (model.pipeline.unet, model.pipeline.vae, model.pipeline.text_encoder):
+        assert part.dtype == getattr(torch, dtype)
+    independent(model)
+
+
+@cache
+def loaded(
+    folder: Path, dtype: str, scales: tuple[float, ...]
+) -> tuple[Model, list[ImageSpec], dict[ImageSpec, bytes]]:
+    """Load a model with batches of 4; return it, nine specs of lanes and classes, and the bytes that each has alone."""
+    recipe = Recipe.from_dict(
+        {
+            "seed": 11,
+            "model": "sha256:0",
+            "variant": None,
+            "scheduler": None,
+            "scheduler_options": {},
+            "steps": 2,
+            "guidance": list(scales),
+            "prompts": {"templates": ["a photo of a {class}", "{class}, {light}"], "light": ["dim", "bright light"]},
+            "negative_prompt": "blurry",
+            "render_size": None,
+            "image_size": 16,
+            "image_format": "png",
+            "quality": None,
+            "dtype": dtype,
+            "batch_size": 4,
+            "compile": False,
+        }
+    )
+    model = Model(Source(recipe, str(folder), None), "cpu")
+    specs = [recipe.spec(lane, name, i) for lane in "01" for name in ("bag", "ankle boot") for i in range(2)]
+    specs.append(recipe.spec("0", "bag", 0, retry=1))
+    return model, specs, {spec: images(model, [spec])[0] for spec in specs}
+
+
+FEW = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+"""Each example draws a few batches; the fixtures used only name folders and may be shared by examples."""
+
+
+def check_any_batches(folder: Path, dtype: str, scales: tuple[float, ...], order: list[int], size: int) -> None:
+    model, specs, alone = loaded(folder, dtype, scales)
+    assert len(set(alone.values())) == len(specs)
+    assert len({spec.guidance for spec in specs}) > 1
+    drawn: dict[ImageSpec, bytes] = {}
+    for batch in batches([specs[i] for i in order], size):
+        drawn |= dict(zip(batch, images(model, batch), strict=True))
+    assert drawn == {specs[i]: alone[specs[i]] for i in order}
+
+
+ORDERS = st.lists(st.integers(0, 8), min_size=1, max_size=9, unique=True)
+
+
+@FEW
+@given(order=ORDERS, size=st.integers(1, 4))
+def test_any_subset_order_and_batches_give_each_image_its_bytes(tiny_model: Path, order: list[int], size: int) -> None:
+    check_any_batches(tiny_model, "float32", (1.0, 2.0, 7.5), order, size)
+
+
+@FEW
+@given(order=ORDERS, size=st.integers(1, 4))
+def test_so_they_do_with_the_demo_model_in_bfloat16(order: list[int], size: int) -> None:
+    check_any_batches(ROOT / "data/demo/model", "bfloat16", (1.0, 3.0), order, size)
 
 
 def test_every_call_has_the_same_shape(guided: Model) -> None:
@@ -68,25 +134,36 @@ def test_every_call_has_the_same_shape(guided: Model) -> None:
 
     hook = guided.pipeline.unet.register_forward_pre_hook(note)
     for names in ("a", "abc", "abcd"):
-        assert len(guided.render(specs_of(guided, names))) == len(names)
+        assert guided.draw(specs_of(guided, names)).shape == (len(names), 16, 16, 3)
     hook.remove()
     assert set(shapes) == {(8, 4, 8, 8)}
 
 
+def test_a_model_on_the_cpu_computes_on_one_thread(source: Source) -> None:
+    """More threads would split sums otherwise and so change bytes with the number of cores."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        Model(source, "cpu")
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_freshly_loaded_model_draws_the_same(guided: Model, source: Source) -> None:
     specs = specs_of(guided, "ab")
-    guided.render(specs_of(guided, "cdba"))
-    assert Model(source, "cpu").render(specs) == guided.render(specs)
+    guided.draw(specs_of(guided, "cdba"))
+    assert images(Model(source, "cpu"), specs) == images(guided, specs)
 
 
 def test_the_state_of_torchs_generator_neither_matters_nor_changes(guided: Model) -> None:
     specs = specs_of(guided, "a")
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
-    first = guided.render(specs)
+    first = images(guided, specs)
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(2)
-    assert guided.render(specs) == first
+    assert images(guided, specs) == first
 
 
 def test_seed_prompt_negative_and_guidance_all_show(guided: Model, unguided: Model) -> None:
@@ -97,76 +174,284 @@ def test_seed_prompt_negative_and_guidance_all_show(guided: Model, unguided: Mod
         replace(spec, prompt="zzz zzz zzz zzz"),
         replace(spec, negative_prompt="zzz zzz zzz zzz"),
     ]
-    images = [*guided.render(variants), *unguided.render([spec])]
-    assert len(set(images)) == 5
+    drawn = [*images(guided, variants), *images(unguided, [replace(spec, guidance=1.0)])]
+    assert len(set(drawn)) == 5
 
 
-def test_guidance_is_the_recipes(source: Source, guided: Model) -> None:
-    strong = Model(replace(source, recipe=replace(source.recipe, guidance=9.0)), "cpu")
-    specs = specs_of(guided, "a")
-    assert strong.render(specs) != guided.render(specs)
+def test_the_guidance_is_the_images_not_the_models(guided: Model, unguided: Model) -> None:
+    """One loaded model draws all scales of a recipe, and draws each as a model of that scale alone does."""
+    drawn = at_scales(guided, 1.0, 2.0, 9.0, 1.0)
+    assert len(set(drawn)) == 3
+    assert drawn[0] == drawn[3]
+    assert at_scales(unguided, 1.0, 2.0, 9.0) == drawn[:3]
 
 
-def test_images_are_stored_at_the_recipes_size(source: Source, guided: Model) -> None:
-    """Half size is what Pillow's Lanczos filter makes of the full picture."""
-    half = Model(replace(source, recipe=replace(source.recipe, image_size=8)), "cpu")
-    specs = specs_of(guided, "ab")
-    for small, full in zip(half.render(specs), guided.render(specs), strict=True):
-        assert pixels(full).shape == (16, 16, 3)
-        expected = Image.fromarray(pixels(full)).resize((8, 8), Image.Resampling.LANCZOS)
-        assert pixels(small).tolist() == np.asarray(expected).tolist()
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0])
+def test_without_guidance_the_negative_prompt_has_no_effect(unguided: Model, scale: float) -> None:
+    """The network sees each image once, and no negative prompt is encoded."""
+    spec = replace(unguided.recipe.spec("0", "a", 0), guidance=scale)
+    seen: list[int] = []
+    encoded: list[int] = []
+    unguided.pipeline.unet.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    unguided.pipeline.text_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    (plain,) = images(unguided, [spec])
+    assert len(encoded) == 1
+    assert images(unguided, [replace(spec, negative_prompt="zzz zzz zzz zzz")]) == [plain]
+    assert set(seen) == {4}
+
+
+def test_images_are_what_the_pipeline_itself_draws_for_the_text(guided: Model, tiny_model: Path) -> None:
+    """Called directly, with a list of texts and the same generators, in one batch."""
+    from diffusers import StableDiffusionPipeline
+
+    specs = [replace(spec, negative_prompt="zzz") for spec in specs_of(guided, "abcd")]
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_model)
+    pipeline.set_progress_bar_config(disable=True)
+    direct = pipeline(
+        [spec.prompt for spec in specs],
+        negative_prompt=["zzz"] * 4,
+        guidance_scale=2.0,
+        num_inference_steps=2,
+        generator=[torch.Generator().manual_seed(spec.seed) for spec in specs],
+        output_type="np",
+    ).images
+    difference = np.abs(guided.draw(specs) - (direct * 255).round())
+    assert difference.max() <= 1
+    assert difference.mean() < 0.05
+
+
+def test_each_distinct_prompt_is_encoded_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pipeline's own calls, which pass embeddings on, do not count; padding and later batches add none."""
+    model = Model(source, "cpu")
+    encode, encoded = model.pipeline.encode_prompt, []
+
+    def counting(*args: Any, **options: Any) -> Any:
+        prompt = options.get("prompt", args[0] if args else None)
+        if prompt is not None:
+            encoded.append((prompt, options.get("negative_prompt")))
+        return encode(*args, **options)
+
+    monkeypatch.setattr(model.pipeline, "encode_prompt", counting)
+    first = images(model, specs_of(model, "aba"))
+    assert encoded == [("a photo of a a", None), ("a photo of a b", None)]
+    assert images(model, [*specs_of(model, "aba"), model.recipe.spec("3", "b", 9)])[:3] == first
+    assert len(encoded) == 2
+    model.draw([replace(spec, negative_prompt="dark") for spec in specs_of(model, "bb")])
+    assert encoded[2:] == [("a photo of a b", "dark")]
 
 
 def test_images_are_drawn_at_the_render_size(source: Source) -> None:
-    recipe = replace(source.recipe, render_size=32, image_size=32)
-    assert pixels(Model(replace(source, recipe=recipe), "cpu").render(specs_of_recipe(source))[0]).shape == (32, 32, 3)
-
-
-def specs_of_recipe(source: Source) -> list[ImageSpec]:
-    return [source.recipe.spec("0", "a", 0)]
+    model = model_of(source, render_size=32)
+    assert model.draw(specs_of(model, "a")).shape == (1, 32, 32, 3)
 
 
 @pytest.mark.parametrize("factor", [float("nan"), 0.0, 1e-6])
 def test_images_that_are_not_finite_or_flat_are_none(source: Source, scaled: Any, factor: float) -> None:
     model = Model(replace(source, model=str(scaled(factor))), "cpu")
-    assert model.render(specs_of(model, "abc")) == [None, None, None]
+    assert [finish(levels, source.recipe) for levels in model.draw(specs_of(model, "abc"))] == [None] * 3
 
 
-def test_a_flat_image_has_levels_within_four(guided: Model) -> None:
-    """Levels 100 to 104 show nothing, 100 to 105 do."""
-    image = torch.full((3, 16, 16), 100 / 255)
-    image[0, 0, 0] = 104 / 255
-    assert guided._finish(image) is None
-    image[0, 0, 0] = 105 / 255
-    assert pixels(guided._finish(image)).max() == 105
-    image[2, 3, 4] = torch.inf
-    assert guided._finish(image) is None
+def test_faint_images_are_kept_and_flagged(source: Source, scaled: Any) -> None:
+    model = Model(replace(source, model=str(scaled(0.02))), "cpu")
+    pictures = [finish(levels, source.recipe) for levels in model.draw(specs_of(model, "abc"))]
+    assert [picture and picture.flags for picture in pictures] == [FAINT] * 3
+
+
+@pytest.fixture
+def hooked(source: Source) -> Callable[[str, Hook], Model]:
+    """A function that loads the tiny model and hooks a function to the output of the unet or a part of the VAE."""
+
+    def load(part: str, hook: Hook) -> Model:
+        model = Model(source, "cpu")
+        whole = model.pipeline.unet if part == "unet" else model.pipeline.vae.get_submodule(part)
+        whole.register_forward_hook(hook)
+        return model
+
+    return load
+
+
+def spoil(place: int, value: float) -> Hook:
+    """Return a hook that sets one number of one image to the value."""
+
+    def hook(_: torch.nn.Module, __: Any, made: Any) -> Any:
+        tensor = made[0] if isinstance(made, tuple) else made
+        tensor[place, 1, 2, 3] = value
+        return made
+
+    return hook
+
+
+def check_only_one_is_spoilt(model: Model, guided: Model, place: int) -> None:
+    """The image at the place is black and not kept; the other three have the bytes of a model that nothing spoils.
+
+    So it is in every batch.
+    """
+    specs = specs_of(guided, "abcd")
+    expected = guided.draw(specs)
+    for _ in range(2):
+        drawn = model.draw(specs)
+        for i in range(4):
+            assert np.array_equal(drawn[i], expected[i] if i != place else np.zeros((16, 16, 3)))
+            assert (finish(drawn[i], model.recipe) is None) == (i == place)
+
+
+@pytest.mark.parametrize("place", [0, 3])
+@pytest.mark.parametrize("half", [0, 4])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_latents_that_are_not_finite_spoil_one_image_only(
+    hooked: Callable[[str, Hook], Model], guided: Model, place: int, half: int, value: float
+) -> None:
+    """The network sees the images once without the prompt (half 0) and once with it (half 4)."""
+    check_only_one_is_spoilt(hooked("unet", spoil(half + place, value)), guided, place)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_pixels_that_are_not_finite_are_found_before_they_are_clamped(
+    hooked: Callable[[str, Hook], Model], guided: Model, value: float
+) -> None:
+    """Clamped, an infinity would be a white or black dot."""
+    check_only_one_is_spoilt(hooked("decoder.conv_out", spoil(2, value)), guided, 2)
+
+
+def test_latents_that_are_not_finite_are_found_even_if_the_pixels_are(
+    hooked: Callable[[str, Hook], Model], guided: Model
+) -> None:
+    """The decoder's first layer is made to hide what it reads."""
+    model = hooked("post_quant_conv", spoil(1, float("inf")))
+    model.pipeline.vae.decoder.conv_in.register_forward_hook(lambda _, __, made: made.nan_to_num(0, 1, -1))
+    check_only_one_is_spoilt(model, guided, 1)
+
+
+def test_a_draw_after_one_that_failed_starts_afresh(hooked: Callable[[str, Hook], Model], guided: Model) -> None:
+    """What the decoder wrote before an error says nothing about the next batch."""
+    model = hooked("decoder.conv_out", spoil(2, float("inf")))
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("broken")
+
+    hook = model.pipeline.vae.decoder.register_forward_hook(fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        model.draw(specs_of(guided, "abcd"))
+    hook.remove()
+    check_only_one_is_spoilt(model, guided, 2)
+
+
+def test_decoding_in_slices_and_tiles_still_works(source: Source, guided: Model) -> None:
+    """Slices call the decoder once for each image; tiles call it several times for all of them."""
+    specs = specs_of(guided, "abcd")
+    model = Model(source, "cpu")
+    model.pipeline.vae.enable_slicing()
+    sliced = model.draw(specs)
+    assert np.abs(sliced.astype(int) - guided.draw(specs)).max() <= 1
+    model.pipeline.vae.disable_slicing()
+    model.pipeline.vae.enable_tiling()
+    model.pipeline.vae.tile_latent_min_size = 4
+    assert len({image.tobytes() for image in model.draw(specs)}) == 4
+
+
+def test_too_little_memory_is_one_line_that_names_the_batch_size(source: Source) -> None:
+    """Latents of 256 TB for each image: more than a process can address, whatever the machine promises."""
+    model = model_of(source, render_size=8_000_000)
+    with pytest.raises(GenerationError) as caught:
+        model.draw(specs_of(model, "a"))
+    assert str(caught.value) == (
+        "out of memory on cpu: params.yaml, generate.batch_size = 4: lower generate.batch_size "
+        "(it is part of the recipe: all images are drawn anew) or generate.render_size"
+    )
+
+
+def test_other_errors_of_the_pipeline_stay_what_they_are(source: Source) -> None:
+    model = Model(source, "cpu")
+    model.pipeline.unet.conv_in = torch.nn.Conv2d(3, 4, 3)
+    with pytest.raises(RuntimeError, match="to have 3 channels"):
+        model.draw(specs_of(model, "a"))
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_model_draws_the_same_but_for_rounding(
+    source: Source, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The denoiser is cut down to one small block, since compiling takes long."""
+    from diffusers import UNet2DConditionModel
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    shutil.rmtree(folder / "unet")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(4,),
+            down_block_types=("DownBlock2D",),
+            up_block_types=("UpBlock2D",),
+            mid_block_type=None,
+            layers_per_block=1,
+            cross_attention_dim=8,
+            norm_num_groups=2,
+        ).save_pretrained(folder / "unet")
+    here = replace(source, model=str(folder))
+    plain, compiled = model_of(here), model_of(here, compile=True)
+    specs = specs_of(plain, "abcd")
+    drawn = compiled.draw(specs)
+    assert compiled.pipeline.unet._compiled_call_impl is not None
+    assert list((tmp_path / "compiled").rglob("*.cpp"))
+    assert np.abs(drawn.astype(int) - plain.draw(specs)).max() <= 3
+    assert np.array_equal(compiled.draw(specs[2:]), drawn[2:])
+
+
+def test_without_compile_nothing_is_compiled(guided: Model) -> None:
+    assert guided.pipeline.unet._compiled_call_impl is None
 
 
 def test_a_scheduler_can_be_chosen_and_set(source: Source, guided: Model) -> None:
-    recipe = replace(source.recipe, scheduler="PNDMScheduler", scheduler_options={"skip_prk_steps": True})
-    model = Model(replace(source, recipe=recipe), "cpu")
+    model = model_of(source, scheduler="PNDMScheduler", scheduler_options={"skip_prk_steps": True})
     assert type(model.pipeline.scheduler).__name__ == "PNDMScheduler"
     assert model.pipeline.scheduler.config.skip_prk_steps is True
-    options = replace(source.recipe, scheduler_options={"timestep_spacing": "trailing"})
-    trailing = Model(replace(source, recipe=options), "cpu")
+    trailing = model_of(source, scheduler_options={"timestep_spacing": "trailing"})
     assert type(trailing.pipeline.scheduler) is type(guided.pipeline.scheduler)
     assert trailing.pipeline.scheduler.config.timestep_spacing == "trailing"
-    assert trailing.render(specs_of(guided, "a")) != guided.render(specs_of(guided, "a"))
+    assert images(trailing, specs_of(guided, "a")) != images(guided, specs_of(guided, "a"))
 
 
 @pytest.mark.parametrize("name", ["NoSuchScheduler", "UNet2DConditionModel", "__version__"])
 def test_an_unknown_scheduler_lists_those_that_fit(source: Source, name: str) -> None:
     with pytest.raises(ParameterError, match=f"no such scheduler: .*'{name}': one of .*DDIMScheduler, .*PNDMSched"):
-        Model(replace(source, recipe=replace(source.recipe, scheduler=name)), "cpu")
+        model_of(source, scheduler=name)
 
 
-def test_a_model_of_another_kind_is_refused(source: Source, tmp_path: Path) -> None:
-    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
-    with pytest.raises(GenerationError, match="models of kind FluxPipeline are not supported"):
-        Model(replace(source, model=str(tmp_path)), "cpu")
+def edited(tiny_model: Path, folder: Path, **entries: Any) -> Path:
+    """Copy the tiny model and change entries of its index."""
+    copy = shutil.copytree(tiny_model, folder / "edited")
+    index = copy / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), **entries}))
+    return copy
+
+
+def test_the_safety_checker_is_left_out(source: Source, tiny_model: Path, tmp_path: Path) -> None:
+    """The index names one, but there is none in the folder: it is not even looked for."""
+    checker = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    folder = edited(tiny_model, tmp_path, safety_checker=checker, requires_safety_checker=True)
+    assert Model(replace(source, model=str(folder)), "cpu").pipeline.safety_checker is None
+
+
+@pytest.mark.parametrize("kind", ["StableVideoDiffusionPipeline", "NoSuchPipeline"])
+def test_a_model_that_draws_no_images_from_text_is_refused(
+    source: Source, tiny_model: Path, tmp_path: Path, kind: str
+) -> None:
+    folder = edited(tiny_model, tmp_path, _class_name=kind)
+    with pytest.raises(GenerationError, match=rf"cannot load the model \(.*{kind}.*\): .*: check generate\.model"):
+        Model(replace(source, model=str(folder)), "cpu")
 
 
 def test_a_model_that_cannot_be_loaded(source: Source, tmp_path: Path) -> None:
     with pytest.raises(GenerationError, match=r"cannot load the model .*nowhere: check generate\.model"):
         Model(replace(source, model=str(tmp_path / "nowhere")), "cpu")
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+def test_weights_that_are_cut_short_are_named(source: Source, tiny_model: Path, tmp_path: Path, part: str) -> None:
+    folder = edited(tiny_model, tmp_path)
+    (weights,) = (folder / part).glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(GenerationError, match=r"cannot load the model .*check generate\.model"):
+        Model(replace(source, model=str(folder)), "cpu")

@@ -1,17 +1,21 @@
-import io
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from pipeline import paths
-from pipeline.errors import GenerationError
+from pipeline.errors import GenerationError, PoolError
 from pipeline.generation.diffusion import Model
+from pipeline.generation.engines import Batch, Rendered
 from pipeline.generation.fill import again, fill
+from pipeline.generation.pictures import FAINT, Picture, finish
 from pipeline.generation.plan import Plan, Want
 from pipeline.generation.pool import Finished, Pool
+from pipeline.generation.recipe import ImageSpec, Recipe
 from pipeline.generation.source import Source
 
 NAMES = ("bag", "coat")
@@ -19,11 +23,84 @@ CPU = ["cpu"]
 
 
 def plan(source: Source, missing: list[list[int]], sharing: str = "own") -> Plan:
-    return Plan(source.recipe, np.array(missing), NAMES, sharing)
+    return Plan(source.recipe, np.array(missing), NAMES, NAMES, sharing)
 
 
 def content(pool: Pool, made: Plan) -> list[Finished]:
     return [one for want in made.distinct() for one in pool.fetch(made.recipe, want)]
+
+
+def picture(model: Model, spec: ImageSpec) -> Picture | None:
+    """Return what the model draws of one spec by itself."""
+    return finish(model.draw([spec])[0], model.recipe)
+
+
+def contrasts(model: Model, specs: Sequence[ImageSpec]) -> list[int]:
+    drawn = [model.draw([spec])[0] for spec in specs]
+    return [int(levels.max()) - int(levels.min()) for levels in drawn]
+
+
+def with_contrast(source: Source, scaled: Any, levels: float, count: int) -> Source:
+    """Return a model that draws the first ``count`` bags with a contrast of this many levels in the median.
+
+    The contrast grows in proportion to the decoder's last weights, so it is measured at a tenth of them.
+    """
+    faint = Model(replace(source, model=str(scaled(0.1))), "cpu")
+    middle = float(np.median(contrasts(faint, [source.recipe.spec("0", "bag", i) for i in range(count)])))
+    return replace(source, model=str(scaled(0.1 * levels / middle)))
+
+
+class Watched(Pool):
+    """A pool that notes how many missing images were asked for when each batch was stored."""
+
+    asked = 0
+    stored: tuple[int, ...] = ()
+    breaks: BaseException | None = None
+    """Raised when the second batch is stored."""
+
+    def missing(self, recipe: Recipe, wants: Iterable[Want]) -> Iterator[ImageSpec]:
+        for spec in super().missing(recipe, wants):
+            self.asked += 1
+            yield spec
+
+    def put(self, recipe: Recipe, images: Sequence[Finished]) -> None:
+        self.stored = (*self.stored, self.asked)
+        if self.breaks is not None and len(self.stored) == 2:
+            raise self.breaks
+        super().put(recipe, images)
+
+
+class Interrupted(Pool):
+    """A pool at whose tenth missing image Ctrl-C is pressed."""
+
+    def missing(self, recipe: Recipe, wants: Iterable[Want]) -> Iterator[ImageSpec]:
+        for number, spec in enumerate(super().missing(recipe, wants), start=1):
+            if number == 10:
+                raise KeyboardInterrupt
+            yield spec
+
+
+class Paced:
+    """An engine that loads for half a second and then draws the same mark for each image, a batch every 50 ms."""
+
+    def __init__(self, workers: Sequence[str]) -> None:
+        self.workers = workers
+        self.given: list[tuple[float, float]] = []
+        """Just before each batch was given out, and when the next one was asked for."""
+
+    def render(self, batches: Iterable[Batch]) -> Iterator[Rendered]:
+        time.sleep(0.5)
+        for number, batch in enumerate(batches):
+            time.sleep(0.05)
+            before = time.monotonic()
+            yield Rendered(batch, [Picture(b"mark")] * len(batch), self.workers[number % len(self.workers)])
+            self.given.append((before, time.monotonic()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        pass
 
 
 def test_every_wanted_image_is_drawn_from_its_spec(source: Source) -> None:
@@ -32,12 +109,28 @@ def test_every_wanted_image_is_drawn_from_its_spec(source: Source) -> None:
     with Pool(paths.pool()) as pool:
         assert fill(pool, made, source, CPU) == 11
         finished = content(pool, made)
-        assert pool.rate(source.recipe) is not None
     assert len({one.image for one in finished}) == 11
     model = Model(source, "cpu")
     for one in finished:
         assert one.spec == source.recipe.spec(one.spec.lane, one.spec.class_name, one.spec.index)
-        assert model.render([one.spec]) == [one.image]
+        assert picture(model, one.spec) == Picture(one.image, one.flags)
+
+
+def test_images_of_several_guidance_scales_are_drawn_each_with_its_own(source: Source) -> None:
+    """Three scales in batches of 4: 13 images do not fill them evenly, and every scale's last batch is short."""
+    mixed = replace(source, recipe=replace(source.recipe, guidance=(1.0, 2.0, 8.0)))
+    made = plan(mixed, [[7, 6]])
+    with Pool(paths.pool()) as pool:
+        assert fill(pool, made, mixed, CPU) == 13
+        finished = content(pool, made)
+        assert fill(pool, made, mixed, CPU) == 0
+    assert {one.spec.guidance for one in finished} == {1.0, 2.0, 8.0}
+    model = Model(mixed, "cpu")
+    for one in finished:
+        assert one.spec == mixed.recipe.spec(one.spec.lane, one.spec.class_name, one.spec.index)
+        assert picture(model, one.spec) == Picture(one.image, one.flags)
+        others = [replace(one.spec, guidance=scale) for scale in (1.0, 2.0, 8.0) if scale != one.spec.guidance]
+        assert all(picture(model, other) != Picture(one.image, one.flags) for other in others)
 
 
 def test_only_what_is_missing_is_rendered(source: Source, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +140,8 @@ def test_only_what_is_missing_is_rendered(source: Source, capsys: pytest.Capture
     with Pool(paths.pool()) as pool:
         pool.put(source.recipe, marks)
         assert fill(pool, made, source, CPU, clients=[0]) == 3
-        assert pool.held(source.recipe, Want("1", "bag", 0, 2)) == 0
+        assert pool.lacks(source.recipe, made.of(0)) == 0
+        assert pool.lacks(source.recipe, made.of(1)) == 6
         assert fill(pool, made, source, CPU) == 6
         images = [one.image for one in content(pool, made)]
         assert [i for i, image in enumerate(images) if image == b"mark"] == [1, 3]
@@ -57,7 +151,9 @@ def test_only_what_is_missing_is_rendered(source: Source, capsys: pytest.Capture
     assert "loading" not in capsys.readouterr().err
 
 
-def test_the_bytes_do_not_depend_on_what_was_missing(source: Source, cache: Any) -> None:
+@pytest.mark.parametrize("guidance", [(2.0,), (1.0, 2.0)])
+def test_the_bytes_do_not_depend_on_what_was_missing(source: Source, cache: Any, guidance: tuple[float, ...]) -> None:
+    source = replace(source, recipe=replace(source.recipe, guidance=guidance))
     made = plan(source, [[4, 3]])
     with Pool(cache / "whole.sqlite") as pool:
         fill(pool, made, source, CPU)
@@ -85,22 +181,24 @@ def test_again_replaces_what_the_pool_holds(source: Source) -> None:
     assert images[2] == b"damaged"
 
 
+def test_remarks_are_stored_with_the_image(source: Source, scaled: Any) -> None:
+    """A decoder whose contrast is tuned so that half of the pictures span less than 32 levels."""
+    fainter = with_contrast(source, scaled, 32, 8)
+    made = plan(source, [[8, 0]])
+    with Pool(paths.pool()) as pool:
+        fill(pool, made, fainter, CPU)
+        finished = content(pool, made)
+    expected = [FAINT if levels < 32 else "" for levels in contrasts(Model(fainter, "cpu"), [o.spec for o in finished])]
+    assert set(expected) == {FAINT, ""}
+    assert [one.flags for one in finished] == expected
+
+
 def test_unusable_images_are_drawn_again_with_another_seed(source: Source, scaled: Any) -> None:
     """A decoder whose contrast is tuned so that half of the first draws are flat: their range is at most 4 levels.
 
-    The range grows in proportion to the decoder's last weights, so it is measured at a tenth of them, and the weights
-    are scaled so that the median is 4.5 levels. What was stored is then checked against the model itself.
+    What was stored is then checked against the model itself.
     """
-
-    def contrast(image: bytes | None) -> int:
-        assert image is not None
-        levels = np.asarray(Image.open(io.BytesIO(image)))
-        return int(levels.max()) - int(levels.min())
-
-    faint = Model(replace(source, model=str(scaled(0.1))), "cpu")
-    specs = [source.recipe.spec("0", "bag", i) for i in range(8)]
-    middle = float(np.median([contrast(image) for i in (0, 4) for image in faint.render(specs[i : i + 4])]))
-    fainter = replace(source, model=str(scaled(0.1 * 4.5 / middle)))
+    fainter = with_contrast(source, scaled, 4.5, 8)
     made = plan(source, [[8, 0]])
     with Pool(paths.pool()) as pool:
         assert fill(pool, made, fainter, CPU) == 8
@@ -111,9 +209,9 @@ def test_unusable_images_are_drawn_again_with_another_seed(source: Source, scale
     model = Model(fainter, "cpu")
     for one in finished:
         assert one.spec == source.recipe.spec("0", "bag", one.spec.index, one.spec.retry)
-        assert model.render([one.spec]) == [one.image]
+        assert picture(model, one.spec) == Picture(one.image, one.flags)
         earlier = [source.recipe.spec("0", "bag", one.spec.index, retry) for retry in range(one.spec.retry)]
-        assert not earlier or model.render(earlier) == [None] * len(earlier)
+        assert all(picture(model, spec) is None for spec in earlier)
 
 
 @pytest.mark.parametrize("factor", [0.0, float("nan")])
@@ -124,7 +222,7 @@ def test_images_that_stay_unusable_are_an_error(source: Source, scaled: Any, fac
     with Pool(paths.pool()) as pool:
         with pytest.raises(GenerationError, match=message):
             fill(pool, made, bad, CPU)
-        assert pool.held(source.recipe, Want("0", "bag", 0, 5)) == 0
+        assert pool.lacks(source.recipe, made.of(0)) == 5
         with pool.writing():
             pass
 
@@ -134,6 +232,73 @@ def test_the_error_names_a_seed_that_was_drawn(source: Source, scaled: Any) -> N
     with Pool(paths.pool()) as pool, pytest.raises(GenerationError) as caught:
         fill(pool, plan(source, [[1, 0]]), replace(source, model=str(scaled(0.0))), CPU)
     assert any(f"seed {seed}" in str(caught.value) for seed in drawn)
+
+
+@pytest.mark.parametrize("scales", [1, 3])
+def test_specs_are_made_only_as_they_are_drawn(source: Source, scales: int) -> None:
+    """Sixty images: while a batch of 4 is stored the next one may be drawn, and each other scale has 3 waiting.
+
+    The last batch of each scale comes when all are known.
+    """
+    guidance = (1.0, 2.0, 8.0)[:scales]
+    source = replace(source, recipe=replace(source.recipe, guidance=guidance))
+    with Watched(paths.pool()) as pool:
+        assert fill(pool, plan(source, [[30, 0], [10, 20]]), source, CPU) == 60
+        assert pool.asked == 60
+        assert len(pool.stored) >= 15
+        for number, asked in enumerate(pool.stored[:-scales], start=1):
+            assert asked <= 4 * (number + 1) + 3 * (scales - 1)
+
+
+def test_an_error_of_the_pool_stops_the_run_at_once(source: Source) -> None:
+    """While the second batch is stored at most the third is drawn."""
+    made = plan(source, [[40, 0]])
+    with Watched(paths.pool()) as pool:
+        pool.breaks = PoolError("disk full", "here", "make room")
+        with pytest.raises(PoolError, match="disk full"):
+            fill(pool, made, source, CPU)
+        assert pool.asked <= 12
+        assert pool.lacks(source.recipe, made.of(0)) == 36
+
+
+def test_a_run_that_breaks_off_keeps_every_batch_that_was_drawn(source: Source) -> None:
+    made = plan(source, [[11, 0]])
+    with Interrupted(paths.pool()) as pool, pytest.raises(KeyboardInterrupt):
+        fill(pool, made, source, CPU)
+    with Pool(paths.pool()) as pool:
+        assert [one.spec.index for one in pool.fetch(source.recipe, Want("0", "bag", 0, 8))] == list(range(8))
+        assert fill(pool, made, source, CPU) == 3
+
+
+def test_the_rate_of_a_run_is_remembered(source: Source) -> None:
+    """It counts from the first batch on: what comes before is the loading of the model."""
+    engine = Paced(["a"])
+    with Pool(paths.pool()) as pool:
+        fill(pool, plan(source, [[18, 0]]), source, CPU, make=lambda *_: engine)
+        end = time.monotonic()
+        rate = pool.rate(source.recipe)
+    assert len(engine.given) == 5
+    (before, after), (last, _) = engine.given[0], engine.given[-1]
+    assert rate is not None
+    assert 14 / (end - before) <= rate <= 14 / (last - after)
+
+
+def test_the_rates_of_workers_add_up(source: Source) -> None:
+    """Two workers take turns, and each one's first batch is left out: 8 and 6 images of 22 count."""
+    engine = Paced(["a", "b"])
+    with Pool(paths.pool()) as pool:
+        fill(pool, plan(source, [[22, 0]]), source, CPU * 2, make=lambda *_: engine)
+        end = time.monotonic()
+        rate = pool.rate(source.recipe)
+    (a, after_a), (b, after_b), *_, (last, _) = engine.given
+    assert rate is not None
+    assert 8 / (end - a) + 6 / (end - b) <= rate <= 8 / (last - after_a) + 6 / (last - after_b)
+
+
+def test_one_batch_tells_no_rate(source: Source) -> None:
+    with Pool(paths.pool()) as pool:
+        fill(pool, plan(source, [[4, 0]]), source, CPU)
+        assert pool.rate(source.recipe) is None
 
 
 def test_a_long_list_of_devices_starts_no_idle_worker(source: Source, capsys: pytest.CaptureFixture[str]) -> None:

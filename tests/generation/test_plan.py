@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -7,18 +8,21 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pipeline.generation.plan import Plan, Want
-from pipeline.generation.recipe import Recipe
+from pipeline.generation.plan import Plan, Want, batches
+from pipeline.generation.prompts import PromptSet
+from pipeline.generation.recipe import ImageSpec, Recipe
 
 Int64 = NDArray[np.int64]
 NAMES = ("ankle boot", "bag", "coat")
-RECIPE = Recipe(7, "m", None, None, {}, 2, 2.0, "{class}", "", None, 16, "float32", 4)
+RECIPE = Recipe(
+    7, "m", None, None, {}, 2, (2.0,), PromptSet(("{class}",)), "", None, 16, "png", None, "float32", 4, False
+)
 Missing = st.integers(1, 5).flatmap(lambda clients: arrays(np.int64, (clients, 3), elements=st.integers(0, 4)))
 SOME = settings(max_examples=50)
 
 
 def plan(missing: Int64 | list[list[int]], sharing: str = "own") -> Plan:
-    return Plan(RECIPE, np.asarray(missing), NAMES, sharing)
+    return Plan(RECIPE, np.asarray(missing), NAMES, NAMES, sharing)
 
 
 def images(wants: list[Want]) -> list[tuple[str, str, int]]:
@@ -82,6 +86,7 @@ def test_the_digest_covers_all_of_a_clients_part() -> None:
         replace(made, recipe=replace(RECIPE, steps=3)).digest(0),
         replace(made, class_names=("ankle boot", "bag", "dress")).digest(0),
         replace(made, class_names=("bag", "ankle boot", "coat")).digest(0),
+        replace(made, prompt_names=("ankle boot", "handbag", "coat")).digest(0),
         plan([[1, 1, 0]]).digest(0),
         plan([[2, 1, 0]]).digest(0),
         plan([[1, 0, 2]]).digest(0),
@@ -93,4 +98,67 @@ def test_the_digest_covers_all_of_a_clients_part() -> None:
 
 @pytest.mark.parametrize("names", [NAMES, list(NAMES)])
 def test_the_digest_does_not_hang_on_the_kind_of_sequence(names: tuple[str, ...]) -> None:
-    assert replace(plan([[1, 2, 0]]), class_names=names).digest(0) == plan([[1, 2, 0]]).digest(0)
+    made = plan([[1, 2, 0]])
+    assert replace(made, class_names=names, prompt_names=names).digest(0) == made.digest(0)
+
+
+def test_images_are_known_by_what_prompts_call_the_class_and_labels_stay() -> None:
+    renamed = ("ankle boot", "handbag", "coat")
+    for sharing, lane in (("own", "0"), ("common", "common")):
+        made = replace(plan([[1, 2, 0]], sharing), prompt_names=renamed)
+        assert made.of(0) == [Want(lane, "ankle boot", 0, 1), Want(lane, "handbag", 1, 2)]
+        assert list(made.distinct()) == made.of(0)
+
+
+def test_a_name_for_prompts_changes_the_digests_of_those_who_want_the_class() -> None:
+    made = plan([[1, 2, 0], [1, 0, 2]])
+    renamed = replace(made, prompt_names=("ankle boot", "handbag", "coat"))
+    assert renamed.digest(0) != made.digest(0)
+    assert renamed.digest(1) == made.digest(1)
+
+
+def specs_of(scales: list[float]) -> list[ImageSpec]:
+    """Return one spec for each scale, told apart by the index."""
+    return [replace(RECIPE.spec("0", "bag", i), guidance=scale) for i, scale in enumerate(scales)]
+
+
+SCALES = st.lists(st.sampled_from([1.0, 2.0, 7.5]), max_size=40)
+
+
+@SOME
+@given(SCALES, st.integers(1, 7))
+def test_batches_hold_every_spec_once_and_one_guidance_scale_each(scales: list[float], size: int) -> None:
+    specs = specs_of(scales)
+    made = list(batches(specs, size))
+    assert sorted(spec.index for batch in made for spec in batch) == list(range(len(specs)))
+    assert all(batch and len(batch) <= size for batch in made)
+    assert all(len({spec.guidance for spec in batch}) == 1 for batch in made)
+
+
+@SOME
+@given(SCALES, st.integers(1, 7))
+def test_only_the_last_batch_of_a_scale_is_short_and_order_is_kept(scales: list[float], size: int) -> None:
+    specs = specs_of(scales)
+    made = list(batches(specs, size))
+    for scale in set(scales):
+        of_scale = [batch for batch in made if batch[0].guidance == scale]
+        assert [len(batch) for batch in of_scale[:-1]] == [size] * (len(of_scale) - 1)
+        assert [spec for batch in of_scale for spec in batch] == [spec for spec in specs if spec.guidance == scale]
+
+
+@SOME
+@given(SCALES, st.integers(1, 7))
+def test_batches_take_specs_only_as_they_fill_up(scales: list[float], size: int) -> None:
+    """Whenever a full batch comes out, each other scale has less than one batch waiting."""
+    taken, given_out = 0, 0
+
+    def specs() -> Iterator[ImageSpec]:
+        nonlocal taken
+        for spec in specs_of(scales):
+            taken += 1
+            yield spec
+
+    for batch in batches(specs(), size):
+        given_out += len(batch)
+        if len(batch) == size:
+            assert taken - given_out <= (len(set(scales)) - 1) * (size - 1)

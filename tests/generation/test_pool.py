@@ -4,25 +4,36 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import threading
+import time
+from contextlib import closing
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline import paths
 from pipeline.errors import PoolError
-from pipeline.generation.plan import Want
+from pipeline.generation.plan import Plan, Want
 from pipeline.generation.pool import Finished, Pool
+from pipeline.generation.prompts import PromptSet
 from pipeline.generation.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from pipeline.generation.plan import Want
 from pipeline.generation.pool import Finished, Pool
+from pipeline.generation.prompts import PromptSet
 from pipeline.generation.recipe import Recipe
-recipe = Recipe(7, "sha256:0", None, None, {}, 2, 2.0, "a photo of a {class}", "", None, 16, "float32", 4)
+prompts = PromptSet(("a photo of a {class}",))
+recipe = Recipe(7, "sha256:0", None, None, {}, 2, (2.0,), prompts, "", None, 16, "png", None, "float32", 4, False)
 """
 
 
@@ -30,8 +41,12 @@ def finished(recipe: Recipe, lane: str, name: str, indexes: range, retry: int = 
     return [Finished(recipe.spec(lane, name, i, retry), f"{lane} {name} {i} {retry}".encode()) for i in indexes]
 
 
-def script(text: str, place: Path) -> list[str]:
-    return [sys.executable, "-c", RECIPE + text, str(place)]
+def script(text: str, *arguments: Path | str) -> list[str]:
+    return [sys.executable, "-c", RECIPE + text, *map(str, arguments)]
+
+
+def held(pool: Pool, recipe: Recipe, want: Want) -> int:
+    return want.count - pool.lacks(recipe, [want])
 
 
 def test_what_is_put_is_fetched_by_index(recipe: Recipe, cache: Path) -> None:
@@ -60,23 +75,70 @@ def test_a_gap_is_a_pool_error(recipe: Recipe) -> None:
                 list(pool.fetch(recipe, Want("0", "bag", 1, count)))
 
 
-def test_missing_and_held(recipe: Recipe) -> None:
+def test_missing_and_lacks(recipe: Recipe) -> None:
     wants = [Want("0", "coat", 2, 2), Want("0", "bag", 1, 4), Want("1", "bag", 1, 1)]
     with Pool(paths.pool()) as pool:
         pool.put(recipe, [*finished(recipe, "0", "bag", range(1, 3)), *finished(recipe, "0", "bag", range(7, 8))])
-        assert [pool.held(recipe, want) for want in wants] == [0, 2, 0]
+        assert [pool.lacks(recipe, [want]) for want in wants] == [2, 2, 1]
+        assert pool.lacks(recipe, iter(wants)) == 5
+        assert pool.lacks(recipe, []) == 0
         expected = [("0", "coat", 0), ("0", "coat", 1), ("0", "bag", 0), ("0", "bag", 3), ("1", "bag", 0)]
-        missing = list(pool.missing(recipe, iter(wants)))
-        assert [(s.lane, s.class_name, s.index) for s in missing] == expected
-        assert missing == [recipe.spec(*names) for names in expected]
+        for given_as in (wants, tuple(wants), iter(wants)):
+            missing = list(pool.missing(recipe, given_as))
+            assert [(s.lane, s.class_name, s.index) for s in missing] == expected
+            assert missing == [recipe.spec(*names) for names in expected]
+
+
+PLACES = list(product(("0", "1", "common"), ("bag", "coat")))
+
+
+@settings(max_examples=60)
+@given(
+    st.permutations(PLACES),
+    st.lists(st.integers(0, 4), min_size=6, max_size=6),
+    st.sets(st.tuples(st.sampled_from(PLACES), st.integers(0, 5), st.booleans())),
+)
+def test_lacks_counts_what_missing_yields(
+    order: list[tuple[str, str]], counts: list[int], there: set[tuple[tuple[str, str], int, bool]]
+) -> None:
+    """Lanes come in any order, also one after another and back; images of another recipe count for nothing."""
+    mine = Recipe(7, "m", None, None, {}, 2, (2.0,), PromptSet(("{class}",)), "", None, 16, "png", None, "f", 4, False)
+    recipes = {True: mine, False: replace(mine, steps=3)}
+    wants = [Want(*place, 0, count) for place, count in zip(order, counts, strict=True)]
+    expected = [
+        mine.spec(want.lane, want.class_name, i)
+        for want in wants
+        for i in range(want.count)
+        if ((want.lane, want.class_name), i, True) not in there
+    ]
+    with tempfile.TemporaryDirectory() as folder, Pool(Path(folder) / "pool.sqlite") as pool:
+        for chosen, recipe in recipes.items():
+            specs = [recipe.spec(*place, i) for place, i, of_mine in there if of_mine == chosen]
+            pool.put(recipe, [Finished(spec, b"x") for spec in specs])
+        missing = list(pool.missing(mine, wants))
+        assert missing == expected
+        assert pool.lacks(mine, wants) == len(missing)
+
+
+def test_data_sets_that_share_a_class_name_share_its_images(recipe: Recipe) -> None:
+    """One calls label 1 a bag, the other says bag where its own class name, at label 0, is purse."""
+    clothes = Plan(recipe, np.array([[0, 3]]), ("coat", "bag"), ("coat", "bag"), "own")
+    things = Plan(recipe, np.array([[4, 1]]), ("purse", "cup"), ("bag", "cup"), "own")
+    with Pool(paths.pool()) as pool:
+        pool.put(recipe, [Finished(spec, b"x") for spec in pool.missing(recipe, clothes.distinct())])
+        missing = list(pool.missing(recipe, things.distinct()))
+        assert [(spec.class_name, spec.index) for spec in missing] == [("bag", 3), ("cup", 0)]
+        assert pool.lacks(recipe, things.distinct()) == 2
 
 
 def test_recipes_do_not_mix(recipe: Recipe) -> None:
     other, want = replace(recipe, steps=3), Want("0", "bag", 1, 1)
     with Pool(paths.pool()) as pool:
         pool.put(recipe, finished(recipe, "0", "bag", range(1)))
-        assert pool.held(other, want) == 0
-        assert len(list(pool.missing(other, iter([want])))) == 1
+        assert held(pool, other, want) == 0
+        assert len(list(pool.missing(other, [want]))) == 1
+        with pytest.raises(PoolError, match="image 0 of 'bag'"):
+            list(pool.fetch(other, want))
         pool.record_rate(recipe, 2.5)
         pool.record_rate(recipe, 3.5)
         assert (pool.rate(recipe), pool.rate(other)) == (3.5, None)
@@ -89,7 +151,30 @@ def test_an_image_that_is_put_again_replaces_the_old_one(recipe: Recipe) -> None
         again = finished(recipe, "0", "bag", range(1), retry=2)
         pool.put(recipe, again)
         assert list(pool.fetch(recipe, want)) == again
-        assert pool.held(recipe, want) == 1
+        assert held(pool, recipe, want) == 1
+
+
+def test_remarks_and_the_day_are_kept_with_an_image(recipe: Recipe) -> None:
+    want, before = Want("0", "bag", 1, 2), int(time.time())
+    images = [Finished(recipe.spec("0", "bag", 0), b"a", "faint"), Finished(recipe.spec("0", "bag", 1), b"b")]
+    with Pool(paths.pool()) as pool:
+        pool.put(recipe, images)
+        assert [one.flags for one in pool.fetch(recipe, want)] == ["faint", ""]
+        days = [row[0] for row in pool.db.execute("select added from images")]
+        assert all(before <= day <= time.time() for day in days)
+        pool.db.execute("update images set added = 0")
+        pool.put(recipe, images[:1])
+        assert pool.db.execute('select "index" from images where added = 0').fetchall() == [(1,)]
+
+
+def test_the_mean_size_is_of_one_recipes_images(recipe: Recipe) -> None:
+    other = replace(recipe, steps=3)
+    with Pool(paths.pool()) as pool:
+        assert pool.bytes_per_image(recipe) is None
+        pool.put(recipe, [Finished(recipe.spec("0", "bag", i), bytes(100 * (i + 1))) for i in range(3)])
+        pool.put(other, [Finished(other.spec("0", "bag", 0), bytes(7))])
+        assert pool.bytes_per_image(recipe) == 200.0
+        assert pool.bytes_per_image(other) == 7.0
 
 
 def test_a_batch_that_cannot_be_stored_leaves_nothing(recipe: Recipe) -> None:
@@ -98,9 +183,9 @@ def test_a_batch_that_cannot_be_stored_leaves_nothing(recipe: Recipe) -> None:
     with Pool(paths.pool()) as pool:
         with pytest.raises(sqlite3.IntegrityError):
             pool.put(recipe, [*good, bad])
-        assert pool.held(recipe, Want("0", "bag", 1, 3)) == 0
+        assert held(pool, recipe, Want("0", "bag", 1, 3)) == 0
         pool.put(recipe, good)
-        assert pool.held(recipe, Want("0", "bag", 1, 3)) == 2
+        assert held(pool, recipe, Want("0", "bag", 1, 3)) == 2
 
 
 def test_a_writer_killed_in_mid_transaction_costs_its_batch_only(recipe: Recipe) -> None:
@@ -121,10 +206,10 @@ def test_a_writer_killed_in_mid_transaction_costs_its_batch_only(recipe: Recipe)
     assert killed.returncode == -signal.SIGKILL
     want = Want("0", "bag", 1, 5)
     with Pool(paths.pool()) as pool, pool.writing():
-        assert pool.held(recipe, want) == 2
+        assert held(pool, recipe, want) == 2
         assert [one.image for one in pool.fetch(recipe, replace(want, count=2))] == [b"\x00", b"\x01"]
         pool.put(recipe, finished(recipe, "0", "bag", range(2, 5)))
-        assert pool.held(recipe, want) == 5
+        assert held(pool, recipe, want) == 5
     with sqlite3.connect(paths.pool()) as database:
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)
     database.close()
@@ -166,12 +251,12 @@ def test_readers_do_not_wait_for_a_writer(recipe: Recipe) -> None:
     want = Want("0", "bag", 1, 1)
     with Pool(paths.pool()) as pool, pool.writing():
         pool.put(recipe, finished(recipe, "0", "bag", range(1)))
-        text = "with Pool(Path(sys.argv[1])) as pool: print(pool.held(recipe, Want('0', 'bag', 1, 1)))\n"
+        text = "with Pool(Path(sys.argv[1])) as pool: print(pool.lacks(recipe, [Want('0', 'bag', 1, 2)]))\n"
         reader = subprocess.run(
             script(text, paths.pool()), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=60
         )
         assert reader.stdout == "1\n"
-        assert pool.held(recipe, want) == 1
+        assert held(pool, recipe, want) == 1
 
 
 def test_a_file_that_is_no_pool_is_a_pool_error(tmp_path: Path) -> None:
@@ -187,8 +272,120 @@ def test_a_file_that_is_no_pool_is_a_pool_error(tmp_path: Path) -> None:
 def test_damage_behind_the_first_page_is_a_pool_error(recipe: Recipe) -> None:
     want = Want("0", "bag", 1, 50)
     with Pool(paths.pool()) as pool:
-        pool.put(recipe, [Finished(spec, bytes(5_000)) for spec in pool.missing(recipe, iter([want]))])
+        pool.put(recipe, [Finished(spec, bytes(5_000)) for spec in pool.missing(recipe, [want])])
     content = paths.pool().read_bytes()
     paths.pool().write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
     with pytest.raises(PoolError, match=str(paths.pool())), Pool(paths.pool()) as pool:
         list(pool.fetch(recipe, want))
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_pool_of_another_format_is_refused_and_left_alone(recipe: Recipe, version: int) -> None:
+    with Pool(paths.pool()) as pool:
+        pool.put(recipe, finished(recipe, "0", "bag", range(1)))
+    with closing(sqlite3.connect(paths.pool())) as database:
+        database.execute(f"pragma user_version = {version}")
+    before = paths.pool().read_bytes()
+    with pytest.raises(PoolError, match=f"has format {version}, .* reads format 1: {paths.pool()}: move the") as raised:
+        Pool(paths.pool())
+    assert "\n" not in str(raised.value)
+    assert paths.pool().read_bytes() == before
+    assert list(paths.pool().parent.iterdir()) == [paths.pool()]
+
+
+def together(*threads: threading.Thread) -> None:
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_one_thread_puts_while_another_reads(recipe: Recipe) -> None:
+    """The reader sees images come and none go, and never a wrong one."""
+    want = Want("0", "bag", 1, 900)
+    errors, seen = list[Exception](), list[int]()
+    with Pool(paths.pool()) as pool:
+
+        def put() -> None:
+            try:
+                for start in range(0, want.count, 3):
+                    pool.put(recipe, finished(recipe, "0", "bag", range(start, start + 3)))
+            except Exception as error:
+                errors.append(error)
+
+        writer = threading.Thread(target=put)
+        writer.start()
+        while writer.is_alive():
+            seen.append(held(pool, recipe, want))
+            there = replace(want, count=seen[-1])
+            assert [one.image for one in pool.fetch(recipe, there)] == [
+                f"0 bag {i} 0".encode() for i in range(seen[-1])
+            ]
+        writer.join()
+        assert errors == []
+        assert held(pool, recipe, want) == 900
+    assert seen == sorted(seen)
+    assert any(0 < count < 900 for count in seen)
+
+
+def test_two_threads_put(recipe: Recipe) -> None:
+    errors = list[Exception]()
+    with Pool(paths.pool()) as pool:
+
+        def put(lane: str) -> None:
+            try:
+                for start in range(0, 600, 3):
+                    pool.put(recipe, finished(recipe, lane, "bag", range(start, start + 3)))
+            except Exception as error:
+                errors.append(error)
+
+        together(*(threading.Thread(target=put, args=(lane,)) for lane in ("0", "1")))
+        assert errors == []
+        assert pool.lacks(recipe, [Want("0", "bag", 1, 600), Want("1", "bag", 1, 600)]) == 0
+
+
+def test_two_processes_that_write_take_turns_and_lose_nothing(recipe: Recipe, tmp_path: Path) -> None:
+    """A file that only one of them can make at a time shows that no other has the right to write."""
+    text = (
+        "place, lane, turn = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])\n"
+        "for start in range(0, 200, 5):\n"
+        "    with Pool(place) as pool, pool.writing():\n"
+        "        turn.open('x').close()\n"
+        "        pool.put(recipe, [Finished(recipe.spec(lane, 'bag', i), b'x') for i in range(start, start + 5)])\n"
+        "        time.sleep(0.001)\n"
+        "        turn.unlink()\n"
+    )
+    writers = [
+        subprocess.Popen(script(text, paths.pool(), lane, tmp_path / "turn"), cwd=ROOT, stderr=subprocess.DEVNULL)
+        for lane in ("0", "1")
+    ]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    with Pool(paths.pool()) as pool:
+        assert pool.lacks(recipe, [Want("0", "bag", 1, 200), Want("1", "bag", 1, 200)]) == 0
+
+
+def test_two_processes_may_make_the_same_pool(recipe: Recipe, tmp_path: Path) -> None:
+    """The second opens each of 150 pools while the first makes it, at another moment each."""
+    text = (
+        "for i in range(150):\n"
+        "    path, ready = Path(sys.argv[1]) / str(i), Path(sys.argv[1]) / f'{i}.ready'\n"
+        "    if sys.argv[2] == 'second':\n"
+        "        ready.touch()\n"
+        "    file = path if sys.argv[2] == 'second' else ready\n"
+        "    while not file.exists(): pass\n"
+        "    until = time.perf_counter() + i % 50 * 1e-4\n"
+        "    while sys.argv[2] == 'second' and time.perf_counter() < until: pass\n"
+        "    Pool(path).db.close()\n"
+    )
+    with subprocess.Popen(script(text, tmp_path, "first"), cwd=ROOT) as first:
+        try:
+            second = subprocess.run(
+                script(text, tmp_path, "second"), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert (second.returncode, second.stderr) == (0, "")
+            assert first.wait(timeout=60) == 0
+        finally:
+            first.kill()
+    for i in range(150):
+        with Pool(tmp_path / str(i)) as pool:
+            pool.put(recipe, finished(recipe, "0", "bag", range(1)))

@@ -7,18 +7,27 @@ import pytest
 
 from pipeline.errors import GenerationError, ParameterError
 from pipeline.generation import source
+from pipeline.generation.prompts import PromptSet
 from pipeline.generation.recipe import Recipe
 from pipeline.params import GenerateParams
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OTHER = COMMIT[::-1]
+PLAIN = str(Path(__file__).parents[2] / "data/prompts/plain.yaml")
+
+
+def params_of(model: Path | str, **others: Any) -> GenerateParams:
+    plain = {"model": str(model), "watch": "params.yaml", "dtype": "float32", "prompts": PLAIN}
+    return GenerateParams.model_validate({**plain, **others})
 
 
 def recipe_of(model: Path | str, **others: Any) -> Recipe:
-    params = GenerateParams.model_validate({"model": str(model), "watch": "params.yaml", "dtype": "float32", **others})
-    return source.resolve(params, 7, 28, ["cpu"]).recipe
+    return source.resolve(params_of(model, **others), 7, 28, ["cpu"]).recipe
 
 
-def test_parameters_and_model_give_the_recipe(tiny_model: Path) -> None:
+def test_parameters_and_model_give_the_recipe(tiny_model: Path, tmp_path: Path) -> None:
+    sentences = tmp_path / "own.yaml"
+    sentences.write_text("templates: ['a {kind} of a {class}']\nkind: [photo, sketch]\n")
     params = GenerateParams(
         watch="params.yaml",
         model=str(tiny_model),
@@ -26,12 +35,16 @@ def test_parameters_and_model_give_the_recipe(tiny_model: Path) -> None:
         scheduler="DDIMScheduler",
         scheduler_options={"steps_offset": 1},
         steps=4,
-        guidance=3.0,
-        prompt="one {class}",
+        guidance=(3.0, 1.0, 3.0),
+        prompts=str(sentences),
+        class_overrides={"bag": "handbag"},
         negative_prompt="text",
         render_size=64,
+        image_format="webp",
+        quality=75,
         dtype="bfloat16",
         batch_size=9,
+        compile=True,
     )
     found = source.resolve(params, 7, 28, ["cpu"])
     digest = found.recipe.model
@@ -39,8 +52,32 @@ def test_parameters_and_model_give_the_recipe(tiny_model: Path) -> None:
     assert len(digest) == 7 + 64
     assert (found.model, found.revision) == (str(tiny_model), None)
     assert found.recipe == Recipe(
-        7, digest, "fp16", "DDIMScheduler", {"steps_offset": 1}, 4, 3.0, "one {class}", "text", 64, 28, "bfloat16", 9
+        seed=7,
+        model=digest,
+        variant="fp16",
+        scheduler="DDIMScheduler",
+        scheduler_options={"steps_offset": 1},
+        steps=4,
+        guidance=(1.0, 3.0),
+        prompts=PromptSet(("a {kind} of a {class}",), (("kind", ("photo", "sketch")),)),
+        negative_prompt="text",
+        render_size=64,
+        image_size=28,
+        image_format="webp",
+        quality=75,
+        dtype="bfloat16",
+        batch_size=9,
+        compile=True,
     )
+
+
+def test_what_can_change_no_byte_does_not_enter(tiny_model: Path) -> None:
+    """A PNG has no quality, and where no image is guided there is nothing to keep away from."""
+    assert recipe_of(tiny_model, quality=75).quality is None
+    assert recipe_of(tiny_model, image_format="jpeg", quality=75).quality == 75
+    assert recipe_of(tiny_model, negative_prompt="text", guidance=1.0).negative_prompt == ""
+    assert recipe_of(tiny_model, negative_prompt="text", guidance=[0.0, 1.0]).negative_prompt == ""
+    assert recipe_of(tiny_model, negative_prompt="text", guidance=[1.5, 1.0]).negative_prompt == "text"
 
 
 def test_a_stored_size_of_its_own_wins_over_the_data_sets(tiny_model: Path) -> None:
@@ -79,13 +116,16 @@ def test_a_hub_model_is_pinned_to_its_commit(hub_home: Path) -> None:
     folder = hub_home / "hub" / "models--someone--tiny"
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text(COMMIT)
-    (folder / "snapshots" / COMMIT).mkdir(parents=True)
-    (folder / "snapshots" / COMMIT / "model_index.json").write_text(json.dumps({}))
-    for revision in (None, "main", COMMIT):
-        params = GenerateParams(model="someone/tiny", watch="params.yaml", revision=revision, dtype="float32")
-        found = source.resolve(params, 7, 28, ["cpu"])
-        assert found.recipe.model == f"someone/tiny@{COMMIT}"
-        assert (found.model, found.revision) == ("someone/tiny", COMMIT)
+    for commit in (COMMIT, OTHER):
+        (folder / "snapshots" / commit).mkdir(parents=True)
+        (folder / "snapshots" / commit / "model_index.json").write_text(json.dumps({}))
+    digests = set()
+    for revision, commit in ((None, COMMIT), ("main", COMMIT), (COMMIT, COMMIT), (OTHER, OTHER)):
+        found = source.resolve(params_of("someone/tiny", revision=revision), 7, 28, ["cpu"])
+        assert found.recipe.model == f"someone/tiny@{commit}"
+        assert (found.model, found.revision) == ("someone/tiny", commit)
+        digests.add(found.recipe.digest)
+    assert len(digests) == 2
 
 
 @pytest.mark.parametrize("model", ["no-one/has-this", "not a model id", "data/no folder/here"])
@@ -101,6 +141,9 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
         recipe_of(tmp_path)
 
 
-def test_a_prompt_must_name_the_class(tiny_model: Path) -> None:
-    with pytest.raises(ParameterError, match=r"the prompt names no class: params.yaml, generate.prompt = 'a photo'"):
-        recipe_of(tiny_model, prompt="a photo")
+def test_a_prompt_set_that_cannot_be_used_is_an_error_before_the_model_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("templates: [a photo]")
+    with pytest.raises(ParameterError, match=r"a template names no class: .*own\.yaml, templates, 'a photo'"):
+        recipe_of("no-one/has-this", prompts=str(tmp_path / "own.yaml"))
+    with pytest.raises(ParameterError, match="no such prompt set"):
+        recipe_of("no-one/has-this", prompts=str(tmp_path / "none.yaml"))

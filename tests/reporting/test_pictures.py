@@ -1,8 +1,13 @@
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.artifacts import shards
 from pipeline.artifacts.history import Round
+from pipeline.artifacts.shards import SyntheticImage
 from pipeline.reporting import contact_sheet, figures, heatmap, page
 from pipeline.reporting.summary import Arm
 
@@ -43,6 +48,41 @@ def test_contact_sheet_shows_each_image_at_its_place() -> None:
     assert sheet.getpixel((110 + 66, 18)) == (0, 0, 255)
     assert sheet.getpixel((110, 18 + 66)) == (0, 0, 255)
     assert sheet.getpixel((110 + 66, 18 + 66)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("side", "shown"), [(16, 64), (28, 56), (48, 48), (100, 100), (128, 128), (512, 128)])
+def test_small_images_are_enlarged_by_a_whole_factor_and_large_ones_fit(side: int, shown: int) -> None:
+    sheet = contact_sheet.draw({"cat": [[Image.new("RGB", (side, side), "red")]]}, ["one"])
+    assert sheet.size == (110 + shown + 2, 18 + shown + 2)
+    colours = {sheet.getpixel((110 + x, 18 + y)) for x in (0, shown - 1) for y in (0, shown - 1)}
+    assert colours == {(255, 0, 0)}
+
+
+def test_images_of_a_class_are_found_in_all_files_of_a_shard(tmp_path: Path) -> None:
+    """Two thousand rows are two row groups; with room for one in a file they are two files, each of one class.
+
+    Grey PNG and coloured JPEG images come out as RGB alike, in the order of the files.
+    """
+
+    def encoded(number: int, kind: str) -> bytes:
+        buffer = io.BytesIO()
+        grey = Image.new("L", (8, 8), number % 200)
+        (grey if kind == "png" else grey.convert("RGB")).save(buffer, kind)
+        return buffer.getvalue()
+
+    rows = [
+        SyntheticImage(encoded(i, "png" if i % 2 else "jpeg"), i // 1_000, "", 0, "0", i, "", "", 1.0, i, 0, "", "r")
+        for i in range(2_000)
+    ]
+    written = shards.write(lambda part: tmp_path / f"{part}.parquet", rows, NAMES, {}, 1)
+    files = [path for path, _ in written]
+    assert len(files) == 2
+    found = contact_sheet.by_class(files, NAMES, 3)
+    assert {name: len(images) for name, images in found.items()} == {"cat": 3, "dog": 3}
+    assert {image.mode for images in found.values() for image in images} == {"RGB"}
+    shades = {name: [image.getpixel((4, 4)) for image in images] for name, images in found.items()}
+    assert shades == {name: [(i, i, i) for i in range(3)] for name in NAMES}
+    assert contact_sheet.by_class(files[1:], NAMES, 1)["cat"] == []
 
 
 def test_a_value_missing_from_the_page_is_an_error_and_names_are_escaped() -> None:

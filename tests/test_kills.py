@@ -1,0 +1,402 @@
+"""The ``generate`` stage leaves the same bytes however many work, in what order, and whoever is killed when."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import yaml
+from safetensors.torch import load_file, save_file
+
+from pipeline import params, paths
+from pipeline.errors import GenerationError
+from pipeline.generation import assemble, context
+from pipeline.generation.fill import _render
+from pipeline.generation.plan import batches
+from pipeline.generation.pool import Pool
+from pipeline.generation.recipe import ImageSpec
+from pipeline.params import Params
+from pipeline.stages import deficits, generate, partition
+
+ROOT = Path(__file__).parent.parent
+IMAGES = 480  # of 60 clients, 8 each
+KILLED_WORKERS, KILLED_SINGLES = 6, 11
+KILLED_GROUPS = ((2, "the run"), (3, "all of the run"), (3, "the run"))
+LOOKS = 20  # at what is stored, in the time before a kill
+TRIES = 5  # runs for each kill, at most: a moment drawn may come after the end
+PROMPTS = """
+templates: ["a photo of a {class}", "a {colour} {class} on a {colour} table"]
+colour: [red, blue, green]
+"""
+LOADED = ("pipeline.generation.diffusion", "diffusers.pipelines.auto_pipeline")
+
+Key = tuple[str, str, int]
+Image = tuple[int, int, float, str, str, bytes]
+
+
+@pytest.fixture
+def work(project: Path, document: dict[str, Any], tiny_model: Path) -> Params:
+    """A project that only lacks its images: three guidance scales, and a model that draws some images in vain.
+
+    With its decoder's last weights scaled down so far, about one first draw in twenty shows nothing and is drawn
+    again with another seed.
+    """
+    shutil.copytree(tiny_model, "model")
+    weights = Path("model/vae/diffusion_pytorch_model.safetensors")
+    tensors = load_file(weights)
+    tensors["decoder.conv_out.weight"] *= 0.0175
+    tensors["decoder.conv_out.bias"] *= 0
+    save_file(tensors, weights, {"format": "pt"})
+    Path("prompts.yaml").write_text(PROMPTS)
+    Path("pipeline").symlink_to(ROOT / "pipeline")
+    document["partition"] |= {"scheme": "labels", "clients": 60, "labels_per_client": 2}
+    document["deficits"] |= {"rule": "fixed", "images_per_class": 3}
+    document["generate"] |= {"model": "model", "prompts": "prompts.yaml", "guidance": [1.0, 2.0, 3.0]}
+    Path("params.yaml").write_text(yaml.safe_dump(document))
+    made = params.load()
+    partition.run(made)
+    deficits.run(made)
+    return made
+
+
+@dataclass(frozen=True)
+class State:
+    """What a run leaves: files by name, and the pool's images by lane, class name and index."""
+
+    files: dict[str, bytes]
+    images: dict[Key, Image]
+
+    @classmethod
+    def now(cls) -> Self:
+        found = [*paths.SHARDS.iterdir(), paths.MANIFEST]  # with any temporary file
+        return cls({str(path): path.read_bytes() for path in found}, held())
+
+
+def held() -> dict[Key, Image]:
+    """Return what the pool holds; its file must be sound."""
+    if not paths.pool().is_file() or paths.pool().stat().st_size == 0:  # a run is about to make it
+        return {}
+    with closing(sqlite3.connect(paths.pool(), timeout=60)) as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+        if not database.execute("select count(*) from sqlite_master where name = 'images'").fetchone()[0]:
+            return {}
+        columns = 'lane, class_name, "index", retry, seed, guidance, prompt, flags, image'
+        return {(row[0], row[1], row[2]): row[3:] for row in database.execute(f"select {columns} from images")}
+
+
+def forget() -> None:
+    """Put the project back to where nothing is rendered."""
+    shutil.rmtree(paths.SHARDS, ignore_errors=True)
+    shutil.rmtree(paths.cache(), ignore_errors=True)
+    paths.MANIFEST.unlink(missing_ok=True)
+
+
+def undisturbed(work: Params, count: int = 1) -> tuple[State, float]:
+    """Return what a run by this process and its workers leaves, and the seconds that it took; then forget it."""
+    start = time.monotonic()
+    generate.run(work, ["cpu"] * count)
+    seconds = time.monotonic() - start
+    state = State.now()
+    forget()
+    return state, seconds
+
+
+def asked(work: Params) -> list[ImageSpec]:
+    """Return the specs of all images of the plan, in its order."""
+    plan, _ = context.current(work, ["cpu"])
+    return [plan.recipe.spec(want.lane, want.class_name, i) for want in plan.distinct() for i in range(want.count)]
+
+
+def key(spec: ImageSpec) -> Key:
+    return spec.lane, spec.class_name, spec.index
+
+
+class Watch:
+    """Looks at what a run stores, and compares it with what an undisturbed run leaves."""
+
+    def __init__(self, work: Params, expected: State) -> None:
+        self._expected, self._kept, self.phase = expected, held(), "loading"
+        self._before = len(self._kept)
+        missing = [spec for spec in asked(work) if key(spec) not in self._kept]
+        self._batches = list(batches(missing, work.generate.batch_size))
+
+    def look(self) -> str:
+        """Check that nothing is lost, wrong or half done since the last look; return what is there.
+
+        Of every batch, those images that came out at the first draw are there together; a manifest means that all is.
+        """
+        now = held()
+        assert self._kept.items() <= now.items()
+        assert now.items() <= self._expected.images.items()
+        for batch in self._batches:
+            firsts = [key(spec) for spec in batch if self._expected.images[key(spec)][0] == 0]
+            assert len({one in now for one in firsts}) <= 1
+        self._kept = now
+        if paths.MANIFEST.exists():
+            assert {name: Path(name).read_bytes() for name in self._expected.files} == self._expected.files
+        shards = len(list(paths.SHARDS.glob("client-*"))) if paths.SHARDS.is_dir() else 0
+        if paths.MANIFEST.exists():
+            self.phase = "done"
+        elif shards and self._batches:
+            self.phase = "writing"
+        elif len(now) > self._before:
+            self.phase = "rendering"
+        return f"{len(now)} images, {shards} shards ({self.phase})"
+
+
+def test_shuffled_work_leaves_the_same_bytes(work: Params) -> None:
+    """The third order is worked off by two workers."""
+    expected, _ = undisturbed(work)
+    plan, source = context.current(work, ["cpu"])
+    for seed, count in ((1, 1), (2, 1), (3, 2)):
+        order = asked(work)
+        random.Random(seed).shuffle(order)
+        with Pool(paths.pool()) as pool:
+            with pool.writing():
+                _render(pool, iter(order), len(order), source, ["cpu"] * count)
+            for client in range(len(plan.missing)):
+                assemble.write(pool, plan, client, work.generate.shard_megabytes)
+        shards = {name: content for name, content in expected.files.items() if name.startswith(str(paths.SHARDS))}
+        assert {str(path): path.read_bytes() for path in paths.SHARDS.iterdir()} == shards
+        assert undisturbed(work)[0] == expected
+
+
+@pytest.fixture(scope="module")
+def server() -> None:
+    """Start the process that workers are forked from, if no test did, and have it import all that they need."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(list(LOADED))
+    first = forks.Process(target=int)
+    first.start()
+    first.join()
+
+
+@dataclass
+class Killer:
+    """Kills a random worker of this process at each of some moments, unless the block has ended or none lives."""
+
+    moments: list[float]
+    rng: random.Random
+    watch: Watch
+    phases: list[str] = field(default_factory=list)
+    """What the run was at when each of them was killed."""
+
+    def __enter__(self) -> Self:
+        self._over, self._killed = threading.Event(), set[int]()
+        self._thread = threading.Thread(target=self._kill)
+        self._start = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _kill(self) -> None:
+        for moment in sorted(self.moments):
+            if self._over.wait(max(0, self._start + moment - time.monotonic())):
+                return
+            before, workers = self.watch.look(), sorted(grandchildren() - self._killed)
+            with suppress(IndexError, ProcessLookupError):
+                victim = self.rng.choice(workers)
+                os.kill(victim, signal.SIGKILL)
+                self._killed.add(victim)
+                self.phases.append(self.watch.phase)
+                print(f"one of {len(workers)} workers killed at {moment:.2f} s; there were {before}")
+
+
+def grandchildren() -> set[int]:
+    """Return the living processes that children of this one forked."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    parents = {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
+    return {pid for pid, parent in parents.items() if parents.get(parent) == os.getpid()}
+
+
+def test_killed_workers_cost_nothing(work: Params, server: None) -> None:
+    """A run goes on while a worker lives and no batch has cost two; else it ends, and the next run goes on."""
+    expected, _ = undisturbed(work)
+    state, seconds = undisturbed(work, 3)
+    assert state == expected
+    rng, phases = random.Random(12), list[str]()
+    for _ in range(TRIES * KILLED_WORKERS):
+        if len(phases) >= KILLED_WORKERS and {"loading", "rendering"} <= set(phases):
+            break
+        count, watch = rng.choice((2, 3)), Watch(work, expected)
+        moments = [rng.uniform(0, seconds) for _ in range(rng.randint(1, count))]
+        print(f"{count} workers; 3 take {seconds:.2f} s if undisturbed")
+        killer = Killer(moments, rng, watch)
+        try:
+            with killer:
+                generate.run(work, ["cpu"] * count)
+        except GenerationError as error:
+            print(f"{error}\nthere are {watch.look()}")
+            if "deaths on one batch" not in str(error):
+                raise
+        else:
+            assert State.now() == expected
+            forget()
+        assert not grandchildren()
+        phases += killer.phases
+    assert len(phases) >= KILLED_WORKERS
+    assert {"loading", "rendering"} <= set(phases)
+    assert undisturbed(work)[0] == expected
+
+
+WARM = f"""
+import os, sys
+import datasets, {", ".join(LOADED)}
+from pipeline.__main__ import main
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        sys.argv = ["pipeline", "generate", "--devices", "cpu"]
+        main()
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Warm:
+    """A process that has imported torch, and forks from itself runs of ``python -m pipeline generate`` on one CPU."""
+
+    def __init__(self, said: Path) -> None:
+        with said.open("w") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", WARM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0
+            )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._ask, self._answer = self._process.stdin, self._process.stdout
+
+    def start(self) -> int:
+        """Start a run and return its process."""
+        self._ask.write(b"go\n")
+        return int(self._answer.readline())
+
+    def ended(self, seconds: float) -> bool:
+        """Wait so long, or until the run has ended; tell whether it has."""
+        return bool(wait([self._answer], seconds))  # type: ignore[list-item]
+
+    def code(self) -> int:
+        """Wait until the run has ended and return its exit code."""
+        return int(self._answer.readline())
+
+    def close(self) -> None:
+        self._ask.close()
+        self._process.wait()
+        self._answer.close()
+
+
+@pytest.fixture
+def warm(work: Params, tmp_path: Path) -> Iterator[Warm]:
+    made = Warm(tmp_path / "said.txt")
+    yield made
+    made.close()
+    print((tmp_path / "said.txt").read_text())
+
+
+def test_killed_runs_lose_nothing(work: Params, warm: Warm) -> None:
+    """Each run is one process, which loads, renders and writes the shards; what a reader sees, a kill would leave."""
+    expected, _ = undisturbed(work)
+    durations = list[float]()
+    for _ in range(2):
+        warm.start()
+        start = time.time()
+        assert warm.code() == 0
+        durations.append(paths.MANIFEST.stat().st_mtime - start)
+        assert State.now() == expected
+        forget()
+    seconds, rng, phases = min(durations), random.Random(2), list[str]()
+    for _ in range(TRIES * KILLED_SINGLES):
+        if len(phases) >= KILLED_SINGLES and len(set(phases)) == 3:
+            break
+        moment, watch = rng.uniform(0, seconds), Watch(work, expected)
+        process = warm.start()
+        for _ in range(LOOKS):
+            if warm.ended(moment / LOOKS):
+                break
+            watch.look()
+        else:
+            os.kill(process, signal.SIGKILL)
+        code = warm.code()
+        print(f"exit code {code} by {moment:.2f} of {seconds:.2f} s: there are {watch.look()}")
+        assert code in (0, -signal.SIGKILL)
+        if watch.phase == "done":  # also if it was killed while it left
+            assert undisturbed(work)[0] == expected
+        else:
+            phases.append(watch.phase)
+    assert len(phases) >= KILLED_SINGLES
+    assert set(phases) == {"loading", "rendering", "writing"}
+    assert undisturbed(work)[0] == expected
+
+
+def command(count: int) -> "subprocess.Popen[str]":
+    """Start a run in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "generate"],
+        env={**os.environ, "GEN_FEDSD_DEVICES": f"cpu*{count}"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def end(run: "subprocess.Popen[str]") -> str:
+    """Return what a run said when all its processes are gone: each of them holds the other side of the pipe open."""
+    try:
+        return run.communicate(timeout=120)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)
+        raise
+
+
+def test_runs_of_several_workers_killed_or_not_leave_the_same_bytes(work: Params) -> None:
+    """Of a run, the coordinating process is killed alone, and its workers leave by themselves; or all are killed."""
+    left, seconds = list[State](), list[float]()
+    for count in (1, 2, 3):
+        start = time.time()
+        said = end(command(count))
+        seconds.append(paths.MANIFEST.stat().st_mtime - start)
+        left.append(State.now())
+        assert f"on {', '.join(['cpu'] * count)} in float32" in said
+        forget()
+    expected = left[0]
+    assert left == [expected] * 3
+    assert len({image[-1] for image in expected.images.values()}) == IMAGES
+    assert 0 < sum(image[0] > 0 for image in expected.images.values()) < IMAGES / 4, "none or too many drawn again"
+    rng, left_over = random.Random(19), list(KILLED_GROUPS)
+    for _ in range(TRIES * len(KILLED_GROUPS)):
+        if not left_over:
+            break
+        count, whom = left_over[0]
+        moment, watch = rng.uniform(0, seconds[count - 1]), Watch(work, expected)
+        run = command(count)
+        with suppress(subprocess.TimeoutExpired):
+            run.wait(moment)
+        before = watch.look()
+        if run.poll() is None:
+            (os.kill if whom == "the run" else os.killpg)(run.pid, signal.SIGKILL)
+        said = end(run)
+        print(f"{whom} with {count} workers killed at {moment:.2f} of {seconds[count - 1]:.2f} s: {run.returncode}")
+        print(f"there were {before}, there are {watch.look()}")
+        assert run.returncode in (0, -signal.SIGKILL), said
+        if watch.phase == "done":
+            assert undisturbed(work)[0] == expected
+        else:
+            del left_over[0]
+    assert not left_over
+    assert undisturbed(work)[0] == expected

@@ -1,0 +1,107 @@
+"""Over a sweep of partitions each image is rendered once, whichever partition comes first."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import paths, seeds
+from pipeline.artifacts.deficits import load
+from pipeline.artifacts.partition import Partition
+from pipeline.params import Params
+from pipeline.stages import deficits, generate, partition
+
+NAMES = ("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+LABELS = seeds.generator(0, "labels").permutation(np.repeat(np.arange(10), 400))
+PARTITIONS: dict[str, dict[str, Any]] = {
+    f"{name} over {clients}": {"clients": clients, "min_size": 1, "max_images": None, **scheme}
+    for clients in (20, 50)
+    for name, scheme in {
+        "dirichlet 0.1": {"scheme": "dirichlet", "alpha": 0.1},
+        "dirichlet 0.5": {"scheme": "dirichlet", "alpha": 0.5},
+        "2 labels": {"scheme": "labels", "labels_per_client": 2},
+    }.items()
+}
+
+Identity = tuple[str, str, int]
+
+
+@dataclass
+class Sweep:
+    """What rendering for one partition after the other came to."""
+
+    consumed: int
+    """Rows of all shards."""
+    needed: set[Identity]
+    """Lane, class name and index of every image that some partition asks for."""
+    rendered: int
+    """Images ever put into the pool."""
+    pool: dict[Identity, bytes]
+    files: dict[str, dict[str, bytes]]
+    """Of each partition, its shards and manifest."""
+
+
+def run(document: dict[str, Any], sharing: str, names: Iterable[str]) -> Sweep:
+    """Render for these partitions in this order, from an empty pool."""
+    shutil.rmtree(paths.cache(), ignore_errors=True)
+    done = Sweep(0, set(), 0, {}, {})
+    for name in names:
+        document["partition"] |= PARTITIONS[name]
+        document["deficits"] |= {"rule": "own-max", "max_per_client": 20}
+        document["generate"] |= {"sharing": sharing, "batch_size": 16}
+        params = Params.model_validate(document)
+        divide(params)
+        deficits.run(params)
+        missing = load().missing
+        for client, label in np.argwhere(missing).tolist():
+            lane = str(client) if sharing == "own" else "common"
+            done.needed |= {(lane, NAMES[label], i) for i in range(missing[client, label])}
+        done.consumed += int(missing.sum())
+        generate.run(params, ["cpu"])
+        made = [*paths.SHARDS.iterdir(), paths.MANIFEST]
+        done.files[name] = {str(path): path.read_bytes() for path in made}
+    with closing(sqlite3.connect(paths.pool())) as database:
+        # Every image that is put gets the next row number, also one that replaces another.
+        done.rendered = database.execute("select max(rowid) from images").fetchone()[0]
+        rows = database.execute('select lane, class_name, "index", image from images')
+        done.pool = {(lane, name, index): image for lane, name, index, image in rows}
+    return done
+
+
+def divide(params: Params) -> None:
+    """Write the partition of the labels, as the stage does from images."""
+    rows, clients = partition.partition(LABELS, len(NAMES), params.partition, params.seed)
+    order = np.lexsort((rows, clients))
+    Partition(
+        rows=rows[order],
+        clients=clients[order].astype(np.int32),
+        labels=LABELS[rows[order]].astype(np.int32),
+        class_names=NAMES,
+        client_count=params.partition.clients,
+        image_size=16,
+        fingerprint="",
+    ).save()
+
+
+@pytest.mark.parametrize("sharing", ["own", "common"])
+def test_a_sweep_renders_the_union_of_what_its_partitions_need(
+    project: Path, document: dict[str, Any], sharing: str
+) -> None:
+    forth = run(document, sharing, PARTITIONS)
+    print(
+        f"\n{sharing}: {forth.rendered} images rendered, {forth.consumed} consumed by {len(PARTITIONS)} partitions, "
+        f"{forth.consumed / forth.rendered:.2f} for each rendered"
+    )
+    assert set(forth.pool) == forth.needed
+    assert forth.rendered == len(forth.needed)
+    assert forth.rendered < forth.consumed
+    back = run(document, sharing, reversed(PARTITIONS))
+    assert (back.rendered, back.consumed) == (forth.rendered, forth.consumed)
+    assert back.pool == forth.pool
+    assert back.files == forth.files
