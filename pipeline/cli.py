@@ -24,6 +24,9 @@ Devices = Annotated[
 Workers = Annotated[
     int, typer.Option(envvar="GEN_FEDSD_WORKERS", min=0, help="Processes that train clients; 0: one for each CPU core.")
 ]
+Checkpoint = Annotated[
+    int, typer.Option("--checkpoint-every", min=1, help="Rounds after which an interrupted run can go on.")
+]
 Client = Annotated[int, typer.Option(help="The client's number.")]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]
 
@@ -72,27 +75,31 @@ def generate(
 @app.command()
 def train(
     fill: Annotated[str, typer.Option(help="none, transforms or synthetic.")],
-    algorithm: Annotated[str, typer.Option(help="fedavg.")] = "fedavg",
+    algorithm: Annotated[str, typer.Option(help="fedavg, fedprox, scaffold, fednova, ...")] = "fedavg",
     workers: Workers = 0,
+    checkpoint_every: Checkpoint = 10,
 ) -> None:
     """Stage: federated training with one fill, under both budgets, for every seed."""
     from pipeline import params
+    from pipeline.federated.experiment import Crew
     from pipeline.generation.devices import cores
     from pipeline.stages import train
 
     with progress.timed(paths.timing(f"train {fill} {algorithm}")):
-        train.run(params.load(), params.fill(fill), params.algorithm(algorithm), workers or cores())
+        crew = Crew(workers or cores(), checkpoint_every)
+        train.run(params.load(), params.fill(fill), params.algorithm(algorithm), crew)
 
 
 @app.command()
 def central(workers: Workers = 0) -> None:
     """Stage: the same model trained centrally, on all real images and on the synthetic ones alone."""
     from pipeline import params
+    from pipeline.federated.experiment import Crew
     from pipeline.generation.devices import cores
     from pipeline.stages import central
 
     with progress.timed(paths.timing("central")):
-        central.run(params.load(), workers or cores())
+        central.run(params.load(), Crew(workers or cores()))
 
 
 @app.command()

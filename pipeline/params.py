@@ -5,11 +5,12 @@ and environment variables, and never change a byte.
 """
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline import paths
 from pipeline.errors import ParameterError
@@ -17,11 +18,22 @@ from pipeline.errors import ParameterError
 Scheme = Literal["dirichlet", "labels", "quantity", "iid"]
 Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
 Fill = Literal["none", "transforms", "synthetic"]
-Algorithm = Literal["fedavg"]
+_ALGORITHMS = tuple(sorted(file.stem for file in (Path(__file__).parent / "federated/algorithms").glob("[!_]*.py")))
 Budget = Literal["epochs", "steps"]
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+StrictPositive = Annotated[int, Field(ge=1, strict=True)]
+Share = Annotated[float, Field(gt=0, le=1, strict=True)]
+
+
+def _known(name: str) -> str:
+    if name not in _ALGORITHMS:
+        raise ValueError(f"one of {', '.join(_ALGORITHMS)}")
+    return name
+
+
+Algorithm = Annotated[str, AfterValidator(_known)]
 
 
 def _scales(given: object) -> object:
@@ -116,16 +128,24 @@ class TrainParams(Section):
     fills: tuple[Fill, ...]
     algorithms: tuple[Algorithm, ...]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
-    model: Literal["simple-cnn"] = "simple-cnn"
+    options: dict[Algorithm, dict[str, float]] = {}
+    model: str = "simple-cnn"
+    norm: Literal["group", "batch"] = "group"
     rounds: Positive
-    clients_per_round: Positive | None = None
+    clients_per_round: StrictPositive | Share | None = None
     local_epochs: Positive = 1
+    local_steps: Positive | None = None
     central_steps: Positive
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["constant", "cosine", "exponential"] = "constant"
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    augment: bool = False
     eval_every: Positive = 1
+    stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class ReportParams(Section):
@@ -163,16 +183,15 @@ def load(path: Path = paths.PARAMS) -> Params:
 
 def fill(text: str) -> Fill:
     """Check the name of a fill."""
-    return cast(Fill, _choice(Fill, text, "--fill"))
+    return cast(Fill, _choice(get_args(Fill), text, "--fill"))
 
 
 def algorithm(text: str) -> Algorithm:
     """Check the name of an algorithm."""
-    return cast(Algorithm, _choice(Algorithm, text, "--algorithm"))
+    return _choice(_ALGORITHMS, text, "--algorithm")
 
 
-def _choice(kind: Any, text: str, where: str) -> str:
-    known = get_args(kind)
+def _choice(known: Sequence[str], text: str, where: str) -> str:
     if text not in known:
         raise ParameterError(f"unknown value {text!r}", where, f"one of {', '.join(known)}")
     return text

@@ -116,7 +116,7 @@ def test_a_dry_run_prints_plan_and_cost_and_writes_nothing(project: Path) -> Non
     with Pool(paths.pool()) as pool:
         fill(pool, plan, source, ["cpu"])
     done = run("generate", "--dry-run", "--devices", "cpu", cwd=project)
-    assert done.stdout.endswith(f"{planned} in the pool\n0 to render in 0 batches of 4\n")
+    assert done.stdout.endswith(f"{planned} in the pool\n0 to render\n")
 
 
 def files(folder: Path) -> dict[Path, bytes]:

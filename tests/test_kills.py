@@ -32,7 +32,7 @@ from pipeline.params import Params
 from pipeline.stages import deficits, generate, partition
 
 ROOT = Path(__file__).parent.parent
-IMAGES = 480  # of 60 clients, 8 each
+IMAGES = 300  # of 60 clients, 5 each on average
 KILLED_WORKERS, KILLED_SINGLES = 6, 11
 KILLED_GROUPS = ((2, "the run"), (3, "all of the run"), (3, "the run"))
 LOOKS = 20  # at what is stored, in the time before a kill
@@ -63,7 +63,7 @@ def work(project: Path, document: dict[str, Any], tiny_model: Path) -> Params:
     Path("prompts.yaml").write_text(PROMPTS)
     Path("pipeline").symlink_to(ROOT / "pipeline")
     document["partition"] |= {"scheme": "labels", "clients": 60, "labels_per_client": 2}
-    document["deficits"] |= {"rule": "fixed", "images_per_class": 3}
+    document["deficits"] |= {"rule": "fixed", "images_per_class": 2}
     document["generate"] |= {"model": "model", "prompts": "prompts.yaml", "guidance": [1.0, 2.0, 3.0]}
     Path("params.yaml").write_text(yaml.safe_dump(document))
     made = params.load()

@@ -3,9 +3,12 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import atomic
 from pipeline.errors import ArtifactError
@@ -33,14 +36,40 @@ class Round:
     """Sent to clients this round."""
     bytes_up: int
     """Sent by clients this round."""
+    by_class: tuple[float | None, ...] | None = None
+    """Accuracy on the test images of each class, kept in a table of its own; None inside for a class without any."""
+
+
+_COLUMNS = tuple(field.name for field in fields(Round))[:-1]
 
 
 def save(path: Path, rounds: Iterable[Round]) -> None:
     """Write rounds as CSV, one a line, with a head."""
     with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(Round))
-        writer.writerows(astuple(row) for row in rounds)
+        writer.writerow(_COLUMNS)
+        writer.writerows([getattr(row, name) for name in _COLUMNS] for row in rounds)
+
+
+def save_classes(path: Path, rounds: Iterable[Round], class_names: Sequence[str]) -> None:
+    """Write the accuracy by class of every round that was tested, one row for each round, one column for each class."""
+    with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["budget", "seed", "round", *class_names])
+        writer.writerows([row.budget, row.seed, row.round, *row.by_class] for row in rounds if row.by_class is not None)
+
+
+def for_clients(by_class: Sequence[float | None], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the accuracy that each client would see, (clients,): by class, weighted by its own labels.
+
+    ``counts`` are the clients' real images, (clients, classes). Not a number for a client without a tested image.
+    """
+    known = np.array([share is not None for share in by_class])
+    shares = np.array([0.0 if share is None else share for share in by_class])
+    seen = counts * known
+    with np.errstate(invalid="ignore"):
+        accuracy: NDArray[np.float64] = seen @ shares / seen.sum(axis=1)
+    return accuracy
 
 
 def load(path: Path, stage: str) -> list[Round]:
@@ -73,15 +102,29 @@ def runs(rounds: Sequence[Round]) -> dict[tuple[str, int], list[Round]]:
     return grouped
 
 
-def save_metrics(path: Path, rounds: Sequence[Round]) -> None:
-    """Write each run's final and best accuracy, and the mean of the final ones, by budget."""
+def save_metrics(path: Path, rounds: Sequence[Round], counts: NDArray[np.int64] | None = None) -> None:
+    """Write each run's final and best accuracy and the mean of the final ones, by budget.
+
+    With the clients' label counts (clients, classes) also the least, median and greatest accuracy over clients (see
+    ``for_clients``) of the final weights, mean over seeds.
+    """
     metrics: dict[str, dict[str, Any]] = {}
+    spreads: dict[str, list[NDArray[np.float64]]] = {}
     for (budget, seed), run in runs(rounds).items():
-        tested = [row.accuracy for row in run if row.accuracy is not None]
+        tested = [row for row in run if row.accuracy is not None]
         section = metrics.setdefault(budget, {"final_accuracy": {}, "best_accuracy": {}})
-        section["final_accuracy"][f"seed {seed}"] = round(tested[-1], 4)
-        section["best_accuracy"][f"seed {seed}"] = round(max(tested), 4)
-    for section in metrics.values():
+        section["final_accuracy"][f"seed {seed}"] = round(tested[-1].accuracy or 0.0, 4)
+        section["best_accuracy"][f"seed {seed}"] = round(max(row.accuracy or 0.0 for row in tested), 4)
+        if counts is not None and tested[-1].by_class is not None:
+            accuracies = for_clients(tested[-1].by_class, counts)
+            accuracies = accuracies[~np.isnan(accuracies)]
+            if not len(accuracies):
+                continue
+            spreads.setdefault(budget, []).append(np.quantile(accuracies, [0, 0.5, 1]))
+    for budget, section in metrics.items():
         finals = section["final_accuracy"].values()
         section["mean_final_accuracy"] = round(sum(finals) / len(finals), 4)
+        if budget in spreads:
+            values = np.mean(spreads[budget], axis=0).round(4).tolist()
+            section["client_accuracy"] = dict(zip(("least", "median", "greatest"), values, strict=True))
     atomic.write_text(path, json.dumps(metrics, indent=2) + "\n")

@@ -1,6 +1,7 @@
 """From parameters to runs: the same runs over several paired seeds, and what they leave on disk."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,28 @@ from safetensors.torch import save_file
 from pipeline import atomic, progress, seeds
 from pipeline.artifacts import history
 from pipeline.artifacts.history import Round
-from pipeline.federated import workers
-from pipeline.federated.local import Hyper, Vector
+from pipeline.federated import algorithms, workers
+from pipeline.federated.algorithms.fedavg import Vector
+from pipeline.federated.checkpoint import Checkpoints
+from pipeline.federated.local import Hyper
 from pipeline.federated.models import FlatModel
-from pipeline.federated.simulation import Client, Outcome, Run
+from pipeline.federated.simulation import Client, Progress, Run, Schedule, begin, simulate
 from pipeline.federated.workers import Data
 from pipeline.params import TrainParams
 
 
+@dataclass(frozen=True)
+class Crew:
+    """Who carries runs out, and how often they are kept; changes no bit."""
+
+    workers: int
+    checkpoint_every: int = 10
+
+
 def steps_of(sizes: NDArray[np.int64], params: TrainParams) -> NDArray[np.int64]:
     """Return the local steps a round that clients with this many images take, the last batch of a pass part-full."""
+    if params.local_steps is not None:
+        return np.where(sizes > 0, params.local_steps, 0)
     return params.local_epochs * -(-sizes // params.batch_size)
 
 
@@ -36,36 +49,66 @@ def clients(real: NDArray[np.int64], extra: NDArray[np.int64], steps: NDArray[np
 def execute(
     title: str,
     arms: Mapping[str, tuple[Client, ...]],
+    algorithm: str,
     data: Data,
     classes: int,
     params: TrainParams,
     seed: int,
-    worker_count: int,
-) -> dict[tuple[str, int], Outcome]:
-    """Carry out every arm (a name and its clients) once for each seed; return the outcomes by arm and seed."""
-    size = data.real.pixels.shape[1]
-    hyper = Hyper(params.batch_size, params.learning_rate, params.momentum, params.weight_decay)
-    keys = {f"{arm}, seed {number}": (arm, number) for arm in arms for number in params.seeds}
+    crew: Crew,
+) -> dict[tuple[str, int], Progress]:
+    """Carry out every arm (a name and its clients) once for each seed; return where each ends, by arm and seed.
+
+    A run that was interrupted goes on from its last checkpoint, to the same end bit for bit.
+    """
+    keys = {f"{title} {arm}, seed {number}": (arm, number) for arm in arms for number in params.seeds}
     runs = {
-        name: Run(
-            clients=arms[arm],
-            model=params.model,
-            classes=classes,
-            image_size=size,
-            hyper=hyper,
-            rounds=params.rounds,
-            clients_per_round=params.clients_per_round,
-            eval_every=params.eval_every,
-            seed=seeds.derive(seed, "train", number),
-        )
+        name: run_of(arms[arm], algorithm, data, classes, params, seeds.derive(seed, "train", number))
         for name, (arm, number) in keys.items()
     }
+    checkpoints = {name: Checkpoints(name, run, data, crew.checkpoint_every) for name, run in runs.items()}
+    starts = {name: checkpoints[name].load() or begin(run) for name, run in runs.items()}
+    first = next(iter(runs.values()))
     with progress.bar(title, len(runs) * params.rounds, "rounds") as advance:
-        outcomes = workers.execute(runs, data, worker_count, lambda name: advance(1, name))
-    return {keys[name]: outcome for name, outcome in outcomes.items()}
+        advance(sum(len(at.rounds) for at in starts.values()), "from checkpoints")
+        executions = {name: simulate(run, starts[name], checkpoints[name].keep) for name, run in runs.items()}
+
+        def on_round(name: str) -> None:
+            tested = [(done.number, done.accuracy) for done in starts[name].rounds if done.accuracy is not None]
+            note = f", {100 * tested[-1][1]:.1f} % after {tested[-1][0]}" if tested else ""
+            advance(1, f"{name.removeprefix(title).strip()}: round {len(starts[name].rounds)}{note}")
+
+        ends = workers.execute(executions, first, data, crew.workers, on_round)
+    for kept in checkpoints.values():
+        kept.forget()
+    return {keys[name]: end for name, end in ends.items()}
 
 
-def rows(outcome: Outcome, fill: str, algorithm: str, budget: str, seed: int) -> list[Round]:
+def run_of(
+    clients: tuple[Client, ...], algorithm: str, data: Data, classes: int, params: TrainParams, seed: int
+) -> Run:
+    """Return the run that parameters and images decide."""
+    chosen = params.clients_per_round
+    if isinstance(chosen, float):
+        chosen = max(1, round(chosen * len(clients)))
+    options = params.options.get(algorithm, {})
+    return Run(
+        clients=clients,
+        algorithm=algorithms.make(algorithm, options),
+        model=params.model,
+        norm=params.norm,
+        image_size=data.test.pixels.shape[1],
+        tests=tuple(np.bincount(data.test.labels, minlength=classes).tolist()),
+        hyper=Hyper(params.batch_size, params.momentum, params.weight_decay, params.clip_norm, params.augment),
+        schedule=Schedule(params.learning_rate, params.schedule, params.decay),
+        rounds=params.rounds,
+        clients_per_round=chosen,
+        eval_every=params.eval_every,
+        stop_at=params.stop_at,
+        seed=seed,
+    )
+
+
+def rows(outcome: Progress, fill: str, algorithm: str, budget: str, seed: int) -> list[Round]:
     """Return an outcome as rows of a history, with tests rounded to what their digits mean."""
     return [
         Round(
@@ -80,20 +123,21 @@ def rows(outcome: Outcome, fill: str, algorithm: str, budget: str, seed: int) ->
             steps=done.steps,
             bytes_down=done.bytes_down,
             bytes_up=done.bytes_up,
+            by_class=None if done.by_class is None else tuple(_rounded(share) for share in done.by_class),
         )
         for done in outcome.rounds
     ]
 
 
-def save(folder: Path, rounds: Sequence[Round]) -> None:
-    """Write history and metrics."""
+def save(folder: Path, rounds: Sequence[Round], counts: NDArray[np.int64] | None = None) -> None:
+    """Write history and metrics; ``counts`` are the clients' real images by class, (clients, classes)."""
     history.save(folder / "history.csv", rounds)
-    history.save_metrics(folder / "metrics.json", rounds)
+    history.save_metrics(folder / "metrics.json", rounds, counts)
 
 
 def save_weights(path: Path, weights: Vector, params: TrainParams, classes: int, image_size: int) -> None:
     """Write final weights by parameter name, as safetensors."""
-    model = FlatModel(params.model, classes, image_size)
+    model = FlatModel(params.model, params.norm, classes, image_size)
     model.vector.copy_(torch.from_numpy(weights))
     with atomic.replacing(path) as temporary:
         save_file(model.state(), temporary)

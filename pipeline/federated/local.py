@@ -1,7 +1,9 @@
 """What happens on one client, and testing: the hot loops."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -9,11 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.federated.algorithms import FedAvg
 from pipeline.federated.models import FlatModel
 
-_TEST_BATCH = 1_000
-
-Vector = NDArray[np.float32]
+_TEST_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,12 @@ class Hyper:
     """What local training needs beside data and weights."""
 
     batch_size: int
-    learning_rate: float
     momentum: float
     weight_decay: float
+    clip_norm: float | None = None
+    """Longest gradient (Euclidean norm of all parameters together); None: any."""
+    augment: bool = False
+    """Move and mirror images at random (see ``Augmented``)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Normalisation:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, pixels: NDArray[np.uint8]) -> "Normalisation":
+    def of(cls, pixels: NDArray[np.uint8]) -> Normalisation:
         """Measure images (N, H, W, 3) exactly, from the histogram of each channel."""
         levels = np.arange(256)
         mean, std = [], []
@@ -45,12 +49,45 @@ class Normalisation:
             std.append(max(float(np.sqrt(histogram @ (levels - centre) ** 2 / histogram.sum())), 1.0))
         return cls(tuple(mean), tuple(std))
 
-    def apply(self, images: Tensor) -> Tensor:
-        """Return byte images (N, H, W, 3) as normalised floats (N, 3, H, W) in channels-last layout."""
-        count, height, width, channels = images.shape
-        rows = images.view(count, height, width * channels).float()  # long rows: broadcasting over 3 channels is slow
-        rows.sub_(torch.tensor(self.mean).repeat(width)).div_(torch.tensor(self.std).repeat(width))
-        return rows.view(images.shape).permute(0, 3, 1, 2)
+    def on(self, width: int, device: str) -> Normalise:
+        """Return the function that normalises images of this width on this device."""
+        mean, std = (torch.tensor(values, dtype=torch.float32) for values in (self.mean, self.std))
+        scale, shift = ((1 / std).repeat(width).to(device), (-mean / std).repeat(width).to(device))
+
+        def apply(images: Tensor) -> Tensor:
+            rows = images.flatten(2).float()  # long rows: broadcasting over 3 channels is slow
+            return torch.addcmul(shift, rows, scale).view(images.shape).permute(0, 3, 1, 2)
+
+        return apply
+
+
+Normalise = Callable[[Tensor], Tensor]
+"""Byte images (N, H, W, 3) to normalised floats (N, 3, H, W) in channels-last layout."""
+
+
+@dataclass
+class Local:
+    """One client's local training, as the algorithm sees it."""
+
+    model: FlatModel
+    down: Mapping[str, Tensor]
+    """What the server sent."""
+    own: Mapping[str, Tensor]
+    """What the client kept from the last time it took part; empty the first time."""
+    hyper: Hyper
+    rate: float
+    """Learning rate of this round."""
+    other: Callable[[str, Tensor], FlatModel]
+    """Returns a second model of the given name with these weights, for algorithms that compare models."""
+    steps: int = 0
+    """Taken so far."""
+    notes: dict[str, Tensor] = field(default_factory=dict)
+    """What an algorithm computes once for the whole of a client's training."""
+
+    @property
+    def start(self) -> Tensor:
+        """The parameters (P,) that training began with."""
+        return self.down["weights"][: len(self.model.parameters)]
 
 
 def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:
@@ -63,37 +100,74 @@ def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tens
 
 
 def train(
-    model: FlatModel, images: Tensor, labels: Tensor, norm: Normalisation, hyper: Hyper, steps: int, seed: int
+    local: Local, algorithm: FedAvg, images: Tensor, labels: Tensor, normalise: Normalise, steps: int, seed: int
 ) -> int:
-    """Take ``steps`` of SGD from the model's weights, in place, with a fresh momentum; return the samples used.
+    """Take ``steps`` of SGD from the global weights, with a fresh momentum; return the samples used.
 
     ``images`` is (n, H, W, 3) bytes, ``labels`` (n,).
     """
-    assert model.vector.grad is not None
+    model, hyper, samples = local.model, local.hyper, 0
+    model.vector.copy_(local.down["weights"])
+    model.module.train()
     optimizer = torch.optim.SGD(
-        [model.vector],
-        lr=hyper.learning_rate,
-        momentum=hyper.momentum,
-        weight_decay=hyper.weight_decay,
-        fused=True,
+        [model.parameters], lr=local.rate, momentum=hyper.momentum, weight_decay=hyper.weight_decay, fused=True
     )
-    samples = 0
+    torch.manual_seed(seed)  # of dropout, where a model has any
+    pictures = Augmented(images, seed) if hyper.augment else images
     for batch in batches(len(labels), hyper.batch_size, steps, seed):
-        model.vector.grad.zero_()
-        loss = F.cross_entropy(model.module(norm.apply(images[batch])), labels[batch])
-        loss.backward()
+        rows = batch.to(labels.device)
+        alone = len(batch) == 1 and len(model.vector) > len(model.parameters)
+        if alone:  # one image has no batch statistics, so the running ones stand in
+            model.module.eval()
+        model.gradient.zero_()
+        algorithm.loss(local, normalise(pictures[rows]), labels[rows]).backward()
+        algorithm.before_step(local)
+        if hyper.clip_norm is not None:
+            model.gradient.mul_(torch.clamp(hyper.clip_norm / (model.gradient.norm() + 1e-6), max=1.0))
         optimizer.step()
+        local.steps += 1
+        algorithm.after_step(local)
         samples += len(batch)
+        if alone:
+            model.module.train()
     return samples
 
 
+class Augmented:
+    """Images that are moved by up to an eighth of their size and mirrored at random, anew each time they are asked for.
+
+    Beyond its border an image goes on reflected, as in NIID-Bench's training on CIFAR-10.
+    """
+
+    def __init__(self, images: Tensor, seed: int) -> None:
+        _, self.height, self.width, _ = images.shape
+        self.most = min(self.height, self.width) // 8
+        down, across = (
+            torch.arange(-self.most, size + self.most).abs().sub(size - 1).abs().neg().add(size - 1)
+            for size in (self.height, self.width)
+        )
+        self.padded = images.cpu()[:, down][:, :, across].numpy()
+        self.device, self.chance = images.device, torch.Generator().manual_seed(seed)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Return images (B, H, W, 3) of these rows (B,)."""
+        moves = torch.randint(0, 2 * self.most + 1, (2, len(rows)), generator=self.chance).tolist()
+        mirrored = torch.randint(0, 2, (len(rows),), generator=self.chance).tolist()
+        drawn = np.empty((len(rows), self.height, self.width, 3), np.uint8)
+        for place, row, top, left, mirror in zip(drawn, rows.tolist(), *moves, mirrored, strict=True):
+            cut = self.padded[row, top : top + self.height, left : left + self.width]
+            place[:] = cut[:, ::-1] if mirror else cut
+        return torch.from_numpy(drawn).to(self.device)
+
+
 @torch.inference_mode()
-def test(model: FlatModel, images: Tensor, labels: Tensor, norm: Normalisation) -> tuple[float, float]:
-    """Return accuracy and mean cross-entropy on ``images`` (n, H, W, 3) bytes."""
-    right, loss = 0, 0.0
+def test(model: FlatModel, images: Tensor, labels: Tensor, normalise: Normalise, classes: int) -> tuple[Tensor, float]:
+    """Return how many images (n, H, W, 3) of each class are recognised, (classes,), and the sum of cross-entropies."""
+    model.module.eval()
+    right, loss = torch.zeros(classes, dtype=torch.int64, device=labels.device), 0.0
     for start in range(0, len(labels), _TEST_BATCH):
         part = slice(start, start + _TEST_BATCH)
-        logits = model.module(norm.apply(images[part]))
-        right += int((logits.argmax(1) == labels[part]).sum())
-        loss += float(F.cross_entropy(logits, labels[part], reduction="sum"))
-    return right / len(labels), loss / len(labels)
+        logits, known = model.module(normalise(images[part])), labels[part]
+        right += torch.bincount(known[logits.argmax(1) == known], minlength=classes)
+        loss += float(F.cross_entropy(logits, known, reduction="sum"))
+    return right.cpu(), loss

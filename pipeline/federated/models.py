@@ -1,12 +1,18 @@
-"""Classifiers, and their parameters as one flat vector."""
+"""Classifiers, and their parameters and buffers as one flat vector."""
 
+import warnings
 from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.errors import ParameterError
+
+_CHANNELS_PER_GROUP = 8
+Make = Callable[[int, int], nn.Module]
 
 
 class SimpleCNN(nn.Module):
@@ -17,7 +23,7 @@ class SimpleCNN(nn.Module):
         side = ((image_size - 4) // 2 - 4) // 2
         if side < 1:
             fix = "set data.image_size to 16 or more, or choose another model"
-            raise ParameterError(f"pictures of {image_size} pixels are too small", "train.model = simple-cnn", fix)
+            raise ParameterError(f"pictures of {image_size} pixels are too small", "train.model", fix)
         self.conv1, self.conv2 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5)
         self.fc1, self.fc2, self.fc3 = nn.Linear(16 * side * side, 120), nn.Linear(120, 84), nn.Linear(84, classes)
 
@@ -30,39 +36,170 @@ class SimpleCNN(nn.Module):
         return logits
 
 
-MODELS: dict[str, Callable[[int, int], nn.Module]] = {"simple-cnn": SimpleCNN}
+class LeNet5(nn.Module):
+    """LeNet-5 (LeCun et al. 1998): 5x5 convolutions of 6 and 16 channels, average pooling, tanh."""
+
+    def __init__(self, classes: int, image_size: int) -> None:
+        super().__init__()
+        side = ((image_size - 4) // 2 - 4) // 2
+        if side < 1:
+            fix = "set data.image_size to 16 or more, or choose another model"
+            raise ParameterError(f"pictures of {image_size} pixels are too small", "train.model", fix)
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 6, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
+            nn.Flatten(), nn.Linear(16 * side * side, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(),
+        )  # fmt: skip
+        self.head = nn.Linear(84, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (N, classes) of pictures (N, 3, size, size)."""
+        logits: Tensor = self.head(self.body(x))
+        return logits
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the shape changes."""
+
+    def __init__(self, into: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(into, out, 3, stride, 1, bias=False)
+        self.norm1, self.norm2 = nn.BatchNorm2d(out), nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        same = stride == 1 and into == out
+        self.shortcut = (
+            nn.Identity() if same else nn.Sequential(nn.Conv2d(into, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)), inplace=True)))
+        return F.relu(y + self.shortcut(x), inplace=True)
+
+
+class ResNet(nn.Module):
+    """A residual network for small pictures (He et al. 2016): 3x3 stem, stages of blocks, mean over the picture."""
+
+    def __init__(self, widths: tuple[int, ...], depth: int, classes: int, image_size: int) -> None:
+        super().__init__()
+        del image_size  # any size goes
+        stem, into = widths[0], widths[0]
+        layers: list[nn.Module] = [nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True)]
+        for stage, width in enumerate(widths):
+            for block in range(depth):
+                layers.append(_Block(into, width, 2 if stage and not block else 1))
+                into = width
+        self.body, self.head = nn.Sequential(*layers), nn.Linear(into, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (N, classes) of pictures (N, 3, size, size)."""
+        logits: Tensor = self.head(self.body(x).mean((2, 3)))
+        return logits
+
+
+MODELS: dict[str, Make] = {
+    "simple-cnn": SimpleCNN,
+    "lenet5": LeNet5,
+    "resnet20": partial(ResNet, (16, 32, 64), 3),
+    "resnet18": partial(ResNet, (64, 128, 256, 512), 2),
+}
+
+
+def make(name: str, norm: str, classes: int, image_size: int) -> nn.Module:
+    """Return a model of ours or of torchvision; raise ParameterError if neither has it.
+
+    ``norm``: ``batch`` keeps batch normalisation, ``group`` puts group normalisation of 8 channels a group in its place
+    (Hsieh et al. 2020: batch statistics of non-IID clients differ).
+    """
+    made = MODELS[name](classes, image_size) if name in MODELS else _torchvision(name, classes, image_size)
+    return _grouped(made) if norm == "group" else made
+
+
+def _torchvision(name: str, classes: int, image_size: int) -> nn.Module:
+    from torchvision import models
+
+    if name not in models.list_models(module=models):
+        fix = f"one of {', '.join(MODELS)}, or a classification model of torchvision"
+        raise ParameterError("no such model", f"params.yaml, train.model = {name!r}", fix)
+    trial = torch.zeros(2, 3, image_size, image_size)
+    with warnings.catch_warnings(action="ignore"):
+        made: nn.Module = models.get_model(name, weights=None, num_classes=classes)
+        try:
+            logits = deepcopy(made)(trial)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            fix = f"choose another model, or a data.image_size that it takes ({error})"
+            what = f"it cannot train on pictures of {image_size} pixels"
+            raise ParameterError(what, f"train.model = {name}", fix) from None
+    if _linear(made) is None or not isinstance(logits, Tensor):
+        fix = f"one of {', '.join(MODELS)}, or another classification model of torchvision"
+        raise ParameterError("it does not end in one linear layer", f"train.model = {name}", fix)
+    return made
+
+
+def _linear(module: nn.Module) -> nn.Module | None:
+    """Return the last linear layer, or None."""
+    return next((part for part in reversed(list(module.modules())) if isinstance(part, nn.Linear)), None)
+
+
+def _grouped(module: nn.Module) -> nn.Module:
+    """Replace batch normalisation by group normalisation, everywhere below."""
+    if isinstance(module, nn.BatchNorm2d):
+        groups = max(1, module.num_features // _CHANNELS_PER_GROUP)
+        while module.num_features % groups:
+            groups -= 1
+        return nn.GroupNorm(groups, module.num_features)
+    for name, child in module.named_children():
+        setattr(module, name, _grouped(child))
+    return module
 
 
 class FlatModel:
-    """A model whose parameters, and whose gradients, are views of one vector each.
+    """A model whose parameters and averaged buffers, and whose gradients, are views of one vector each.
 
     Sending, averaging and stepping are then single operations. Convolution weights lie in channels-last order within
     the vector, which is the order that the kernels want.
     """
 
-    def __init__(self, name: str, classes: int, image_size: int, seed: int = 0) -> None:
+    def __init__(self, name: str, norm: str, classes: int, image_size: int, seed: int = 0, device: str = "cpu") -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.module = MODELS[name](classes, image_size)
-        parameters = list(self.module.parameters())
-        self.vector = torch.cat([_flatten(parameter.detach()) for parameter in parameters])
-        self.vector.grad = torch.zeros_like(self.vector)
+            self.module = make(name, norm, classes, image_size)
+        named = list(self.module.parameters())
+        buffers = [buffer for buffer in self.module.buffers() if buffer.is_floating_point()]
+        self.vector = torch.cat([_flatten(tensor.detach()) for tensor in [*named, *buffers]]).to(device)
+        """Parameters, then buffers (of batch normalisation)."""
+        self.module.to(device)
+        self.parameters = self.vector[: sum(parameter.numel() for parameter in named)]
+        """The part that gradients move."""
+        self.gradient = torch.zeros_like(self.parameters)
+        self.parameters.grad = self.gradient
         start = 0
-        for parameter in parameters:
-            stop = start + parameter.numel()
-            parameter.data = _shape(self.vector[start:stop], parameter.shape)
-            parameter.grad = _shape(self.vector.grad[start:stop], parameter.shape)
+        for tensor in [*named, *buffers]:
+            stop = start + tensor.numel()
+            tensor.data = _shape(self.vector[start:stop], tensor.shape)
+            if isinstance(tensor, nn.Parameter):
+                tensor.grad = _shape(self.gradient[start:stop], tensor.shape)
             start = stop
+        last = _linear(self.module)
+        assert last is not None
+        self._last = last
+
+    def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the last layer reads, (N, width), and what it makes of it, (N, classes)."""
+        found: list[Tensor] = []
+        hook = self._last.register_forward_pre_hook(lambda _, given: found.append(given[0]))
+        try:
+            logits = self.module(images)
+        finally:
+            hook.remove()
+        return found[0].flatten(1), logits
 
     def state(self) -> dict[str, Tensor]:
-        """Return a copy of the parameters by name, in ordinary layout."""
-        return {
-            name: p.detach().clone(memory_format=torch.contiguous_format) for name, p in self.module.named_parameters()
-        }
+        """Return a copy of parameters and buffers by name, in ordinary layout."""
+        tensors = [*self.module.named_parameters(), *self.module.named_buffers()]
+        return {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors}
 
 
-def _flatten(parameter: Tensor) -> Tensor:
-    return (parameter.permute(0, 2, 3, 1) if parameter.dim() == 4 else parameter).reshape(-1)
+def _flatten(tensor: Tensor) -> Tensor:
+    return (tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor).reshape(-1)
 
 
 def _shape(part: Tensor, shape: torch.Size) -> Tensor:

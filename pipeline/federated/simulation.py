@@ -1,21 +1,23 @@
-"""One federated run: rounds of choosing clients, training them, averaging, testing.
+"""One federated run: rounds of choosing clients, training them, aggregating, testing.
 
 A run is a generator: it yields the tasks of a round and is sent their results. Who carries them out, and beside which
 other runs, is the executor's business (``workers``), and changes no bit: every task computes on one thread from what it
 is given, and results are used in order of client.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from math import cos, pi
 
 import numpy as np
 
 from pipeline import seeds
-from pipeline.federated.algorithms import fedavg
-from pipeline.federated.local import Hyper, Vector
+from pipeline.federated.algorithms import FedAvg
+from pipeline.federated.algorithms.fedavg import WEIGHTS, State, Update, Vector
+from pipeline.federated.local import Hyper
 from pipeline.federated.models import FlatModel
 
-BYTES_PER_WEIGHT = 4
+_TEST_PART = 2_500  # test images in one task, so that several workers share a test
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,50 @@ class Client:
 
 @dataclass(frozen=True)
 class TrainTask:
-    """Train one client from ``weights``; the result is its weights and the number of samples it used."""
+    """Train one client; the result is its Update."""
 
     client: Client
-    weights: Vector
+    algorithm: FedAvg
+    down: State
+    own: State
+    rate: float
     seed: int
 
 
 @dataclass(frozen=True)
 class EvalTask:
-    """Test ``weights``; the result is accuracy and loss."""
+    """Test weights on a stretch of the test images; the result is a Score."""
 
-    weights: Vector
+    down: State
+    part: slice
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many images of each class were recognised, (classes,), and the sum of their cross-entropies."""
+
+    right: tuple[int, ...]
+    loss: float
 
 
 Task = TrainTask | EvalTask
-TrainResult = tuple[Vector, int]
-EvalResult = tuple[float, float]
+Result = Update | Score
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The local learning rate, round by round."""
+
+    start: float
+    kind: str
+    """``constant``; ``exponential``: times ``decay`` each round; ``cosine``: half a cosine, to nought at the end."""
+    decay: float = 1.0
+
+    def rate(self, number: int, rounds: int) -> float:
+        """Return the rate of a round, counted from 1."""
+        if self.kind == "cosine":
+            return self.start * (1 + cos(pi * (number - 1) / rounds)) / 2
+        return self.start * (self.decay ** (number - 1) if self.kind == "exponential" else 1.0)
 
 
 @dataclass(frozen=True)
@@ -58,20 +87,26 @@ class Run:
     """Everything that decides a run, beside the images."""
 
     clients: tuple[Client, ...]
+    algorithm: FedAvg
     model: str
-    classes: int
+    norm: str
     image_size: int
+    tests: tuple[int, ...]
+    """Test images of each class."""
     hyper: Hyper
+    schedule: Schedule
     rounds: int
     clients_per_round: int | None
     eval_every: int
+    stop_at: float | None
+    """Accuracy on the test images at which the run ends; None: after all rounds."""
     seed: int
     """Decides initial weights, choice of clients and order of batches: runs with equal seeds are paired."""
 
 
 @dataclass
 class Round:
-    """What one round did; accuracy and loss are None if its weights were not tested."""
+    """What one round did; accuracies and loss are None if its weights were not tested."""
 
     number: int
     samples: int
@@ -80,45 +115,74 @@ class Round:
     bytes_up: int
     accuracy: float | None = None
     loss: float | None = None
+    by_class: tuple[float | None, ...] | None = None
+    """Accuracy on the test images of each class; None for a class without any."""
 
 
 @dataclass
-class Outcome:
-    """What a run leaves: its rounds, and the final weights."""
+class Progress:
+    """Where a run stands after some rounds: all that it needs to go on, and at the end its result."""
 
+    state: State
+    own: dict[int, State] = field(default_factory=dict)
+    """What clients keep between rounds, by client."""
     rounds: list[Round] = field(default_factory=list)
-    weights: Vector = field(default_factory=lambda: np.empty(0, np.float32))
+
+    @property
+    def weights(self) -> Vector:
+        return self.state[WEIGHTS]
 
 
-def simulate(run: Run) -> Generator[Sequence[Task], Sequence[TrainResult | EvalResult], Outcome]:
-    """Yield each round's tasks, expect their results in the same order, and return the outcome.
-
-    The test of a round's weights is asked for together with the next round's training, since neither waits for the
-    other.
-    """
-    outcome = Outcome()
+def begin(run: Run) -> Progress:
+    """Return where a run stands before its first round."""
     seed = seeds.derive(run.seed, "weights")
-    weights = FlatModel(run.model, run.classes, run.image_size, seed).vector.numpy().copy()
-    to_test: Round | None = None
-    for number in range(1, run.rounds + 1):
-        chosen = _choose(run, number)
+    model = FlatModel(run.model, run.norm, len(run.tests), run.image_size, seed)
+    return Progress(run.algorithm.start(model.vector.numpy().copy()))
+
+
+def simulate(
+    run: Run, at: Progress, on_round: Callable[[Progress], None] = lambda _: None
+) -> Generator[Sequence[Task], Sequence[Result], Progress]:
+    """Yield each round's tasks, expect their results in the same order, and return where the run ends.
+
+    Goes on from ``at``, which may come from an earlier, interrupted run. ``on_round`` sees each round's end. The test
+    of a round's weights is asked for together with the next round's training, since neither waits for the other.
+    """
+    algorithm, parameters = run.algorithm, _parameters(run)
+    for number in range(len(at.rounds) + 1, run.rounds + 1):
+        chosen, down = _choose(run, number), algorithm.down(at.state)
+        rate = run.schedule.rate(number, run.rounds)
         train: list[Task] = [
-            TrainTask(run.clients[i], weights, seeds.derive(run.seed, "batches", number, i)) for i in chosen
+            TrainTask(
+                run.clients[i], algorithm, down, at.own.get(i, {}), rate, seeds.derive(run.seed, "batches", number, i)
+            )
+            for i in chosen
         ]
-        results = yield train + ([EvalTask(weights)] if to_test is not None else [])
-        _note_test(to_test, results[len(train) :])
-        trained = results[: len(train)]
-        updates = [update for update, _ in trained if isinstance(update, np.ndarray)]
-        weights = fedavg.aggregate(weights, updates, [run.clients[i].size for i in chosen])
-        sent = fedavg.SENT * BYTES_PER_WEIGHT * len(weights) * len(chosen)
-        done = Round(
-            number, sum(int(count) for _, count in trained), sum(run.clients[i].steps for i in chosen), sent, sent
+        tests = _tests(run, down) if _due(run, at) else []
+        results = yield [*train, *tests]
+        _note(run, at, results[len(train) :])
+        if _reached(run, at):
+            return at
+        updates = [update for update in results[: len(train)] if isinstance(update, Update)]
+        at.state = algorithm.aggregate(at.state, updates, parameters, len(run.clients))
+        at.own |= {i: update.own for i, update in zip(chosen, updates, strict=True) if update.own}
+        at.rounds.append(
+            Round(
+                number=number,
+                samples=sum(update.samples for update in updates),
+                steps=sum(update.steps for update in updates),
+                bytes_down=_size(down) * len(chosen),
+                bytes_up=sum(_size(update.up) for update in updates),
+            )
         )
-        outcome.rounds.append(done)
-        to_test = done if number % run.eval_every == 0 or number == run.rounds else None
-    _note_test(to_test, (yield [EvalTask(weights)]))
-    outcome.weights = weights
-    return outcome
+        on_round(at)
+    if _due(run, at):
+        _note(run, at, (yield _tests(run, algorithm.down(at.state))))
+    return at
+
+
+def _parameters(run: Run) -> int:
+    return len(FlatModel(run.model, run.norm, len(run.tests), run.image_size).parameters)
 
 
 def _choose(run: Run, number: int) -> list[int]:
@@ -135,8 +199,33 @@ def _choose(run: Run, number: int) -> list[int]:
     return [i for i in chosen if run.clients[i].size]
 
 
-def _note_test(tested: Round | None, results: Sequence[TrainResult | EvalResult]) -> None:
-    if tested is not None:
-        accuracy, loss = results[0]
-        assert isinstance(accuracy, float)
-        tested.accuracy, tested.loss = accuracy, loss
+def _due(run: Run, at: Progress) -> bool:
+    """Tell whether the last round's weights are to be tested and were not."""
+    if not at.rounds or at.rounds[-1].accuracy is not None:
+        return False
+    return at.rounds[-1].number % run.eval_every == 0 or at.rounds[-1].number == run.rounds
+
+
+def _tests(run: Run, down: State) -> list[Task]:
+    total = sum(run.tests)
+    weights = {WEIGHTS: down[WEIGHTS]} if len(down) > 1 else down
+    return [EvalTask(weights, slice(i, min(i + _TEST_PART, total))) for i in range(0, total, _TEST_PART)]
+
+
+def _note(run: Run, at: Progress, results: Sequence[Result]) -> None:
+    scores = [score for score in results if isinstance(score, Score)]
+    if not scores:
+        return
+    right, total = np.sum([score.right for score in scores], axis=0), sum(run.tests)
+    tested = at.rounds[-1]
+    tested.accuracy, tested.loss = int(right.sum()) / total, sum(score.loss for score in scores) / total
+    tested.by_class = tuple(int(good) / count if count else None for good, count in zip(right, run.tests, strict=True))
+
+
+def _reached(run: Run, at: Progress) -> bool:
+    accuracy = at.rounds[-1].accuracy if at.rounds else None
+    return run.stop_at is not None and accuracy is not None and accuracy >= run.stop_at
+
+
+def _size(state: State) -> int:
+    return sum(vector.nbytes for vector in state.values())

@@ -1,19 +1,30 @@
-"""Carry out the tasks of several runs at once, inline or in worker processes, one thread each."""
+"""Carry out the tasks of several runs at once, inline or in worker processes, one thread or one GPU each."""
 
 import multiprocessing
+import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.shared_memory import SharedMemory
+from multiprocessing.synchronize import Lock
 from queue import SimpleQueue
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from pipeline.federated import local
+from pipeline.federated.algorithms.fedavg import State, Update
 from pipeline.federated.arrays import Stored
-from pipeline.federated.local import Normalisation
+from pipeline.federated.local import Local, Normalisation
 from pipeline.federated.models import FlatModel
-from pipeline.federated.simulation import EvalResult, Outcome, Run, Task, TrainResult, TrainTask, simulate
+from pipeline.federated.simulation import EvalTask, Progress, Result, Run, Score, Task, TrainTask
+
+Execution = Generator[Sequence[Task], Sequence[Result], Progress]
 
 
 @dataclass(frozen=True)
@@ -29,105 +40,197 @@ class Data:
 class Worker:
     """Carries out tasks on mapped images; one in each process."""
 
-    def __init__(self, data: Data, run: Run) -> None:
-        torch.set_num_threads(1)
-        self.data, self.hyper = data, run.hyper
-        self.model = FlatModel(run.model, run.classes, run.image_size)
+    def __init__(self, data: Data, run: Run, device: str = "cpu") -> None:
+        if device == "cpu":
+            torch.set_num_threads(1)
+        else:
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        self.data, self.hyper, self.device = data, run.hyper, device
+        self._make = partial(FlatModel, run.model, run.norm, len(run.tests), run.image_size, device=device)
+        self.model, self.others = self._make(), dict[str, FlatModel]()
+        self.classes, self.normalise = len(run.tests), data.norm.on(run.image_size, device)
         parts = [data.real] if data.extra is None else [data.real, data.extra]
-        self.parts = [(torch.from_numpy(part.pixels), torch.from_numpy(part.labels)) for part in parts]
-        self.test_images = torch.from_numpy(data.test.pixels)
-        self.test_labels = torch.from_numpy(data.test.labels)
+        self.parts = [self._load(part) for part in parts]
+        self.test_images, self.test_labels = self._load(data.test)
 
-    def carry_out(self, task: Task) -> TrainResult | EvalResult:
-        self.model.vector.copy_(torch.from_numpy(task.weights))
-        if not isinstance(task, TrainTask):
-            return local.test(self.model, self.test_images, self.test_labels, self.data.norm)
+    def _load(self, stored: Stored) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(stored.pixels).to(self.device), torch.from_numpy(stored.labels).to(self.device)
+
+    def carry_out(self, task: Task) -> Result:
+        down = self._tensors(task.down)
+        if isinstance(task, EvalTask):
+            self.model.vector.copy_(down["weights"])
+            images, labels = self.test_images[task.part], self.test_labels[task.part]
+            right, loss = local.test(self.model, images, labels, self.normalise, self.classes)
+            return Score(tuple(right.tolist()), loss)
         stretches = (task.client.real, task.client.extra)
         images = torch.cat([part[0][stretch] for part, stretch in zip(self.parts, stretches, strict=False)])
         labels = torch.cat([part[1][stretch] for part, stretch in zip(self.parts, stretches, strict=False)])
-        samples = local.train(self.model, images, labels, self.data.norm, self.hyper, task.client.steps, task.seed)
-        return self.model.vector.numpy().copy(), samples
+        training = Local(self.model, down, self._tensors(task.own), self.hyper, task.rate, self._other)
+        steps = task.client.steps
+        samples = local.train(training, task.algorithm, images, labels, self.normalise, steps, task.seed)
+        up, own = task.algorithm.end(training)
+        return Update(up, own, len(labels), training.steps, samples)
 
+    def _tensors(self, state: State) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(vector).to(self.device) for name, vector in state.items()}
 
-Execution = Generator[Sequence[Task], Sequence[TrainResult | EvalResult], Outcome]
+    def _other(self, name: str, weights: Tensor) -> FlatModel:
+        if name not in self.others:
+            self.others[name] = self._make()
+            self.others[name].module.eval()
+        self.others[name].vector.copy_(weights)
+        return self.others[name]
 
 
 def execute(
-    runs: Mapping[str, Run], data: Data, workers: int, on_round: Callable[[str], None] = lambda _: None
-) -> dict[str, Outcome]:
+    executions: Mapping[str, Execution],
+    run: Run,
+    data: Data,
+    workers: int,
+    on_round: Callable[[str], None] = lambda _: None,
+) -> dict[str, Progress]:
     """Carry out all runs; call ``on_round`` with a run's name whenever it has finished a round.
 
-    Runs share model and hyper-parameters. With more than one worker the tasks of all runs are mixed, so that no worker
-    waits for the slowest client of a round.
+    Runs share model and hyper-parameters, those of ``run``. With more than one worker the tasks of all runs are mixed,
+    so that no worker waits for the slowest client of a round. Where there are GPUs, workers share them evenly.
     """
-    first = next(iter(runs.values()))
+    devices = [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
     if workers == 1:
-        worker = Worker(data, first)
-        return {name: _inline(simulate(run), worker, name, on_round) for name, run in runs.items()}
+        worker = Worker(data, run, devices[0])
+        return {name: _inline(execution, worker, name, on_round) for name, execution in executions.items()}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(data, first)) as pool:
+    turn, lock = context.Value("i", 0, lock=False), context.Lock()
+    start = (data, run, [devices[i % len(devices)] for i in range(workers)], turn, lock)
+    with _Boards() as boards, ProcessPoolExecutor(workers, context, initializer=_start, initargs=start) as pool:
         try:
-            return _mixed({name: simulate(run) for name, run in runs.items()}, pool, on_round)
+            return _mixed(executions, pool, boards, on_round)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _inline(execution: Execution, worker: Worker, name: str, on_round: Callable[[str], None]) -> Outcome:
-    tasks = next(execution)
-    while True:
-        try:
+def _inline(execution: Execution, worker: Worker, name: str, on_round: Callable[[str], None]) -> Progress:
+    try:
+        tasks = next(execution)
+        while True:
             tasks = execution.send([worker.carry_out(task) for task in tasks])
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
-        on_round(name)
+            on_round(name)
+    except StopIteration as end:
+        progress: Progress = end.value
+        return progress
 
 
 def _mixed(
-    executions: Mapping[str, Execution], pool: ProcessPoolExecutor, on_round: Callable[[str], None]
-) -> dict[str, Outcome]:
-    outcomes: dict[str, Outcome] = {}
-    rounds: dict[str, list[Future[TrainResult | EvalResult]]] = {}
+    executions: Mapping[str, Execution],
+    pool: ProcessPoolExecutor,
+    boards: "_Boards",
+    on_round: Callable[[str], None],
+) -> dict[str, Progress]:
+    ended: dict[str, Progress] = {}
+    rounds: dict[str, list[Future[Result]]] = {}
     finished: SimpleQueue[str] = SimpleQueue()  # a run's name for each task of its round that is done
     open_tasks = Counter[str]()
 
     def submit(name: str, tasks: Sequence[Task]) -> None:
         # The longest tasks first: a round ends sooner if no long one is left for last.
         order = sorted(range(len(tasks)), key=lambda i: -_steps(tasks[i]))
-        futures = {i: pool.submit(_carry_out, tasks[i]) for i in order}
+        posted = boards.post(name, [tasks[i].down for i in order])
+        futures = {
+            i: pool.submit(_carry_out, replace(tasks[i], down={}), notice)
+            for i, notice in zip(order, posted, strict=True)
+        }
         rounds[name], open_tasks[name] = [futures[i] for i in range(len(tasks))], len(tasks)
         for future in rounds[name]:
             future.add_done_callback(lambda _: finished.put(name))
 
-    for name, execution in executions.items():
-        submit(name, next(execution))
-    while len(outcomes) < len(executions):
+    def go_on(name: str, results: Sequence[Result] | None) -> None:
+        tasks: Sequence[Task] = []
+        while not tasks:  # a round in which nobody has an image is over at once
+            try:
+                tasks = next(executions[name]) if results is None else executions[name].send(results)
+            except StopIteration as end:
+                ended[name] = end.value
+                return
+            if results is not None:
+                on_round(name)
+            results = []
+        submit(name, tasks)
+
+    for name in executions:
+        go_on(name, None)
+    while len(ended) < len(executions):
         name = finished.get()
         open_tasks[name] -= 1
-        if open_tasks[name]:
-            continue
-        try:
-            submit(name, executions[name].send([future.result() for future in rounds[name]]))
-        except StopIteration as end:
-            outcomes[name] = end.value
-            continue
-        on_round(name)
-    return {name: outcomes[name] for name in executions}
+        if not open_tasks[name]:
+            go_on(name, [future.result() for future in rounds[name]])
+    return {name: ended[name] for name in executions}
 
 
 def _steps(task: Task) -> int:
     return task.client.steps if isinstance(task, TrainTask) else 0
 
 
+Notice = tuple[str, tuple[tuple[str, int, int], ...]]
+"""The name of a block of shared memory, and the vectors in it: their names, places in bytes, and lengths."""
+
+
+class _Boards:
+    """What servers send down, written once a round into memory that all workers see, and not once for each client."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, SharedMemory] = {}
+
+    def __enter__(self) -> "_Boards":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for block in self._blocks.values():
+            block.close()
+            block.unlink()
+
+    def post(self, run: str, downs: Sequence[State]) -> list[Notice]:
+        """Write each distinct state of a run's next tasks over those of its last ones, which are all done."""
+        distinct = {id(vector): vector for down in downs for vector in down.values()}
+        size = sum(vector.nbytes for vector in distinct.values())
+        if run not in self._blocks or self._blocks[run].size < size:
+            if run in self._blocks:
+                self._blocks[run].close()
+                self._blocks[run].unlink()
+            self._blocks[run] = SharedMemory(create=True, size=max(size, 1))
+        block, starts, start = self._blocks[run], dict[int, int](), 0
+        for key, vector in distinct.items():
+            np.ndarray(vector.shape, np.float32, block.buf, start)[:] = vector
+            starts[key] = start
+            start += vector.nbytes
+        return [(block.name, tuple((name, starts[id(v)], len(v)) for name, v in down.items())) for down in downs]
+
+
 _worker: Worker | None = None
+_attached: dict[str, SharedMemory] = {}
 
 
-def _start(data: Data, run: Run) -> None:
+def _start(data: Data, run: Run, devices: Sequence[str], turn: Any, lock: Lock) -> None:
     global _worker  # one worker for each process, made when the process starts
-    _worker = Worker(data, run)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with lock:
+        device = devices[turn.value % len(devices)]
+        turn.value += 1
+    _worker = Worker(data, run, device)
 
 
-def _carry_out(task: Task) -> TrainResult | EvalResult:
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed; it could wait for tasks for ever otherwise."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _carry_out(task: Task, notice: Notice) -> Result:
     assert _worker is not None
-    return _worker.carry_out(task)
+    name, vectors = notice
+    if name not in _attached:
+        _attached[name] = SharedMemory(name)
+    down = {key: np.ndarray((length,), np.float32, _attached[name].buf, at) for key, at, length in vectors}
+    return _worker.carry_out(replace(task, down=down))

@@ -9,7 +9,9 @@ import diffusers
 import numpy as np
 import torch
 import transformers
+from diffusers import AutoPipelineForText2Image  # imports every pipeline, so once, before workers are forked
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pipeline.errors import GenerationError, ParameterError
@@ -26,16 +28,17 @@ _EMBEDDINGS = {
     "PixArtAlphaPipeline": _MASKED,
     "PixArtSigmaPipeline": _MASKED,
 }
-"""What ``encode_prompt`` returns, under the names that the pipeline takes it by. Others get the prompts as text."""
+"""What ``encode_prompt`` returns, by the names under which the pipeline takes it. Other kinds get texts."""
 
-_PROMPTS = 1024  # embeddings kept; of Stable Diffusion 1.5 in float16 a quarter of a GB, of SDXL two thirds
+_PROMPTS = 512  # embeddings kept; in float16 at most 0.2 GB for Stable Diffusion 1.5, 2.5 GB for PixArt-Sigma
 
 
 class Model:
     """A loaded text-to-image pipeline on one device.
 
-    Every call has the same shape (the last batch is padded), every prompt is encoded by itself, and every image has
-    its own generator on the CPU. So an image's bytes do not depend on its place in the batch or on its batch-mates.
+    Every call has the same shape (the last batch is padded, or each image has its own call), every prompt is encoded by
+    itself, and every image has its own generator on the CPU. So an image's bytes do not depend on its place in the
+    batch or on its batch-mates.
     """
 
     def __init__(self, source: Source, device: str) -> None:
@@ -62,7 +65,7 @@ class Model:
             if isinstance(part, nn.Module) and any(isinstance(module, nn.Conv2d) for module in part.modules()):
                 part.to(memory_format=torch.channels_last)
             if name in ("unet", "transformer") and self.recipe.compile:
-                part.compile()
+                part.compile(dynamic=False)
         decoder = getattr(getattr(self.pipeline, "vae", None), "decoder", None)
         if decoder is not None:
             decoder.register_forward_hook(lambda _, given, made: self._finite.append(_finite(given[0]) & _finite(made)))
@@ -74,20 +77,12 @@ class Model:
         An image whose latents or pixels are not finite (overflow in float16 draws such) comes out black. Raises
         GenerationError if the device's memory runs out.
         """
-        padded = [*specs, *[specs[-1]] * (self.recipe.batch_size - len(specs))]
         self._finite.clear()
-        options = {
-            "generator": [torch.Generator().manual_seed(spec.seed) for spec in padded],
-            "num_inference_steps": self.recipe.steps,
-            "guidance_scale": specs[0].guidance,
-            "height": self.recipe.render_size,
-            "width": self.recipe.render_size,
-            "output_type": "pt",
-        }
+        padded = [*specs, *[specs[-1]] * (self.recipe.batch_size - len(specs))]
+        # Kinds that read prompts as text may pad them to the longest of a call: each of their images has its own.
+        calls = [padded] if self._kind in _EMBEDDINGS else [[spec] for spec in specs]
         try:
-            images = self.pipeline(
-                **self._condition(padded), **{name: v for name, v in options.items() if name in self._accepted}
-            ).images
+            images = torch.cat([self._call(call) for call in calls])
         except RuntimeError as error:
             raise _out_of_memory(error, self.device, self.recipe.batch_size) from error
         finite = _finite(images)
@@ -97,12 +92,28 @@ class Model:
         drawn: NDArray[np.uint8] = levels[: len(specs)].permute(0, 2, 3, 1).cpu().numpy()
         return drawn
 
+    def _call(self, specs: Sequence[ImageSpec]) -> Tensor:
+        """Return the images (N, 3, H, W) in [0, 1] that one call of the pipeline draws."""
+        options = {
+            "generator": [torch.Generator().manual_seed(spec.seed) for spec in specs],
+            "num_inference_steps": self.recipe.steps,
+            "guidance_scale": specs[0].guidance,
+            "height": self.recipe.render_size,
+            "width": self.recipe.render_size,
+            "output_type": "pt",
+        }
+        given = {name: value for name, value in options.items() if name in self._accepted and value is not None}
+        images: Tensor = self.pipeline(**self._condition(specs), **given).images
+        return images
+
     def _condition(self, specs: Sequence[ImageSpec]) -> dict[str, Any]:
         """Return what tells the pipeline the prompts: embeddings (N, ...) that are computed once for each prompt."""
         guided = specs[0].guidance > 1
         if self._kind in _EMBEDDINGS:
             each = [self._embeddings(spec.prompt, spec.negative_prompt, guided) for spec in specs]
-            return {name: torch.cat([one[name] for one in each]) for name in each[0]}
+            joined: dict[str, Any] = {name: torch.cat([one[name] for one in each]) for name in each[0]}
+            # PixArt's own default is an empty text, which it takes for a second negative.
+            return joined | ({"negative_prompt": None} if "negative_prompt" in self._accepted else {})
         texts = {"prompt": [spec.prompt for spec in specs]}
         if guided and specs[0].negative_prompt and "negative_prompt" in self._accepted:
             texts["negative_prompt"] = [spec.negative_prompt for spec in specs]
@@ -149,8 +160,8 @@ def _load(source: Source) -> Any:
         config = diffusers.DiffusionPipeline.load_config(source.model, revision=source.revision)
         if "safety_checker" in config:
             options |= {"safety_checker": None, "requires_safety_checker": False}
-        pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(source.model, **options)
-    except (OSError, ValueError, KeyError) as error:
+        pipeline = AutoPipelineForText2Image.from_pretrained(source.model, **options)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise GenerationError(f"cannot load the model ({error})", source.model, "check generate.model") from error
     if recipe.scheduler or recipe.scheduler_options:
         pipeline.scheduler = _scheduler(pipeline.scheduler, recipe.scheduler, dict(recipe.scheduler_options))

@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import select
 import signal
 import traceback
 from collections import deque
@@ -177,7 +178,10 @@ def _work(pipe: Connection, source: Source, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinating process's to handle
 
     def answer(drawn: NDArray[np.uint8]) -> None:
-        _send(pipe, [finish(levels, source.recipe) for levels in drawn])
+        try:
+            _send(pipe, [finish(levels, source.recipe) for levels in drawn])
+        except Exception:
+            _send(pipe, RuntimeError(f"in the worker on {device}:\n{traceback.format_exc()}"))
 
     try:
         from pipeline.generation.diffusion import Model
@@ -185,8 +189,13 @@ def _work(pipe: Connection, source: Source, device: str) -> None:
         model = Model(source, device)
         with ThreadPoolExecutor(1) as encoder:
             last = None
+            closed = select.poll()
+            closed.register(pipe, 0)  # hang-ups are told of unasked
             while True:
-                drawn = model.draw(pipe.recv())
+                batch = pipe.recv()
+                if closed.poll(0):  # nobody waits for the batches that are still in the pipe
+                    return
+                drawn = model.draw(batch)
                 if last is not None:
                     last.result()
                 last = encoder.submit(answer, drawn)

@@ -49,8 +49,12 @@ def _cost(pool: Pool, plan: Plan, source: Source) -> str:
     return (
         f"recipe {recipe.digest}, {source.recipe.dtype}: {plan.missing.sum()} images planned for "
         f"{len(plan.missing)} clients, {distinct} distinct ({sharing}), {distinct - needed} in the pool\n"
-        f"{needed} to render in about {-(-needed // recipe.batch_size)} batches of {recipe.batch_size}"
-        + (f": {time}, {space}" if needed else "")
+        f"{needed} to render"
+        + (
+            f" in about {-(-needed // recipe.batch_size)} batches of {recipe.batch_size}: {time}, {space}"
+            if needed
+            else ""
+        )
     )
 
 

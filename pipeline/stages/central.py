@@ -11,6 +11,7 @@ from pipeline.artifacts import manifest, partition
 from pipeline.artifacts.history import Round
 from pipeline.data import images
 from pipeline.federated import arrays, experiment
+from pipeline.federated.experiment import Crew
 from pipeline.federated.local import Normalisation
 from pipeline.federated.workers import Data
 from pipeline.params import Params
@@ -18,7 +19,7 @@ from pipeline.params import Params
 _TESTS = 4  # rounds that the steps are cut into, with a test after each
 
 
-def run(params: Params, workers: int) -> None:
+def run(params: Params, crew: Crew) -> None:
     """Train both references for every seed; write history and metrics."""
     split, shards = partition.load(), manifest.load()
     train = images.load(params.data, params.data.train)
@@ -27,7 +28,7 @@ def run(params: Params, workers: int) -> None:
     test = arrays.test(images.load(params.data, params.data.test))
     norm = Normalisation.of(real.pixels)
     steps = np.array([-(-params.train.central_steps // _TESTS)])
-    central = {"rounds": _TESTS, "clients_per_round": None, "eval_every": 1}
+    central = {"rounds": _TESTS, "clients_per_round": None, "eval_every": 1, "stop_at": None}
     settings = params.train.model_copy(update=central)
     for name, source in (("real", real), ("synthetic", arrays.synthetic(shards, split.image_size))):
         if not len(source):
@@ -37,7 +38,7 @@ def run(params: Params, workers: int) -> None:
         data = Data(source, None, test, norm)
         classes = len(split.class_names)
         arms = {"steps": clients}
-        outcomes = experiment.execute(f"central {name}", arms, data, classes, settings, params.seed, workers)
+        outcomes = experiment.execute(f"central {name}", arms, "fedavg", data, classes, settings, params.seed, crew)
         rounds: list[Round] = []
         for (budget, seed), outcome in outcomes.items():
             rounds += experiment.rows(outcome, name, "central", budget, seed)

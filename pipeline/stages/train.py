@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import paths
-from pipeline.artifacts import deficits, manifest, partition
+from pipeline.artifacts import deficits, history, manifest, partition
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
@@ -12,6 +12,7 @@ from pipeline.data import images
 from pipeline.errors import ArtifactError
 from pipeline.federated import arrays, experiment
 from pipeline.federated.arrays import Stored
+from pipeline.federated.experiment import Crew
 from pipeline.federated.local import Normalisation
 from pipeline.federated.simulation import Client
 from pipeline.federated.workers import Data
@@ -20,7 +21,7 @@ from pipeline.params import Params, TrainParams
 Int64 = NDArray[np.int64]
 
 
-def run(params: Params, fill: str, algorithm: str, workers: int) -> None:
+def run(params: Params, fill: str, algorithm: str, crew: Crew) -> None:
     """Train every budget and seed of one fill; write histories, metrics and final weights."""
     split, shards = partition.load(), manifest.load()
     train = images.load(params.data, params.data.train)
@@ -33,15 +34,15 @@ def run(params: Params, fill: str, algorithm: str, workers: int) -> None:
 
     folder = paths.run(fill, algorithm)
     classes = len(split.class_names)
-    outcomes = experiment.execute(f"train {fill}", arms, data, classes, params.train, params.seed, workers)
-    experiment.save(
-        folder,
-        [
-            row
-            for (budget, seed), outcome in outcomes.items()
-            for row in experiment.rows(outcome, fill, algorithm, budget, seed)
-        ],
-    )
+    title = f"train {fill} {algorithm}"
+    outcomes = experiment.execute(title, arms, algorithm, data, classes, params.train, params.seed, crew)
+    rounds = [
+        row
+        for (budget, seed), outcome in outcomes.items()
+        for row in experiment.rows(outcome, fill, algorithm, budget, seed)
+    ]
+    experiment.save(folder, rounds, split.counts())
+    history.save_classes(folder / "classes.csv", rounds, split.class_names)
     for (budget, seed), outcome in outcomes.items():
         path = folder / "weights" / f"{budget}-{seed}.safetensors"
         experiment.save_weights(path, outcome.weights, params.train, classes, split.image_size)

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.artifacts import history
@@ -50,6 +51,54 @@ def test_metrics(tmp_path: Path) -> None:
             "mean_final_accuracy": 0.5,
         }
     }
+
+
+def test_accuracies_by_class_lie_in_a_table_of_their_own(tmp_path: Path) -> None:
+    """A round without a test has no row, and a class without test images an empty cell."""
+    rows = [
+        FIRST,
+        replace(FIRST, round=2, by_class=(0.5, None, 1.0)),
+        replace(FIRST, seed=2, by_class=(0.0, None, 0.25)),
+    ]
+    history.save_classes(tmp_path / "run" / "classes.csv", rows, ["ankle boot", "bag, small", "coat"])
+    assert (tmp_path / "run" / "classes.csv").read_text() == (
+        'budget,seed,round,ankle boot,"bag, small",coat\nepochs,1,2,0.5,,1.0\nepochs,2,1,0.0,,0.25\n'
+    )
+
+
+def test_the_accuracy_that_a_client_would_see_by_hand() -> None:
+    """Classes are recognised to 1/2, 1/4, unknown and 1.
+
+    The first client has 3 and 1 images of the first two: (3 / 2 + 1 / 4) / 4 = 7 / 16. The second has 2 of the first, 9
+    of the unknown and 2 of the last class: (1 + 2) / 4 = 3 / 4. The third has only unknown ones, the fourth none.
+    """
+    counts = np.array([[3, 1, 0, 0], [2, 0, 9, 2], [0, 0, 5, 0], [0, 0, 0, 0]])
+    seen = history.for_clients((0.5, 0.25, None, 1.0), counts)
+    assert seen[:2].tolist() == [7 / 16, 3 / 4]
+    assert np.isnan(seen[2:]).tolist() == [True, True]
+
+
+def test_metrics_tell_how_clients_differ(tmp_path: Path) -> None:
+    """Three clients of one class each, and one without images, who does not count.
+
+    Final accuracies by class are 0.2, 0.6, 0.9 of one seed and 0.4, 0.1, 0.3 of the other: least 0.2 and 0.1, median
+    0.6 and 0.3, greatest 0.9 and 0.4, with means 0.15, 0.45 and 0.65. Earlier rounds do not count, and neither does a
+    budget of which no classes are known.
+    """
+    rows = [
+        replace(FIRST, accuracy=0.9, by_class=(0.9, 0.9, 0.9)),
+        replace(FIRST, round=2, accuracy=0.5, by_class=(0.2, 0.6, 0.9)),
+        replace(FIRST, round=3),
+        replace(FIRST, seed=2, accuracy=0.2, by_class=(0.4, 0.1, 0.3)),
+        replace(FIRST, budget="steps", accuracy=0.2),
+    ]
+    path = tmp_path / "metrics.json"
+    history.save_metrics(path, rows, np.array([[5, 0, 0], [0, 7, 0], [0, 0, 1], [0, 0, 0]]))
+    metrics = json.loads(path.read_text())
+    assert metrics["epochs"]["client_accuracy"] == {"least": 0.15, "median": 0.45, "greatest": 0.65}
+    assert "client_accuracy" not in metrics["steps"]
+    history.save_metrics(path, rows)
+    assert "client_accuracy" not in json.loads(path.read_text())["epochs"]
 
 
 def test_missing_and_damaged(tmp_path: Path) -> None:

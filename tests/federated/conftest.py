@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pipeline.federated import arrays
+from pipeline.federated.algorithms import FedAvg
 from pipeline.federated.arrays import Stored
 from pipeline.federated.local import Hyper, Normalisation
-from pipeline.federated.simulation import Client, Run
+from pipeline.federated.simulation import Client, Run, Schedule
 from pipeline.federated.workers import Data
 
 MakeStored = Callable[[str, int], Stored]
@@ -55,7 +56,20 @@ def run() -> MakeRun:
         eval_every: int = 1,
         seed: int = 1,
     ) -> Run:
-        hyper = Hyper(batch_size=6, learning_rate=0.05, momentum=0.9, weight_decay=0.0)
-        return Run(tuple(clients), "simple-cnn", 3, 16, hyper, rounds, clients_per_round, eval_every, seed)
+        return Run(
+            clients=tuple(clients),
+            algorithm=FedAvg(),
+            model="simple-cnn",
+            norm="group",
+            image_size=16,
+            tests=(3, 3, 3),
+            hyper=Hyper(batch_size=6, momentum=0.9, weight_decay=0.0),
+            schedule=Schedule(0.05, "constant"),
+            rounds=rounds,
+            clients_per_round=clients_per_round,
+            eval_every=eval_every,
+            stop_at=None,
+            seed=seed,
+        )
 
     return make

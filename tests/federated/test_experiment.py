@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from safetensors.torch import load_file
 from pipeline import seeds
 from pipeline.artifacts import history
 from pipeline.federated import experiment, workers
+from pipeline.federated.algorithms.fedprox import FedProx
+from pipeline.federated.experiment import Crew
 from pipeline.federated.local import Hyper
-from pipeline.federated.models import MODELS, FlatModel
-from pipeline.federated.simulation import Client, Outcome, Round, Run
+from pipeline.federated.models import FlatModel, make
+from pipeline.federated.simulation import Client, Progress, Round, Run, Schedule, begin, simulate
 from pipeline.federated.workers import Data
 from pipeline.params import TrainParams
 
@@ -34,6 +37,59 @@ def test_steps_by_hand() -> None:
     assert experiment.steps_of(sizes, params(local_epochs=2)).tolist() == [0, 2, 2, 4, 6]
 
 
+def test_local_steps_stand_in_place_of_passes() -> None:
+    """Every client takes as many, whatever it has and however many passes there would be, but one without images."""
+    sizes = np.array([0, 1, 6, 7, 13])
+    assert experiment.steps_of(sizes, params(local_steps=5, local_epochs=2)).tolist() == [0, 5, 5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "drawn"), [(0.1, 20, 2), (0.5, 3, 2), (0.26, 10, 3), (0.01, 5, 1), (4, 20, 4), (None, 20, None)]
+)
+def test_clients_of_a_round_are_a_number_or_a_share(
+    images: Data, given: float | None, count: int, drawn: int | None
+) -> None:
+    """A tenth of 20 is 2; half of 3 and 26 % of 10 are rounded to 2 and 3; one client at least."""
+    each = np.ones(count, np.int64)
+    clients = experiment.clients(each, each * 0, each)
+    made = experiment.run_of(clients, "fedavg", images, 3, params(clients_per_round=given), 1)
+    assert made.clients_per_round == drawn
+
+
+def test_parameters_reach_the_run(images: Data) -> None:
+    """The nine test images are three of each class, and a fourth class has none."""
+    clients = experiment.clients(np.array([10, 20]), np.array([0, 0]), np.array([2, 4]))
+    settings = params(
+        options={"fedprox": {"mu": 0.5}, "fedavgm": {"momentum": 0.5}},
+        model="resnet20",
+        norm="batch",
+        momentum=0.5,
+        weight_decay=0.01,
+        clip_norm=3.0,
+        augment=True,
+        schedule="exponential",
+        decay=0.75,
+        eval_every=2,
+        stop_at=0.5,
+        clients_per_round=1,
+    )
+    assert experiment.run_of(clients, "fedprox", images, 4, settings, 11) == Run(
+        clients=clients,
+        algorithm=FedProx(mu=0.5),
+        model="resnet20",
+        norm="batch",
+        image_size=16,
+        tests=(3, 3, 3, 0),
+        hyper=Hyper(6, 0.5, 0.01, clip_norm=3.0, augment=True),
+        schedule=Schedule(0.05, "exponential", 0.75),
+        rounds=2,
+        clients_per_round=1,
+        eval_every=2,
+        stop_at=0.5,
+        seed=11,
+    )
+
+
 def test_clients_lie_one_after_another() -> None:
     made = experiment.clients(np.array([3, 0, 2]), np.array([0, 4, 1]), np.array([1, 2, 3]))
     assert made == (
@@ -51,40 +107,48 @@ def test_every_arm_runs_once_for_each_seed(images: Data, capsys: pytest.CaptureF
         "steps": experiment.clients(np.array([10, 20]), np.array([0, 0]), np.array([3, 4])),
     }
     settings = params(momentum=0.5, weight_decay=0.01)
-    outcomes = experiment.execute("train none", arms, images, 3, settings, 9, 1)
+    outcomes = experiment.execute("train none", arms, "fedavg", images, 3, settings, 9, Crew(1))
     assert list(outcomes) == [("epochs", 1), ("epochs", 4), ("steps", 1), ("steps", 4)]
     assert len({outcome.weights.tobytes() for outcome in outcomes.values()}) == 4
     assert [[done.steps for done in outcome.rounds] for outcome in outcomes.values()] == [[6, 6]] * 2 + [[7, 7]] * 2
-    hyper = Hyper(batch_size=6, learning_rate=0.05, momentum=0.5, weight_decay=0.01)
-    expected = Run(arms["steps"], "simple-cnn", 3, 16, hyper, 2, None, 1, seeds.derive(9, "train", 4))
-    alone = workers.execute({"x": expected}, images, 1)["x"]
+    expected = experiment.run_of(arms["steps"], "fedavg", images, 3, settings, seeds.derive(9, "train", 4))
+    alone = workers.execute({"x": simulate(expected, begin(expected))}, expected, images, 1)["x"]
     assert np.array_equal(outcomes["steps", 4].weights, alone.weights)
     assert "train none: 8/8 rounds" in capsys.readouterr().err
 
 
 def test_rows_are_rounded_to_six_digits() -> None:
-    outcome = Outcome([Round(1, 30, 6, 40, 50), Round(2, 30, 6, 40, 50, 0.12345678, 2.00000049)])
+    tested = Round(2, 30, 6, 40, 50, 0.12345678, 2.00000049, (1 / 3, None, 1.0))
+    outcome = Progress({}, {}, [Round(1, 30, 6, 40, 50), tested])
     first, second = experiment.rows(outcome, "none", "fedavg", "both", 4)
     assert first == history.Round("none", "fedavg", "both", 4, 1, None, None, 30, 6, 40, 50)
     assert (second.accuracy, second.loss, second.round) == (0.123457, 2.0, 2)
+    assert second.by_class == (0.333333, None, 1.0)
 
 
 def test_history_and_metrics_are_saved(tmp_path: Path) -> None:
-    outcome = Outcome([Round(1, 30, 6, 40, 50, 0.25, 2.0)])
+    outcome = Progress({}, {}, [Round(1, 30, 6, 40, 50, 0.25, 2.0, (0.5, 0.0))])
     rows = experiment.rows(outcome, "none", "fedavg", "both", 4)
     experiment.save(tmp_path / "run", rows)
-    assert history.load(tmp_path / "run" / "history.csv", "train") == rows
-    assert '"seed 4": 0.25' in (tmp_path / "run" / "metrics.json").read_text()
+    assert history.load(tmp_path / "run" / "history.csv", "train") == [replace(rows[0], by_class=None)]
+    metrics = (tmp_path / "run" / "metrics.json").read_text()
+    assert '"seed 4": 0.25' in metrics
+    assert "client_accuracy" not in metrics
+    experiment.save(tmp_path / "run", rows, np.array([[1, 0], [0, 1]]))
+    assert "client_accuracy" in (tmp_path / "run" / "metrics.json").read_text()
 
 
-def test_saved_weights_load_into_an_ordinary_module(tmp_path: Path) -> None:
-    """And saving them again gives equal bytes."""
-    flat = FlatModel("simple-cnn", 3, 16, seed=6)
-    for name in ("a", "b"):
-        experiment.save_weights(tmp_path / name, flat.vector.numpy(), params(), 3, 16)
-    module = MODELS["simple-cnn"](3, 16)
-    module.load_state_dict(load_file(tmp_path / "a"))
+@pytest.mark.parametrize(("name", "norm"), [("simple-cnn", "group"), ("resnet20", "group"), ("resnet20", "batch")])
+def test_saved_weights_load_into_an_ordinary_module(tmp_path: Path, name: str, norm: str) -> None:
+    """With the averages of batch normalisation; and saving them again gives equal bytes."""
+    flat = FlatModel(name, norm, 3, 16, seed=6)
     images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    flat.module(images)  # moves averages
+    for file in ("a", "b"):
+        experiment.save_weights(tmp_path / file, flat.vector.numpy(), params(model=name, norm=norm), 3, 16)
+    module = make(name, norm, 3, 16)
+    module.load_state_dict(load_file(tmp_path / "a"))
     with torch.no_grad():
-        torch.testing.assert_close(module(images), flat.module(images), rtol=1e-4, atol=1e-5)
+        expected = flat.module.eval()(images)
+        torch.testing.assert_close(module.eval()(images), expected, rtol=1e-4, atol=1e-5)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

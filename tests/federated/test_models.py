@@ -4,7 +4,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.errors import ParameterError
-from pipeline.federated.models import MODELS, FlatModel
+from pipeline.federated.algorithms import FedAvg
+from pipeline.federated.local import Hyper, Local, Normalisation, train
+from pipeline.federated.models import MODELS, FlatModel, make
 
 
 def ordinary(flat: FlatModel, classes: int, size: int) -> nn.Module:
@@ -21,35 +23,37 @@ def pictures(count: int, size: int = 32) -> Tensor:
 def test_simple_cnn_has_the_papers_number_of_parameters() -> None:
     """6 x (3 x 25 + 1) + 16 x (6 x 25 + 1) + 120 x (400 + 1) + 84 x (120 + 1) + 10 x (84 + 1) = 62,006."""
     assert 6 * 76 + 16 * 151 + 120 * 401 + 84 * 121 + 10 * 85 == 62_006
-    assert FlatModel("simple-cnn", 10, 32).vector.shape == (62_006,)
+    assert FlatModel("simple-cnn", "group", 10, 32).vector.shape == (62_006,)
 
 
 @pytest.mark.parametrize(("classes", "size"), [(10, 32), (3, 16), (100, 28), (2, 64)])
 def test_every_size_gives_one_logit_for_each_class(classes: int, size: int) -> None:
-    assert FlatModel("simple-cnn", classes, size).module(pictures(2, size)).shape == (2, classes)
+    assert FlatModel("simple-cnn", "group", classes, size).module(pictures(2, size)).shape == (2, classes)
 
 
 def test_pictures_that_are_too_small_are_refused() -> None:
     with pytest.raises(ParameterError, match=r"pictures of 15 pixels are too small: .*: set data.image_size to 16"):
-        FlatModel("simple-cnn", 10, 15)
+        FlatModel("simple-cnn", "group", 10, 15)
 
 
 def test_parameters_and_gradients_are_views_of_one_vector() -> None:
-    model = FlatModel("simple-cnn", 10, 32)
-    assert model.vector.grad is not None
-    storage, grads = model.vector.untyped_storage(), model.vector.grad.untyped_storage()
+    model = FlatModel("simple-cnn", "group", 10, 32)
+    storage, grads = model.vector.untyped_storage(), model.gradient.untyped_storage()
+    assert model.parameters.untyped_storage().data_ptr() == storage.data_ptr()
+    assert model.parameters.grad is model.gradient
     for parameter in model.module.parameters():
         assert parameter.untyped_storage().data_ptr() == storage.data_ptr()
         assert parameter.grad is not None
         assert parameter.grad.untyped_storage().data_ptr() == grads.data_ptr()
-    assert sum(parameter.numel() for parameter in model.module.parameters()) == len(model.vector)
+    assert sum(parameter.numel() for parameter in model.module.parameters()) == len(model.parameters)
+    assert len(model.parameters) == len(model.gradient) == len(model.vector)
     model.vector.copy_(torch.arange(len(model.vector)).float())
     values = torch.cat([parameter.detach().flatten() for parameter in model.module.parameters()])
     assert torch.equal(values.sort().values, model.vector)
 
 
 def test_setting_the_vector_changes_the_output() -> None:
-    model, images = FlatModel("simple-cnn", 10, 32), pictures(2)
+    model, images = FlatModel("simple-cnn", "group", 10, 32), pictures(2)
     with torch.no_grad():
         before = model.module(images)
         model.vector.zero_()
@@ -60,25 +64,25 @@ def test_setting_the_vector_changes_the_output() -> None:
 def test_equal_seeds_give_equal_weights_and_leave_torchs_generator_alone() -> None:
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
-    first = FlatModel("simple-cnn", 10, 32, seed=5).vector
+    first = FlatModel("simple-cnn", "group", 10, 32, seed=5).vector
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(2)
-    assert torch.equal(FlatModel("simple-cnn", 10, 32, seed=5).vector, first)
-    assert not torch.equal(FlatModel("simple-cnn", 10, 32, seed=6).vector, first)
+    assert torch.equal(FlatModel("simple-cnn", "group", 10, 32, seed=5).vector, first)
+    assert not torch.equal(FlatModel("simple-cnn", "group", 10, 32, seed=6).vector, first)
 
 
 def test_a_seed_gives_the_weights_that_it_gives_an_ordinary_module() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         expected = MODELS["simple-cnn"](10, 32).state_dict()
-    state = FlatModel("simple-cnn", 10, 32, seed=5).state()
+    state = FlatModel("simple-cnn", "group", 10, 32, seed=5).state()
     assert list(state) == list(expected)
     for name, value in expected.items():
         assert torch.equal(state[name], value), name
 
 
 def test_the_flat_model_computes_what_an_ordinary_one_does() -> None:
-    model = FlatModel("simple-cnn", 10, 32, seed=5)
+    model = FlatModel("simple-cnn", "group", 10, 32, seed=5)
     with torch.no_grad():
         expected = ordinary(model, 10, 32)(pictures(4))
         torch.testing.assert_close(model.module(pictures(4)), expected, rtol=1e-4, atol=1e-5)
@@ -86,16 +90,15 @@ def test_the_flat_model_computes_what_an_ordinary_one_does() -> None:
 
 def test_sgd_on_the_vector_is_sgd_on_an_ordinary_module() -> None:
     """Ten steps with momentum and weight decay, then the same weights up to rounding."""
-    flat = FlatModel("simple-cnn", 10, 32, seed=5)
+    flat = FlatModel("simple-cnn", "group", 10, 32, seed=5)
     plain = ordinary(flat, 10, 32)
     start = flat.vector.clone()
-    assert flat.vector.grad is not None
-    on_vector = torch.optim.SGD([flat.vector], lr=0.05, momentum=0.9, weight_decay=0.01)
+    on_vector = torch.optim.SGD([flat.parameters], lr=0.05, momentum=0.9, weight_decay=0.01)
     on_module = torch.optim.SGD(plain.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
     images, labels = pictures(40), torch.arange(40) % 10
     for step in range(10):
         part = slice(step * 4, step * 4 + 4)
-        flat.vector.grad.zero_()
+        flat.gradient.zero_()
         F.cross_entropy(flat.module(images[part]), labels[part]).backward()
         on_vector.step()
         on_module.zero_grad()
@@ -107,8 +110,122 @@ def test_sgd_on_the_vector_is_sgd_on_an_ordinary_module() -> None:
 
 
 def test_the_state_is_a_copy_in_ordinary_layout() -> None:
-    model = FlatModel("simple-cnn", 10, 32)
+    model = FlatModel("simple-cnn", "group", 10, 32)
     state = model.state()
     assert state["conv1.weight"].is_contiguous()
     model.vector.zero_()
     assert state["conv1.weight"].any()
+
+
+OTHERS = ["lenet5", "resnet20", "resnet18", "resnet34", "mobilenet_v3_small"]
+
+
+@pytest.mark.parametrize("norm", ["group", "batch"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_model_gives_one_logit_for_each_class(name: str, norm: str) -> None:
+    """resnet34 and mobilenet_v3_small are torchvision's."""
+    model = FlatModel(name, norm, 7, 32)
+    assert model.module(pictures(2)).shape == (2, 7)
+    features, logits = model.features_and_logits(pictures(2))
+    assert features.shape[0] == 2
+    assert logits.shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_group_norm_takes_every_place_of_batch_norm(name: str) -> None:
+    """The groups are of 8 channels; neither kind has other parameters than the other, and groups have no averages."""
+    grouped, batched = FlatModel(name, "group", 7, 32), FlatModel(name, "batch", 7, 32)
+    layers = list(grouped.module.modules())
+    replaced = [layer for layer in layers if isinstance(layer, nn.GroupNorm)]
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in layers)
+    places = sum(isinstance(layer, nn.BatchNorm2d) for layer in batched.module.modules())
+    assert len(replaced) == places
+    assert (places == 0) == (name == "lenet5")
+    assert all(layer.num_channels == 8 * layer.num_groups for layer in replaced)
+    assert len(grouped.parameters) == len(batched.parameters) == len(grouped.vector)
+    assert len(batched.vector) > len(batched.parameters) or not places
+
+
+def test_lenet5_has_its_number_of_parameters() -> None:
+    """6 x (3 x 25 + 1) + 16 x (6 x 25 + 1) + 120 x (400 + 1) + 84 x (120 + 1) + 10 x (84 + 1) = 62,006.
+
+    They are those of simple-cnn, which differs from it in what it pools and squashes by.
+    """
+    assert FlatModel("lenet5", "group", 10, 32).parameters.shape == (62_006,)
+    assert not torch.equal(
+        make("lenet5", "group", 10, 32)(pictures(2)), make("simple-cnn", "group", 10, 32)(pictures(2))
+    )
+
+
+def test_resnet20_has_its_number_of_parameters_and_averages() -> None:
+    """A 3x3 convolution has 9 x into x out weights, a 1x1 one into x out, a normalisation two for each channel.
+
+    Stem: 9 x 3 x 16 + 32 = 464. First stage, three blocks: 3 x (2 x 9 x 16 x 16 + 2 x 32) = 14,016. Second stage, one
+    block that widens and has a shortcut, and two more: 9 x 16 x 32 + 9 x 32 x 32 + 16 x 32 + 3 x 64 = 14,528, and
+    2 x (2 x 9 x 32 x 32 + 2 x 64) = 37,120. Third stage: 9 x 32 x 64 + 9 x 64 x 64 + 32 x 64 + 3 x 128 = 57,728, and
+    2 x (2 x 9 x 64 x 64 + 2 x 128) = 147,968. Head: 64 x 10 + 10 = 650. Together 272,474.
+
+    Normalised channels, with an average and a variance each: 16 + 6 x 16 + 7 x 32 + 7 x 64 = 784.
+    """
+    assert 464 + 14_016 + 14_528 + 37_120 + 57_728 + 147_968 + 650 == 272_474
+    model = FlatModel("resnet20", "batch", 10, 32)
+    assert (len(model.parameters), len(model.vector)) == (272_474, 272_474 + 2 * 784)
+    assert FlatModel("resnet20", "group", 10, 32).vector.shape == (272_474,)
+
+
+def test_the_averages_of_batch_norm_lie_behind_the_parameters() -> None:
+    """They begin at 0 and 1, and move a tenth of the way to each batch's own in training, and never in a test."""
+    model = FlatModel("resnet20", "batch", 10, 32, seed=5)
+    averages, count = model.vector[len(model.parameters) :], len(model.parameters)
+    assert averages[:16].tolist() == [0.0] * 16
+    assert averages[16:32].tolist() == [1.0] * 16
+    model.module.eval()
+    with torch.no_grad():
+        model.module(pictures(8))
+        assert averages.sum() == 784
+        before = model.parameters.clone()
+        model.module.train()
+        model.module(pictures(8))
+        stem = F.conv2d(pictures(8), model.state()["body.0.weight"], padding=1)
+    torch.testing.assert_close(averages[:16], stem.mean((0, 2, 3)) / 10, rtol=1e-4, atol=1e-5)
+    variance = stem.transpose(0, 1).flatten(1).var(1)
+    torch.testing.assert_close(averages[16:32], 0.9 + variance / 10, rtol=1e-4, atol=1e-5)
+    assert torch.equal(model.vector[:count], before)
+    assert torch.equal(model.state()["body.1.running_mean"], averages[:16])
+
+
+def no_other(name: str, weights: Tensor) -> FlatModel:
+    raise AssertionError(name)
+
+
+def test_weight_decay_does_not_touch_the_averages() -> None:
+    """One step with a decay leaves other parameters than one without, and the same averages to the last bit."""
+    pixels = torch.randint(0, 256, (8, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    ends = []
+    for decay in (0.0, 0.5):
+        model = FlatModel("resnet20", "batch", 3, 16, seed=5)
+        hyper = Hyper(batch_size=8, momentum=0.9, weight_decay=decay)
+        client = Local(model, {"weights": model.vector.clone()}, {}, hyper, 0.1, no_other)
+        normalise = Normalisation((120.0,) * 3, (70.0,) * 3).on(16, "cpu")
+        train(client, FedAvg(), pixels, torch.arange(8) % 3, normalise, 1, 3)
+        ends.append(model)
+    plain, decayed = ends
+    count = len(plain.parameters)
+    assert not torch.allclose(plain.parameters, decayed.parameters, atol=1e-3)
+    assert torch.equal(plain.vector[count:], decayed.vector[count:])
+    assert (plain.vector[count:] - FlatModel("resnet20", "batch", 3, 16, seed=5).vector[count:]).any()
+
+
+@pytest.mark.parametrize("name", ["lenet", "fcn_resnet50", ""])
+def test_an_unknown_model_is_refused_in_one_line(name: str) -> None:
+    """fcn_resnet50 is torchvision's, but no classifier."""
+    with pytest.raises(
+        ParameterError, match=r"no such model: params.yaml, train.model = .*: one of simple-cnn"
+    ) as caught:
+        FlatModel(name, "group", 10, 32)
+    assert "\n" not in str(caught.value)
+
+
+def test_lenet5_refuses_pictures_that_are_too_small() -> None:
+    with pytest.raises(ParameterError, match=r"pictures of 15 pixels are too small"):
+        FlatModel("lenet5", "group", 10, 15)

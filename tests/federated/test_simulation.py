@@ -1,44 +1,73 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import sqrt
 
 import numpy as np
 import pytest
 
 from pipeline import seeds
+from pipeline.federated.algorithms.fedavg import WEIGHTS, Update
 from pipeline.federated.models import FlatModel
-from pipeline.federated.simulation import Client, EvalResult, Outcome, Run, Task, TrainResult, TrainTask, simulate
+from pipeline.federated.simulation import (
+    Client,
+    EvalTask,
+    Progress,
+    Run,
+    Schedule,
+    Score,
+    Task,
+    TrainTask,
+    begin,
+    simulate,
+)
 
 MakeRun = Callable[..., Run]
+GAIN = 13 / 7
+"""What a round of the run's own three clients adds to every weight."""
 
 
 @dataclass
 class Script:
     """Answers a run's tasks by a rule that can be followed by hand, and keeps what was asked.
 
-    Training adds the client's number of steps to every weight; a test tells the mean weight as its accuracy.
+    Training adds the client's number of steps to every weight, and appends that number to what the client keeps. A test
+    recognises one image of the first class for each GAIN that the weights have moved by, and every loss is the number
+    of questions asked so far.
     """
 
     asked: list[Sequence[Task]] = field(default_factory=list)
+    start: float = 0.0
+    kept: bool = False
+    """Whether clients keep anything."""
 
-    def play(self, run: Run) -> Outcome:
-        execution = simulate(run)
+    def play(self, run: Run) -> Progress:
+        at = begin(run)
+        self.start = float(at.weights.mean(dtype=np.float64))
+        execution = simulate(run, at)
         tasks = next(execution)
         while True:
             self.asked.append(tasks)
             try:
                 tasks = execution.send([self.answer(task) for task in tasks])
             except StopIteration as end:
-                outcome: Outcome = end.value
-                return outcome
+                progress: Progress = end.value
+                return progress
 
-    def answer(self, task: Task) -> TrainResult | EvalResult:
+    def answer(self, task: Task) -> Update | Score:
         if isinstance(task, TrainTask):
-            return task.weights + np.float32(task.client.steps), task.client.steps * 5
-        return float(task.weights.mean(dtype=np.float64)), float(len(self.asked))
+            steps = task.client.steps
+            own = {"steps": np.append(task.own.get("steps", []), steps).astype(np.float32)} if self.kept else {}
+            return Update({WEIGHTS: task.down[WEIGHTS] + np.float32(steps)}, own, task.client.size, steps, steps * 5)
+        moved = float(task.down[WEIGHTS].mean(dtype=np.float64)) - self.start
+        return Score((round(moved / GAIN), 0, 0), (task.part.stop - task.part.start) * float(len(self.asked)))
 
     @property
     def trained(self) -> list[list[TrainTask]]:
         return [[task for task in tasks if isinstance(task, TrainTask)] for tasks in self.asked]
+
+
+def initial(run: Run) -> FlatModel:
+    return FlatModel("simple-cnn", "group", 3, 16, seeds.derive(run.seed, "weights"))
 
 
 def equal_clients(count: int, empty: Sequence[int] = ()) -> list[Client]:
@@ -50,11 +79,11 @@ def test_weights_move_by_the_weighted_mean_of_what_clients_did(run: MakeRun) -> 
     """The clients have 16, 10 and 16 of 42 images and add 2, 3 and 1: each round adds (32 + 30 + 16) / 42 = 13 / 7."""
     script, made = Script(), run()
     outcome = script.play(made)
-    start = FlatModel("simple-cnn", 3, 16, seeds.derive(made.seed, "weights")).vector.numpy()
-    np.testing.assert_allclose(outcome.weights, start + 3 * 13 / 7, rtol=1e-4, atol=1e-5)
+    start = initial(made).vector.numpy()
+    np.testing.assert_allclose(outcome.weights, start + 3 * GAIN, rtol=1e-4, atol=1e-5)
     for number, tasks in enumerate(script.trained):
         for task in tasks:
-            np.testing.assert_allclose(task.weights, start + number * 13 / 7, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(task.down[WEIGHTS], start + number * GAIN, rtol=1e-4, atol=1e-5)
 
 
 def test_rounds_by_hand(run: MakeRun) -> None:
@@ -67,13 +96,14 @@ def test_rounds_by_hand(run: MakeRun) -> None:
 
 
 def test_a_test_is_of_the_weights_that_its_round_left(run: MakeRun) -> None:
-    """The test of a round is asked for with the next round's training, and the last one by itself."""
-    script, made = Script(), run()
-    outcome = script.play(made)
-    start = float(FlatModel("simple-cnn", 3, 16, seeds.derive(made.seed, "weights")).vector.double().mean())
-    assert [done.accuracy for done in outcome.rounds] == pytest.approx(
-        [start + n * 13 / 7 for n in (1, 2, 3)], rel=1e-4
-    )
+    """The test of a round is asked for with the next round's training, and the last one by itself.
+
+    Of the nine images one is recognised after the first round, two after the second, three after the third.
+    """
+    script = Script()
+    outcome = script.play(run())
+    assert [done.accuracy for done in outcome.rounds] == [1 / 9, 2 / 9, 3 / 9]
+    assert [done.by_class for done in outcome.rounds] == [(1 / 3, 0.0, 0.0), (2 / 3, 0.0, 0.0), (1.0, 0.0, 0.0)]
     assert [len(tasks) for tasks in script.asked] == [3, 4, 4, 1]
     assert [done.loss for done in outcome.rounds] == [2.0, 3.0, 4.0]
 
@@ -136,7 +166,7 @@ def test_runs_of_equal_seeds_are_paired_whatever_the_fill(run: MakeRun) -> None:
     assert numbers == same != other
     batch_seeds, equal, different = ([[task.seed for task in tasks] for tasks in script.trained] for script in scripts)
     assert batch_seeds == equal != different
-    first, filled_first, other_first = (script.trained[0][0].weights for script in scripts)
+    first, filled_first, other_first = (script.trained[0][0].down[WEIGHTS] for script in scripts)
     assert np.array_equal(first, filled_first)
     assert not np.array_equal(first, other_first)
 
@@ -152,5 +182,98 @@ def test_tasks_given_out_earlier_keep_their_weights(run: MakeRun) -> None:
     """Weights are shared between tasks, so a new round must not write into those of an earlier one."""
     script, made = Script(), run()
     script.play(made)
-    start = FlatModel("simple-cnn", 3, 16, seeds.derive(made.seed, "weights")).vector.numpy()
-    assert np.array_equal(script.trained[0][0].weights, start)
+    start = initial(made).vector.numpy()
+    assert np.array_equal(script.trained[0][0].down[WEIGHTS], start)
+
+
+def test_a_big_test_is_cut_into_parts_that_add_up(run: MakeRun) -> None:
+    """2,000, 3,000 and 1 images are tested in 2,500, 2,500 and 1.
+
+    The parts find 1,000 and 100, 2 and 900, and 1 images: 1,000 of 2,000, 1,002 of 3,000 and 1 of 1 by class.
+    """
+    execution = simulate(made := replace(run(rounds=1), tests=(2_000, 3_000, 1)), at := begin(made))
+    train = next(execution)
+    parts = execution.send([Script().answer(task) for task in train])
+    assert all(isinstance(task, EvalTask) for task in parts)
+    assert [task.part for task in parts if isinstance(task, EvalTask)] == [
+        slice(0, 2_500),
+        slice(2_500, 5_000),
+        slice(5_000, 5_001),
+    ]
+    with pytest.raises(StopIteration):
+        execution.send([Score((998, 102, 0), 2_500.0), Score((2, 900, 0), 5_000.0), Score((0, 0, 1), 2.0)])
+    assert at.rounds[0].by_class == (1_000 / 2_000, 1_002 / 3_000, 1.0)
+    assert at.rounds[0].accuracy == 2_003 / 5_001
+    assert at.rounds[0].loss == 7_502 / 5_001
+
+
+def test_a_class_without_test_images_has_no_accuracy(run: MakeRun) -> None:
+    outcome = Script().play(replace(run(), tests=(6, 0, 4)))
+    assert [done.by_class for done in outcome.rounds] == [(n / 6, None, 0.0) for n in (1, 2, 3)]
+    assert [done.accuracy for done in outcome.rounds] == [1 / 10, 2 / 10, 3 / 10]
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "every", "last"), [(2 / 9, 1, 2), (0.3, 1, 3), (3 / 9, 2, 4), (6 / 9, 1, 6), (0.7, 1, 6), (1 / 9, 9, 6)]
+)
+def test_a_run_stops_at_the_first_tested_round_that_is_good_enough(
+    run: MakeRun, stop_at: float, every: int, last: int
+) -> None:
+    """After n rounds n of nine images are recognised; the training that was asked for beside the test is thrown away.
+
+    So 2 / 9 are reached after round 2, 0.3 after round 3, 3 / 9 in round 4 if only every second one is tested, 6 / 9 in
+    the last of six rounds, and 0.7 never.
+    """
+    script, made = Script(), replace(run(rounds=6, eval_every=every), stop_at=stop_at, tests=(9, 0, 0))
+    outcome = script.play(made)
+    assert [done.number for done in outcome.rounds] == list(range(1, last + 1))
+    assert outcome.rounds[-1].accuracy == last / 9
+    np.testing.assert_allclose(outcome.weights, initial(made).vector.numpy() + last * GAIN, rtol=1e-4, atol=1e-5)
+    assert [len(tasks) for tasks in script.trained] == [3] * 6 + [0] if last == 6 else [3] * (last + 1)
+
+
+def test_what_clients_keep_reaches_them_again_and_nobody_else(run: MakeRun) -> None:
+    """Client i appends i + 1 to what it keeps each time that it takes part."""
+    script = Script(kept=True)
+    outcome = script.play(run(equal_clients(6), rounds=12, clients_per_round=2))
+    times = dict.fromkeys(range(6), 0)
+    for tasks in script.trained:
+        for task in tasks:
+            number = task.client.steps - 1
+            expected = {"steps": [number + 1] * times[number]} if times[number] else {}
+            assert {name: vector.tolist() for name, vector in task.own.items()} == expected
+            times[number] += 1
+    assert max(times.values()) > 2
+    kept = {number: own["steps"].tolist() for number, own in outcome.own.items()}
+    assert kept == {number: [number + 1] * count for number, count in times.items() if count}
+
+
+def test_each_round_is_told_when_it_is_over(run: MakeRun) -> None:
+    """Its weights are there and not yet tested."""
+    seen: list[tuple[int, float | None, float]] = []
+
+    def note(at: Progress) -> None:
+        seen.append((at.rounds[-1].number, at.rounds[-1].accuracy, float(at.weights.mean(dtype=np.float64))))
+
+    execution = simulate(made := run(), at := begin(made), note)
+    start, script, tasks = float(at.weights.mean(dtype=np.float64)), Script(), next(execution)
+    while len(seen) < 3:
+        tasks = execution.send([script.answer(task) for task in tasks])
+    assert [(number, accuracy) for number, accuracy, _ in seen] == [(1, None), (2, None), (3, None)]
+    assert [mean for *_, mean in seen] == pytest.approx([start + n * GAIN for n in (1, 2, 3)], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        (Schedule(0.08, "constant", 0.5), [0.08, 0.08, 0.08, 0.08]),
+        (Schedule(0.08, "exponential", 0.5), [0.08, 0.04, 0.02, 0.01]),
+        (Schedule(0.08, "cosine", 0.5), [0.08, 0.04 * (1 + sqrt(0.5)), 0.04, 0.04 * (1 - sqrt(0.5))]),
+    ],
+)
+def test_every_round_has_its_learning_rate(run: MakeRun, schedule: Schedule, rates: list[float]) -> None:
+    """The cosine of 0, 45, 90 and 135 degrees is 1, the root of 1/2, 0, and minus the root of 1/2."""
+    script = Script()
+    script.play(replace(run(rounds=4), schedule=schedule))
+    for tasks, rate in zip(script.trained, rates, strict=False):
+        assert [task.rate for task in tasks] == pytest.approx([rate] * 3, rel=1e-12)

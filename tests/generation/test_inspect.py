@@ -79,7 +79,7 @@ def test_with_nothing_to_render_no_cost_is_told(project: Path) -> None:
     with Pool(paths.pool()) as pool:
         assert "rate not yet known, size not yet known" in inspect.cost(read, CPU)
         stock(pool, plan)
-    assert inspect.cost(read, CPU).endswith("2 in the pool\n0 to render in about 0 batches of 4")
+    assert inspect.cost(read, CPU).endswith("2 in the pool\n0 to render")
 
 
 def written(pool: Pool, plan: Plan, megabytes: int) -> Manifest:

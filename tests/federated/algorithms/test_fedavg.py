@@ -1,42 +1,38 @@
+from collections.abc import Callable
+
 import numpy as np
 
-from pipeline.federated.algorithms import fedavg
+from pipeline.federated.algorithms.fedavg import FedAvg, Update, average
 
 
-def vector(*values: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    return np.array(values, np.float32)
+def test_two_clients_by_hand(update: Callable[..., Update]) -> None:
+    """Of 4 images one client has 1 and one has 3: (1 * 1 + 3 * 5) / 4 = 4 and (1 * 2 + 3 * -2) / 4 = -1."""
+    state = FedAvg().start(np.zeros(2, np.float32))
+    sent = [update(size=1, weights=[1, 2]), update(size=3, weights=[5, -2])]
+    assert FedAvg().aggregate(state, sent, 2, 2)["weights"].tolist() == [4, -1]
+    assert list(FedAvg().down(state)) == ["weights"]
 
 
-def test_two_clients_by_hand() -> None:
-    """1 of 4 images with 4, 0, -8 and 3 of 4 with 8, 4, 0: 1 + 6, 0 + 3, -2 + 0."""
-    made = fedavg.aggregate(vector(9, 9, 9), [vector(4, 0, -8), vector(8, 4, 0)], [1, 3])
-    assert made.tolist() == [7.0, 3.0, -2.0]
-    assert made.dtype == np.float32
+def test_the_sum_is_taken_in_the_order_given_and_in_double_precision(update: Callable[..., Update]) -> None:
+    """In single precision 1e8 + 1 - 1e8 would be 0."""
+    sent = [update(weights=[value]) for value in (3e8, 3.0, -3e8)]
+    assert average(np.zeros(1, np.float32), sent).tolist() == [1.0]
 
 
-def test_one_client_gives_its_own_weights() -> None:
-    assert fedavg.aggregate(vector(9, 9), [vector(0.1, -0.3)], [17]).tolist() == vector(0.1, -0.3).tolist()
+def test_without_an_image_the_weights_stay(update: Callable[..., Update]) -> None:
+    weights = np.array([1.0, 2.0], np.float32)
+    for sent in ([], [update(size=0, weights=[9, 9])]):
+        assert FedAvg().aggregate({"weights": weights}, sent, 2, 2)["weights"].tolist() == [1, 2]
 
 
-def test_a_client_without_images_counts_nothing() -> None:
-    assert fedavg.aggregate(vector(9), [vector(1), vector(5)], [0, 2]).tolist() == [5.0]
-
-
-def test_without_any_image_the_weights_stay() -> None:
-    assert fedavg.aggregate(vector(9, 8), [vector(1, 1), vector(5, 5)], [0, 0]).tolist() == [9.0, 8.0]
-
-
-def test_small_updates_are_not_lost_among_many_clients() -> None:
+def test_small_updates_are_not_lost_among_many_clients(update: Callable[..., Update]) -> None:
     """10,000 equal clients: adding float32 ten thousandths would drift, doubles do not."""
-    made = fedavg.aggregate(vector(0), [vector(1 / 3)] * 10_000, [1] * 10_000)
-    assert made.tolist() == vector(1 / 3).tolist()
+    made = average(np.zeros(1, np.float32), [update(weights=[1 / 3])] * 10_000)
+    assert made.tolist() == np.array([1 / 3], np.float32).tolist()
 
 
-def test_the_state_is_not_changed() -> None:
-    state = vector(9, 8)
-    fedavg.aggregate(state, [vector(1, 1)], [3])
-    assert state.tolist() == [9.0, 8.0]
-
-
-def test_each_client_gets_and_sends_the_model_once() -> None:
-    assert fedavg.SENT == 1
+def test_the_state_is_not_changed_and_a_client_without_images_counts_nothing(update: Callable[..., Update]) -> None:
+    state = {"weights": np.array([9.0, 8.0], np.float32)}
+    sent = [update(size=0, weights=[1, 1]), update(size=2, weights=[5, 5])]
+    assert FedAvg().aggregate(state, sent, 2, 2)["weights"].tolist() == [5, 5]
+    assert state["weights"].tolist() == [9, 8]

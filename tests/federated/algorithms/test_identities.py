@@ -1,0 +1,93 @@
+"""What must be the same run by another name, bit for bit or to rounding, through the whole simulation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ParameterError
+from pipeline.federated import algorithms, workers
+from pipeline.federated.simulation import Client, Progress, Run, begin, simulate
+from pipeline.federated.workers import Data
+from pipeline.params import TrainParams
+
+MakeRun = Callable[..., Run]
+NAMES = ("fedavg", "fedprox", "scaffold", "fednova", "fedavgm", "fedadam", "moon")
+
+
+def play(run: Run, data: Data, count: int = 1) -> Progress:
+    return workers.execute({"run": simulate(run, begin(run))}, run, data, count)["run"]
+
+
+def of(run: Run, name: str, **options: Any) -> Run:
+    return replace(run, algorithm=algorithms.make(name, options))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("fedprox", {"mu": 0.0}), ("fedavgm", {"momentum": 0.0}), ("moon", {"mu": 0.0})]
+)
+def test_fedavg_by_another_name_bit_for_bit(
+    run: MakeRun, images: Data, name: str, options: Mapping[str, float]
+) -> None:
+    assert np.array_equal(play(of(run(), name, **options), images).weights, play(run(), images).weights)
+
+
+@pytest.mark.parametrize("name", ["scaffold", "moon"])
+def test_the_first_round_is_fedavgs_and_the_next_is_not(run: MakeRun, images: Data, name: str) -> None:
+    one, two = run(rounds=1), run(rounds=2)
+    assert np.array_equal(play(of(one, name), images).weights, play(one, images).weights)
+    assert not np.array_equal(play(of(two, name), images).weights, play(two, images).weights)
+
+
+def test_fednova_with_equal_steps_is_fedavg(run: MakeRun, images: Data) -> None:
+    equal = run(clients=[Client(slice(0, 12), slice(0, 0), 2), Client(slice(12, 30), slice(0, 0), 2)])
+    expected = play(equal, images).weights
+    assert play(of(equal, "fednova"), images).weights == pytest.approx(expected, abs=1e-6)
+    assert not np.allclose(play(of(run(), "fednova"), images).weights, play(run(), images).weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_give_the_bits_of_one(run: MakeRun, images: Data, name: str) -> None:
+    made = of(run(clients_per_round=2, rounds=4), name)
+    inline, mixed = play(made, images), play(made, images, 2)
+    assert inline.rounds == mixed.rounds
+    assert inline.state.keys() == mixed.state.keys()
+    assert all(np.array_equal(inline.state[key], mixed.state[key]) for key in inline.state)
+
+
+@pytest.mark.parametrize(
+    ("name", "down", "up"),
+    [("fedavg", 1, 1), ("fedprox", 1, 1), ("scaffold", 2, 2), ("fedavgm", 1, 1), ("fedadam", 1, 1), ("moon", 1, 1)],
+)
+def test_bytes_are_those_of_what_is_sent(run: MakeRun, images: Data, name: str, down: int, up: int) -> None:
+    ended = play(of(run(rounds=2), name), images)
+    model = 3 * ended.weights.nbytes
+    assert [(done.bytes_down, done.bytes_up) for done in ended.rounds] == [(down * model, up * model)] * 2
+
+
+def test_fednova_sends_one_number_more(run: MakeRun, images: Data) -> None:
+    ended = play(of(run(rounds=1), "fednova"), images)
+    assert ended.rounds[0].bytes_up == 3 * (ended.weights.nbytes + 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("fedprox", {"mew": 1.0}, "unknown hyper-parameter 'mew': .*train.options.fedprox: it takes mu"),
+        ("fedprox", {"mu": -1.0}, r"bad value: .*train.options.fedprox.mu = -1.0: .*greater than or equal to 0"),
+        ("fedavgm", {"momentum": 1.0}, "bad value: .*momentum = 1.0: .*less than 1"),
+        ("fedavg", {"mu": 1.0}, "it takes none"),
+    ],
+)
+def test_hyper_parameters_are_checked(name: str, options: Mapping[str, float], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        algorithms.make(name, options)
+
+
+def test_every_algorithm_is_known_by_its_file(document: dict[str, Any]) -> None:
+    chosen = TrainParams.model_validate({**document["train"], "algorithms": list(NAMES)})
+    assert [type(algorithms.make(name, {})).__name__.lower() for name in chosen.algorithms] == list(NAMES)
+    with pytest.raises(ValueError, match="one of fedadam, fedavg, fedavgm, fednova, fedprox, moon, scaffold"):
+        TrainParams.model_validate({**document["train"], "algorithms": ["fedsgd"]})
