@@ -37,7 +37,7 @@ def picture(model: Model, spec: ImageSpec) -> Picture | None:
 
 def contrasts(model: Model, specs: Sequence[ImageSpec]) -> list[int]:
     drawn = [model.draw([spec])[0] for spec in specs]
-    return [int(levels.max()) - int(levels.min()) for levels in drawn]
+    return [int((levels.max((0, 1)).astype(int) - levels.min((0, 1))).max()) for levels in drawn]
 
 
 def with_contrast(source: Source, scaled: Any, levels: float, count: int) -> Source:
