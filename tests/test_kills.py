@@ -124,12 +124,17 @@ def key(spec: ImageSpec) -> Key:
     return spec.lane, spec.class_name, spec.index
 
 
+def written() -> int:
+    """Return how many shards there are."""
+    return len(list(paths.SHARDS.glob("client-*"))) if paths.SHARDS.is_dir() else 0
+
+
 class Watch:
     """Looks at what a run stores, and compares it with what an undisturbed run leaves."""
 
     def __init__(self, work: Params, expected: State) -> None:
         self._expected, self._kept, self.phase = expected, held(), "loading"
-        self._before = len(self._kept)
+        self._images, self._shards = len(self._kept), written()
         missing = [spec for spec in asked(work) if key(spec) not in self._kept]
         self._batches = list(batches(missing, work.generate.batch_size))
 
@@ -147,12 +152,12 @@ class Watch:
         self._kept = now
         if paths.MANIFEST.exists():
             assert {name: Path(name).read_bytes() for name in self._expected.files} == self._expected.files
-        shards = len(list(paths.SHARDS.glob("client-*"))) if paths.SHARDS.is_dir() else 0
+        shards = written()
         if paths.MANIFEST.exists():
             self.phase = "done"
-        elif shards and self._batches:
+        elif shards > self._shards:
             self.phase = "writing"
-        elif len(now) > self._before:
+        elif len(now) > self._images:
             self.phase = "rendering"
         return f"{len(now)} images, {shards} shards ({self.phase})"
 
@@ -358,7 +363,7 @@ def command(count: int) -> "subprocess.Popen[str]":
 def end(run: "subprocess.Popen[str]") -> str:
     """Return what a run said when all its processes are gone: each of them holds the other side of the pipe open."""
     try:
-        return run.communicate(timeout=120)[1]
+        return run.communicate(timeout=300)[1]
     except subprocess.TimeoutExpired:
         os.killpg(run.pid, signal.SIGKILL)
         raise

@@ -15,15 +15,21 @@ _CHANNELS_PER_GROUP = 8
 Make = Callable[[int, int], nn.Module]
 
 
+def _side(image_size: int) -> int:
+    """Return what two rounds of a 5x5 convolution and a pooling by 2 leave of a picture's side."""
+    side = ((image_size - 4) // 2 - 4) // 2
+    if side < 1:
+        fix = "set data.image_size to 16 or more, or choose another model"
+        raise ParameterError(f"pictures of {image_size} pixels are too small", "train.model", fix)
+    return side
+
+
 class SimpleCNN(nn.Module):
     """The ``simple-cnn`` of NIID-Bench (Li et al., ICDE 2022): 62,006 parameters for 32x32 pictures of 10 classes."""
 
     def __init__(self, classes: int, image_size: int) -> None:
         super().__init__()
-        side = ((image_size - 4) // 2 - 4) // 2
-        if side < 1:
-            fix = "set data.image_size to 16 or more, or choose another model"
-            raise ParameterError(f"pictures of {image_size} pixels are too small", "train.model", fix)
+        side = _side(image_size)
         self.conv1, self.conv2 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5)
         self.fc1, self.fc2, self.fc3 = nn.Linear(16 * side * side, 120), nn.Linear(120, 84), nn.Linear(84, classes)
 
@@ -41,10 +47,7 @@ class LeNet5(nn.Module):
 
     def __init__(self, classes: int, image_size: int) -> None:
         super().__init__()
-        side = ((image_size - 4) // 2 - 4) // 2
-        if side < 1:
-            fix = "set data.image_size to 16 or more, or choose another model"
-            raise ParameterError(f"pictures of {image_size} pixels are too small", "train.model", fix)
+        side = _side(image_size)
         self.body = nn.Sequential(
             nn.Conv2d(3, 6, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
             nn.Flatten(), nn.Linear(16 * side * side, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(),
