@@ -33,6 +33,11 @@ demo-model: $(STAMP) ## train data/demo/model from scratch (half an hour on two 
 	$(BIN)/python data/demo/make_model.py
 	$(BIN)/python data/demo/measure_model.py
 
+peers: ## install the simulators that benchmarks/federated.py compares with
+	python3 -m venv .peers
+	.peers/bin/pip install --quiet torch==2.14.1 torchvision==0.29.1
+	.peers/bin/pip install --quiet -r benchmarks/peers/requirements.txt
+
 constraints: $(STAMP) ## record the installed versions in constraints.txt
 	$(BIN)/pip freeze --exclude-editable --exclude gen-fedsd | grep -vE '^(nvidia-|cuda-|triton)' > constraints.txt
 
@@ -41,4 +46,4 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.PHONY: help repro test check format install demo-data demo-model constraints
+.PHONY: help repro test check format install demo-data demo-model peers constraints

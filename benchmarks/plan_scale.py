@@ -106,12 +106,15 @@ def fill(rows: int) -> dict[str, float]:
             pool.put(one, batch)
         seconds = time.perf_counter() - start
 
+    schema = shards._schema(shards._names(shards.SyntheticImage), ("bag",))
+    names = schema.names[1:]
+
     def examples() -> Iterator[dict[str, Any]]:
         for client in range(SHARDS):
             for row in _rows(client, rows):
-                yield {"image": {"bytes": row.image, "path": None}, **{n: getattr(row, n) for n in shards._NAMES[1:]}}
+                yield {"image": {"bytes": row.image, "path": None}, **{n: getattr(row, n) for n in names}}
 
-    features = datasets.Features.from_arrow_schema(shards._schema(("bag",)))
+    features = datasets.Features.from_arrow_schema(schema)
     datasets.Dataset.from_generator(examples, features=features, cache_dir="arrow").save_to_disk("dataset")
     return {"pool_rows_per_second": round(rows / seconds)}
 

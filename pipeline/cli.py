@@ -29,6 +29,7 @@ Checkpoint = Annotated[
 ]
 Client = Annotated[int, typer.Option(help="The client's number.")]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]
+Repository = Annotated[str, typer.Option("--repo-id", help="OWNER/NAME of a data set on the Hub.")]
 
 pool = typer.Typer(help="Look after the pool of finished images.")
 app.add_typer(pool, name="pool")
@@ -171,6 +172,57 @@ def preview(
     from pipeline.reporting import contact_sheet
 
     typer.echo(contact_sheet.of_client(client, per_class, out or paths.preview(client)))
+
+
+@app.command()
+def push(
+    repo_id: Repository,
+    client: Annotated[list[int] | None, typer.Option(help="Only this client's shard; repeatable.")] = None,
+    public: Annotated[
+        bool, typer.Option("--public/--private", help="Who may see a new repository; an existing one stays as it is.")
+    ] = False,
+    with_labels: Annotated[
+        bool,
+        typer.Option(
+            "--with-client-labels/--anonymous",
+            help="Tell what each client lacked, or merge the clients' images by class.",
+        ),
+    ] = True,
+    tag: Annotated[str | None, typer.Option(help="A name for the commit, e.g. v1.")] = None,
+    licence: Annotated[str, typer.Option("--license", help="The data set's licence, by the Hub's short name.")] = (
+        "unknown"
+    ),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be sent.")] = False,
+) -> None:
+    """Publish the shards, their manifest and a card on the Hugging Face Hub, in one commit."""
+    from pipeline import params
+    from pipeline.hub import push
+
+    options = push.Options(
+        repo_id=repo_id,
+        clients=tuple(sorted(set(client or []))),
+        public=public,
+        anonymous=not with_labels,
+        tag=tag,
+        licence=licence,
+        dry_run=dry_run,
+        megabytes=params.load().generate.shard_megabytes,
+    )
+    typer.echo(push.push(options))
+
+
+@app.command()
+def pull(
+    repo_id: Repository,
+    revision: Annotated[str | None, typer.Option(help="A tag, branch or commit; default: the latest.")] = None,
+    devices: Devices = "auto",
+) -> None:
+    """Fetch a publication from the Hugging Face Hub, check it, and put its images into the pool."""
+    from pipeline import params
+    from pipeline.generation.devices import parse
+    from pipeline.hub import pull
+
+    typer.echo(pull.pull(repo_id, revision, params.load(), parse(devices)))
 
 
 @pool.command()

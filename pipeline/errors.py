@@ -7,7 +7,8 @@
     |-- DataError         the real images
     |-- ArtifactError     a file that one stage wrote and another reads
     |-- PoolError         the store of finished synthetic images
-    `-- GenerationError   the diffusion model, or what it drew
+    |-- GenerationError   the diffusion model, or what it drew
+    `-- HubError          the Hugging Face Hub
 
 ``__main__`` prints them as one line and exits with code 2. Anything else is a bug and keeps its traceback.
 """
@@ -42,3 +43,7 @@ class PoolError(PipelineError):
 
 class GenerationError(PipelineError):
     """The diffusion model cannot be loaded, or cannot draw what the plan asks for."""
+
+
+class HubError(PipelineError):
+    """The Hub refuses something, cannot be reached, or holds what it should not."""

@@ -38,6 +38,8 @@ class Shard:
     client: int
     plan: str
     """Digest of the client's part of the plan."""
+    counts: tuple[int, ...]
+    """Images of each label."""
     files: tuple[File, ...]
     """One, or several for a client of many images."""
 
@@ -107,7 +109,8 @@ def load(path: Path = paths.MANIFEST) -> Manifest:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         shards = tuple(
-            Shard(**{**line, "files": tuple(File(**file) for file in line["files"])}) for line in document.pop("shards")
+            Shard(**{**line, "counts": tuple(line["counts"]), "files": tuple(File(**file) for file in line["files"])})
+            for line in document.pop("shards")
         )
         class_names = tuple(document.pop("class_names"))
         manifest = Manifest(**document, class_names=class_names, shards=shards)
@@ -115,6 +118,8 @@ def load(path: Path = paths.MANIFEST) -> Manifest:
         raise ArtifactError(f"damaged ({error})", path, _REDO) from None
     if [shard.client for shard in manifest.shards] != list(range(len(manifest.shards))):
         raise ArtifactError("clients missing or out of order", path, _REDO)
+    if any(len(shard.counts) != len(class_names) or sum(shard.counts) != shard.rows for shard in manifest.shards):
+        raise ArtifactError("counts of images that do not add up", path, _REDO)
     named = [(file.name, shard.client, i) for shard in manifest.shards for i, file in enumerate(shard.files)]
     if any(name != paths.shard(client, part).name for name, client, part in named):
         raise ArtifactError("a file name that is not its client's, or leads out of the folder", path, _REDO)

@@ -37,12 +37,28 @@ class SyntheticImage:
     recipe: str
 
 
-_NAMES = tuple(field.name for field in fields(SyntheticImage))
-_values = attrgetter(*_NAMES)
+@dataclass(slots=True)
+class AnonymousImage:
+    """A row that tells nothing of the client that lacked the image."""
+
+    image: bytes
+    label: int
+    class_name: str
+    prompt: str
+    negative_prompt: str
+    guidance: float
+    flags: str
+
+
+Row = SyntheticImage | AnonymousImage
+
+
+def _names(kind: type[Row]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 @cache
-def _schema(class_names: tuple[str, ...]) -> pa.Schema:
+def _schema(names: tuple[str, ...], class_names: tuple[str, ...]) -> pa.Schema:
     """Return the Arrow schema with the features' description that ``datasets`` looks for."""
     from datasets import ClassLabel, Features, Image, Value
 
@@ -62,29 +78,34 @@ def _schema(class_names: tuple[str, ...]) -> pa.Schema:
         "flags": text,
         "recipe": text,
     }
-    schema: pa.Schema = Features(types).arrow_schema
+    schema: pa.Schema = Features({name: types[name] for name in names}).arrow_schema
     return schema
 
 
 def write(
     place: Callable[[int], Path],
-    rows: Iterable[SyntheticImage],
+    rows: Iterable[Row],
     class_names: Sequence[str],
     header: dict[str, Any],
     most_bytes: int,
+    kind: type[Row] = SyntheticImage,
 ) -> list[tuple[Path, int]]:
     """Write one shard and return its files with their numbers of rows; each is there whole or not at all.
 
     ``place`` names each part, from 0; a part is closed before its images exceed ``most_bytes``, unless one row group
     does. There is at least one file. Only one row group is held in memory.
     """
-    groups = _row_groups(rows)
+    names, groups = _names(kind), _row_groups(rows)
+    values, schema = attrgetter(*names), _schema(names, tuple(class_names))
     group, files = next(groups, None), list[tuple[Path, int]]()
     while group or not files:
         path, total, size = place(len(files)), 0, 0
-        with atomic.replacing(path) as temporary, _writer(temporary, class_names, header) as writer:
+        with (
+            atomic.replacing(path) as temporary,
+            _writer(temporary, schema, header) as writer,
+        ):
             while group and (total == 0 or size + _bytes(group) <= most_bytes):
-                columns: dict[str, Any] = dict(zip(_NAMES, zip(*map(_values, group), strict=True), strict=True))
+                columns: dict[str, Any] = dict(zip(names, zip(*map(values, group), strict=True), strict=True))
                 columns["image"] = pa.StructArray.from_arrays(
                     [pa.array(columns["image"], pa.binary()), pa.nulls(len(group), pa.string())], ["bytes", "path"]
                 )
@@ -95,9 +116,9 @@ def write(
     return files
 
 
-def _row_groups(rows: Iterable[SyntheticImage]) -> Iterator[list[SyntheticImage]]:
+def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Yield rows in lists that end at a number of rows or of bytes, whichever comes first."""
-    group, size = list[SyntheticImage](), 0
+    group, size = list[Row](), 0
     for row in rows:
         group.append(row)
         size += len(row.image)
@@ -108,21 +129,22 @@ def _row_groups(rows: Iterable[SyntheticImage]) -> Iterator[list[SyntheticImage]
         yield group
 
 
-def _bytes(group: list[SyntheticImage]) -> int:
+def _bytes(group: list[Row]) -> int:
     return sum(len(row.image) for row in group)
 
 
-def _writer(path: Path, class_names: Sequence[str], header: dict[str, Any]) -> pq.ParquetWriter:
+def _writer(path: Path, schema: pa.Schema, header: dict[str, Any]) -> pq.ParquetWriter:
     """Open a Parquet file.
 
     Image bytes are stored as they are; the other columns are dictionary-coded and compressed. Page borders follow
     content, so that a changed image changes few pages. Equal content gives an equal file.
     """
+    metadata = schema.names[1:]
     return pq.ParquetWriter(
         path,
-        parquet.with_header(_schema(tuple(class_names)), header),
-        compression=dict.fromkeys(_NAMES[1:], "zstd") | {"image.bytes": "none", "image.path": "none"},
-        use_dictionary=["class_name", "lane", "prompt", "negative_prompt", "flags", "recipe"],
+        parquet.with_header(schema, header),
+        compression=dict.fromkeys(metadata, "zstd") | {"image.bytes": "none", "image.path": "none"},
+        use_dictionary=[name for name in metadata if schema.field(name).type == pa.string()],
         use_content_defined_chunking=True,
     )
 

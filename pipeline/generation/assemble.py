@@ -23,7 +23,9 @@ def write(pool: Pool, plan: Plan, client: int, megabytes: int) -> Shard:
     for part in paths.SHARDS.glob(f"{place().stem}.part-*"):
         if part not in (path for path, _ in written):
             part.unlink()
-    return Shard(client, digest, tuple(File.of(path, rows) for path, rows in written))
+    return Shard(
+        client, digest, tuple(plan.missing[client].tolist()), tuple(File.of(path, rows) for path, rows in written)
+    )
 
 
 def _rows(pool: Pool, plan: Plan, client: int) -> Iterator[SyntheticImage]:

@@ -115,9 +115,16 @@ def export(pool: Pool, out: Path, chosen: Sequence[str]) -> str:
 
 
 def merge(pool: Pool, path: Path) -> str:
+    """Take over the images of another pool and say how many."""
+    new, old = take_over(pool, path)
+    return f"{new} images imported from {path}; {old} were here already"
+
+
+def take_over(pool: Pool, path: Path) -> tuple[int, int]:
     """Take over the images of another pool that this one lacks; where both have one, this pool's stays.
 
-    Raises PoolError, and takes over nothing, if the file is no pool or an image in it is not what its recipe says.
+    Returns how many were new, and how many were here already. Raises PoolError, and takes over nothing, if the file is
+    no pool or an image in it is not what its recipe says.
     """
     if not path.is_file():
         raise PoolError("no such file", path, "give a pool, or what gen-fedsd pool export wrote")
@@ -133,7 +140,7 @@ def merge(pool: Pool, path: Path) -> str:
                 pool.db.executemany(f"insert or ignore into images ({COLUMNS}) values ({marks})", chunk)
                 advance(len(chunk))
         new, total = _count(pool) - before, _count(other)
-    return f"{new} images imported from {path}; {total - new} were here already"
+    return new, total - new
 
 
 def _check(pool: Pool) -> None:

@@ -105,13 +105,14 @@ def difference(one: Arm, other: Arm) -> Interval:
 
 
 def summarise(
-    federated: dict[str, dict[str, list[Round]]], central: dict[str, list[Round]], target: float
+    federated: dict[str, dict[str, list[Round]]], central: dict[str, list[Round]], target: float, images: str
 ) -> dict[str, Any]:
     """Return all numbers of the report, JSON-ready, by algorithm, budget and fill.
 
-    ``federated`` maps algorithm and fill to a history, ``central`` the kind of images to one.
+    ``federated`` maps algorithm and fill to a history, ``central`` the kind of images to one; ``images`` is the digest
+    of the manifest of the synthetic images.
     """
-    result: dict[str, Any] = {"target_accuracy": target}
+    result: dict[str, Any] = {"target_accuracy": target, "manifest": images}
     for algorithm, histories in federated.items():
         section: dict[str, Any] = {}
         for budget, by_fill in arms(histories).items():
@@ -143,6 +144,11 @@ def load(path: Path = paths.REPORT_METRICS) -> dict[str, Any]:
     return numbers
 
 
+def algorithms(numbers: dict[str, Any]) -> list[str]:
+    """Return the algorithms that a report's numbers are about."""
+    return [name for name in numbers if name not in ("central", "target_accuracy", "manifest")]
+
+
 def percent(interval: dict[str, float | None], signed: bool = False) -> str:
     """Return ``83.6 ± 1.2`` for a mean and half width between 0 and 1; ``signed`` adds the plus of a difference."""
     mean, half = interval["mean"] or 0.0, interval["half_width"]
@@ -165,9 +171,7 @@ def table(numbers: dict[str, Any], algorithm: str) -> list[list[str]]:
 def as_text(numbers: dict[str, Any]) -> str:
     """Return the result tables for a terminal."""
     lines = ["Accuracy on the test images after the last round, in percent, with 95 % intervals over seeds"]
-    for algorithm in numbers:
-        if algorithm in ("central", "target_accuracy"):
-            continue
+    for algorithm in algorithms(numbers):
         rows = table(numbers, algorithm)
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines += ["", algorithm]

@@ -38,7 +38,8 @@ def run(params: Params) -> None:
         for name in ("real", "synthetic")
         if (paths.CENTRAL / name).is_dir()
     }
-    numbers = summary.summarise(federated, central, params.report.target_accuracy)
+    made_from = atomic.sha256(paths.MANIFEST)
+    numbers = summary.summarise(federated, central, params.report.target_accuracy, made_from)
     arms = {algorithm: summary.arms(histories) for algorithm, histories in federated.items()}
     _write_curves(arms)
     atomic.write_text(paths.REPORT_METRICS, json.dumps(numbers, indent=2) + "\n")
@@ -109,7 +110,7 @@ def _scheme(params: Params) -> str:
 
 def _headline(numbers: dict[str, Any]) -> str:
     """Say in one sentence what the first algorithm's paired differences are."""
-    algorithm = next(name for name in numbers if name not in ("central", "target_accuracy"))
+    algorithm = summary.algorithms(numbers)[0]
     parts = [
         f"{summary.percent(gain['none'], signed=True)} points at equal {budget}"
         for budget in summary.BUDGETS

@@ -22,8 +22,8 @@ def written(client: int, recipe: str = "r", plan: str = "p", part: int = 0) -> F
 def example() -> Manifest:
     """Client 0 has an empty shard of one file, client 1 one of five rows in two files."""
     parts = tuple(replace(written(1, part=part), rows=rows) for part, rows in enumerate((3, 2)))
-    line = Shard(1, "p", parts)
-    return Manifest("r", {"steps": 2, "model": "m"}, "own", NAMES, (Shard(0, "p", (written(0),)), line))
+    line = Shard(1, "p", (4, 1), parts)
+    return Manifest("r", {"steps": 2, "model": "m"}, "own", NAMES, (Shard(0, "p", (0, 0), (written(0),)), line))
 
 
 def test_round_trip(project: Path) -> None:
@@ -50,15 +50,23 @@ def test_a_manifest_without_clients_is_readable(project: Path) -> None:
 
 
 def test_a_shard_is_described_by_its_bytes(project: Path) -> None:
-    shard = Shard(2, "p", (replace(written(2), rows=4), replace(written(2, part=1), rows=3)))
+    shard = Shard(2, "p", (7, 0), (replace(written(2), rows=4), replace(written(2, part=1), rows=3)))
     assert shard.paths == [Path("data/shards/client-00002.parquet"), Path("data/shards/client-00002.part-001.parquet")]
     assert (shard.rows, shard.bytes) == (7, sum(path.stat().st_size for path in shard.paths))
     shard.check("r")
 
 
+@pytest.mark.parametrize("counts", [(4, 2), (5,), (3, 1, 1)])
+def test_counts_that_do_not_add_up(project: Path, counts: tuple[int, ...]) -> None:
+    made = example()
+    replace(made, shards=(made.shards[0], replace(made.shards[1], counts=counts))).save()
+    with pytest.raises(ArtifactError, match="counts of images that do not add up"):
+        manifest.load()
+
+
 @pytest.mark.parametrize("part", [0, 1])
 def test_a_shard_that_is_gone_changed_or_of_another_plan(project: Path, part: int) -> None:
-    shard = Shard(2, "p", (written(2), written(2, part=1)))
+    shard = Shard(2, "p", (0, 0), (written(2), written(2, part=1)))
     path = shard.paths[part]
     for names in ({"recipe": "other"}, {"plan": "other"}):
         other = written(2, **names, part=part)

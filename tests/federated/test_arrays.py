@@ -49,7 +49,8 @@ def shard(client: int, greys: list[int], side: int = 4, parts: int = 1) -> Shard
     for part, some in enumerate(np.array_split(greys, parts)):
         place = [paths.shard(client, part)].__getitem__
         files += [File.of(*made) for made in shards.write(place, rows(some.tolist()), NAMES, header, 10**9)]
-    return Shard(client, "p", tuple(files))
+    counts = tuple(sum(grey % 3 == label for grey in greys) for label in range(3))
+    return Shard(client, "p", counts, tuple(files))
 
 
 def manifest(*written: Shard) -> Manifest:

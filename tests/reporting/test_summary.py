@@ -26,7 +26,7 @@ def test_differences_are_taken_seed_by_seed() -> None:
     """Differences 0.3 and 0.3 have no spread, though the accuracies themselves do."""
     none = history("none", {("epochs", 1): [0.2], ("epochs", 2): [0.6], ("steps", 1): [0.4], ("steps", 2): [0.7]})
     filled = history("synthetic", {("both", 1): [0.5], ("both", 2): [0.9]})
-    numbers = summary.summarise({"fedavg": {"none": none, "synthetic": filled}}, {}, 0.5)
+    numbers = summary.summarise({"fedavg": {"none": none, "synthetic": filled}}, {}, 0.5, "m")
     assert numbers["fedavg"]["epochs"]["synthetic_minus"]["none"] == {"mean": 0.3, "half_width": 0.0}
     difference = numbers["fedavg"]["steps"]["synthetic_minus"]["none"]
     assert difference["mean"] == pytest.approx(0.15)
@@ -47,7 +47,7 @@ def test_bytes_to_target_count_untested_rounds_too() -> None:
 def test_the_table_has_both_budgets_and_the_differences() -> None:
     none = history("none", {("epochs", 1): [0.25], ("steps", 1): [0.5]})
     filled = history("synthetic", {("both", 1): [0.75]})
-    numbers = summary.summarise({"fedavg": {"none": none, "synthetic": filled}}, {"real": none[:1]}, 0.5)
+    numbers = summary.summarise({"fedavg": {"none": none, "synthetic": filled}}, {"real": none[:1]}, 0.5, "m")
     assert summary.table(numbers, "fedavg") == [
         ["fill", "equal epochs", "equal steps"],
         ["none", "25.0", "50.0"],

@@ -1,0 +1,1 @@
+"""Publish shards on the Hugging Face Hub, and fetch what others published."""

@@ -1,0 +1,127 @@
+"""The data set's card: what a stranger needs to load, judge, cite and draw again the images."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import yaml
+
+from pipeline.artifacts.manifest import Manifest
+from pipeline.errors import ArtifactError
+from pipeline.hub import publication
+from pipeline.reporting import summary
+
+MOST_CONFIGS = 100
+"""Clients up to which each has a configuration; with more, loading and the Hub's checks of the card become slow."""
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_LARGEST = "n>1M"
+_NAMED = ("variant", "scheduler", "scheduler_options", "steps", "render_size", "dtype")
+
+
+def of_clients(repo_id: str, known: Manifest, licence: str, metrics: str | None) -> str:
+    """Return the card of client-wise shards."""
+    filled = [shard.client for shard in known.shards if shard.rows]
+    values = {
+        "clients": len(known.shards),
+        "example": filled[0],
+        "per_client": len(known.shards) <= MOST_CONFIGS,
+        "empty": [shard.client for shard in known.shards if not shard.rows],
+        "table": _table(known),
+        "sharing": known.sharing,
+        "metrics": metrics,
+        "rows": f"{known.rows:,}",
+    }
+    configs = publication.configs(known, MOST_CONFIGS)
+    recipe = {"digest": known.recipe, **known.recipe_text}
+    return _render(repo_id, configs, licence, known.rows, known.class_names, recipe, values)
+
+
+def anonymous(repo_id: str, described: Mapping[str, Any], licence: str, metrics: str | None) -> str:
+    """Return the card of merged files; ``described`` is their manifest."""
+    names = described["class_names"]
+    counts = [0] * len(names)
+    for file in described["files"]:
+        counts[file["label"]] += file["rows"]
+    values = {
+        "clients": 0,
+        "table": [["class", "images"], *([name, count] for name, count in zip(names, counts, strict=True))],
+        "metrics": metrics,
+        "rows": f"{sum(counts):,}",
+    }
+    configs = [{"config_name": "default", "data_files": [{"split": "train", "path": "data/class-*.parquet"}]}]
+    return _render(repo_id, configs, licence, sum(counts), names, described["recipe_text"], values)
+
+
+def metrics_of(digest: str) -> str | None:
+    """Return the last report's result table if it is about the manifest with this SHA-256, else None."""
+    try:
+        numbers = summary.load()
+    except ArtifactError:
+        return None
+    return summary.as_text(numbers) if numbers.get("manifest") == digest else None
+
+
+def _render(
+    repo_id: str,
+    configs: Sequence[Mapping[str, object]],
+    licence: str,
+    rows: int,
+    class_names: Sequence[str],
+    recipe: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> str:
+    head = {
+        "pretty_name": f"{repo_id.rsplit('/', 1)[-1]}: synthetic images for federated learning",
+        "license": licence,
+        "task_categories": ["image-classification"],
+        "tags": ["synthetic", "federated-learning", "image-classification"],
+        "size_categories": [next((name for most, name in _SIZES if rows < most), _LARGEST)],
+        "configs": list(configs),
+    }
+    model, _, revision = recipe["model"].partition("@")
+    text = _template().render(
+        **values,
+        repo_id=repo_id,
+        class_names=class_names,
+        sheet=publication.SHEET,
+        recipe={name.replace("_", " "): _shown(value) for name, value in recipe.items()},
+        hub_model=bool(revision),
+        model=model,
+        revision=revision,
+        **{
+            name: recipe[name]
+            for name in ("variant", "scheduler", "scheduler_options", "steps", "render_size", "dtype")
+        },
+    )
+    body = re.sub("\n{3,}", "\n\n", text).strip()
+    front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)
+    return f"---\n{front}---\n\n{body}\n"
+
+
+def _table(known: Manifest) -> list[list[object]]:
+    """Return images by client and class, or, of many clients, the total and the extremes of each class."""
+    names = list(known.class_names)
+    counts = [shard.counts for shard in known.shards]
+    totals = [sum(column) for column in zip(*counts, strict=True)]
+    if len(known.shards) <= MOST_CONFIGS:
+        lines: list[list[object]] = [[s.client, *s.counts, s.rows] for s in known.shards]
+        return [["client", *names, "all"], *lines, ["all", *totals, known.rows]]
+    extremes = [(min(column), max(column)) for column in zip(*counts, strict=True)]
+    rows = [[name, total, *ends] for name, total, ends in zip(names, totals, extremes, strict=True)]
+    return [["class", "images", "fewest of a client", "most of a client"], *rows]
+
+
+def _shown(value: Any) -> str:
+    """Return a recipe's value for a cell of a table."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.replace("|", "\\|").replace("\n", " ") or "(none)"
+
+
+def _template() -> jinja2.Template:
+    source = files("pipeline.hub").joinpath("card.md.j2").read_text(encoding="utf-8")
+    made = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+    return made.from_string(source)

@@ -1,0 +1,91 @@
+"""Fixtures for publishing: a project whose shards are written, a Hub, and clients that reach it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+import yaml
+
+from pipeline import params
+from pipeline.hub import api, push
+from pipeline.stages import deficits, generate, partition
+from tests.conftest import ROOT
+from tests.hub.server import Hub
+
+REPO, TOKEN = "ada/fill", "hf_0123456789abcdef"
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Path:
+    """A project of four clients with its shards, beside its cache; made once and copied."""
+    place = tmp_path_factory.mktemp("generated")
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    document["seed"] = 7
+    document["data"] |= {"path": str(small_data), "watch": str(small_data)}
+    document["partition"] |= {"scheme": "labels", "clients": 4, "labels_per_client": 2, "max_images": None}
+    document["generate"] |= {
+        "model": str(tiny_model),
+        "prompts": str(ROOT / "data/prompts/plain.yaml"),
+        "steps": 2,
+        "guidance": 2.0,
+        "dtype": "float32",
+        "batch_size": 4,
+    }
+    (place / "project").mkdir()
+    (place / "project/params.yaml").write_text(yaml.safe_dump(document))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place / "project")
+        patch.setenv("GEN_FEDSD_CACHE", str(place / "cache"))
+        loaded = params.load()
+        partition.run(loaded)
+        deficits.run(loaded)
+        generate.run(loaded, ["cpu"])
+    return place
+
+
+@pytest.fixture
+def project(generated: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that project and its pool, as the working folder."""
+    shutil.copytree(generated / "project", tmp_path / "project")
+    shutil.copytree(generated / "cache", cache)
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture(autouse=True)
+def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clients reach the loopback interface, without Xet, with a cache of their own."""
+    for name, value in {
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_CACHE": str(tmp_path / "hub"),
+        "HF_HUB_DISABLE_TELEMETRY": True,  # else a process first asks huggingface.co for a list of agents
+    }.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the clients would have waited before they tried again."""
+    seconds: list[float] = []
+    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=seconds.append))
+    for module in (api, push):
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=seconds.append))
+    return seconds
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> Iterator[Hub]:
+    """A Hub on which ada, who is logged in, may write; and a stranger who is not."""
+    with Hub(page_size=3) as made:
+        made.add_user("ada", TOKEN)
+        made.add_user("ada", "hf_reads", write=False)
+        made.add_user("bob", "hf_bob")
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", made.endpoint)
+        resolve = made.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", resolve)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield made

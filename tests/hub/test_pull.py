@@ -1,0 +1,222 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import params, paths
+from pipeline.artifacts import manifest
+from pipeline.artifacts.manifest import File, Manifest
+from pipeline.errors import HubError
+from pipeline.generation.pool import Pool
+from pipeline.hub.pull import pull
+from pipeline.hub.push import Options, push
+from pipeline.stages import generate
+from tests.hub.conftest import REPO
+from tests.hub.server import Hub
+
+CPU = ["cpu"]
+
+
+def contents() -> list[tuple[object, ...]]:
+    with Pool(paths.pool()) as pool:
+        found: list[tuple[object, ...]] = pool.db.execute(
+            'select recipe, lane, class_name, "index", prompt, negative_prompt, guidance, seed, retry, flags, image '
+            'from images order by lane, class_name, "index"'
+        ).fetchall()
+    return found
+
+
+@pytest.fixture
+def colleague(hub: Hub, project: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Publish, then go on as somebody who has neither pool nor shards; return the publisher's shards."""
+    push(Options(REPO, tag="v1"))
+    theirs = tmp_path / "theirs"
+    paths.SHARDS.rename(theirs)
+    paths.MANIFEST.rename(tmp_path / "manifest.json")
+    monkeypatch.setenv("GEN_FEDSD_CACHE", str(tmp_path / "my cache"))
+    return theirs
+
+
+def test_a_colleague_renders_nothing_and_gets_the_same_bytes(
+    hub: Hub, colleague: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = params.load()
+    told = pull(REPO, None, loaded, CPU)
+    head, known = hub.repos[REPO].head.id, manifest.load(colleague.parent / "manifest.json")
+    assert told.splitlines() == [
+        f"{REPO} at {head[:12]}: 42 images of 4 clients, recipe {known.recipe}, all as its manifest says; "
+        f"42 are new in {paths.pool()}",
+        "params.yaml asks for this recipe: what the plan wants of these images will not be rendered again",
+    ]
+    capsys.readouterr()
+    generate.run(loaded, CPU)
+    assert "generate: 0 images rendered, 42 in 4 shards" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in paths.SHARDS.iterdir()} == {
+        path.name: path.read_bytes() for path in colleague.iterdir()
+    }
+    mine = contents()
+    monkeypatch.setenv("GEN_FEDSD_CACHE", str(cache))
+    assert mine == contents()
+
+
+def test_once_more_takes_over_nothing(hub: Hub, colleague: Path) -> None:
+    loaded = params.load()
+    pull(REPO, None, loaded, CPU)
+    hub.requests.clear()
+    assert "; 0 are new in " in pull(REPO, None, loaded, CPU)
+    assert hub.count("lfs-get") == 0
+
+
+def test_a_tag_is_what_it_was(hub: Hub, colleague: Path) -> None:
+    first = hub.repos[REPO].head.id
+    hub.overwrite(REPO, "manifest.json", b"{}")
+    assert f" at {first[:12]}: 42 images" in pull(REPO, "v1", params.load(), CPU)
+    with pytest.raises(HubError, match=r"manifest.json is damaged"):
+        pull(REPO, None, params.load(), CPU)
+    with pytest.raises(HubError, match="no such revision: ada/fill: give a tag, a branch or a commit"):
+        pull(REPO, "v9", params.load(), CPU)
+
+
+def test_other_parameters_are_told_of(hub: Hub, colleague: Path) -> None:
+    loaded = params.load()
+    other = loaded.model_copy(update={"generate": loaded.generate.model_copy(update={"steps": 3, "quality": 5})})
+    told = pull(REPO, None, other, CPU).splitlines()[-1]
+    assert told == "params.yaml asks for another recipe, so these images will not be used: it differs in steps"
+    gone = loaded.model_copy(update={"generate": loaded.generate.model_copy(update={"model": "nowhere"})})
+    assert "params.yaml asks for a model that is not here" in pull(REPO, None, gone, CPU)
+
+
+Tamper = Callable[[Hub, Manifest, Path], None]
+
+
+def _reuse(hub: Hub, known: Manifest, theirs: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Change client 2's rows and make the manifest's bytes and digest true of them."""
+    path = theirs / "client-00002.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    shard = known.shard(2)
+    changed = File(path.name, shard.rows, path.stat().st_size, File.of(path, 0).sha256)
+    known.with_shard(replace(shard, files=(changed,))).save(theirs.parent / "changed.json")
+    hub.overwrite(REPO, f"data/000/{path.name}", path.read_bytes())
+    hub.overwrite(REPO, "manifest.json", (theirs.parent / "changed.json").read_bytes())
+
+
+def _column(name: str, value: object) -> Callable[[pa.Table], pa.Table]:
+    def change(table: pa.Table) -> pa.Table:
+        values = table[name].to_pylist()
+        values[1] = value
+        index = table.schema.get_field_index(name)
+        return table.set_column(index, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+
+    return change
+
+
+def one_byte(hub: Hub, known: Manifest, theirs: Path) -> None:
+    content = bytearray((theirs / "client-00002.parquet").read_bytes())
+    content[100] ^= 1
+    hub.overwrite(REPO, "data/000/client-00002.parquet", bytes(content))
+
+
+def swapped(hub: Hub, known: Manifest, theirs: Path) -> None:
+    hub.overwrite(REPO, "data/000/client-00002.parquet", (theirs / "client-00001.parquet").read_bytes())
+
+
+def gone(hub: Hub, known: Manifest, theirs: Path) -> None:
+    hub.overwrite(REPO, "data/000/client-00002.parquet", None)
+
+
+def another_seed(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, _column("seed", 5))
+
+
+def another_prompt(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, _column("prompt", "something else"))
+
+
+def another_client(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, _column("client", 3))
+
+
+def no_picture(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, _column("image", {"bytes": b"no picture", "path": None}))
+
+
+def no_image(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, _column("image", None))
+
+
+def without_lane(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, lambda table: table.drop_columns(["lane"]))
+
+
+def without_header(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, lambda table: table.replace_schema_metadata({}))
+
+
+def fewer_rows(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, lambda table: table[:2])
+
+
+def another_recipe(hub: Hub, known: Manifest, theirs: Path) -> None:
+    changed = {**known.recipe_text, "steps": 50}
+    replace(known, recipe_text=changed).save(theirs.parent / "changed.json")
+    hub.overwrite(REPO, "manifest.json", (theirs.parent / "changed.json").read_bytes())
+
+
+def a_path_that_leads_out(hub: Hub, known: Manifest, theirs: Path) -> None:
+    document = json.loads((theirs.parent / "manifest.json").read_text())
+    document["shards"][0]["files"][0]["name"] = "../../../.bashrc"
+    hub.overwrite(REPO, "manifest.json", json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (one_byte, "data/000/client-00002.parquet is not the file that the manifest names"),
+        (swapped, "data/000/client-00002.parquet is not the file that the manifest names"),
+        (gone, "a file is missing there"),
+        (another_seed, "image 1 of '.*' in lane 2 is not of recipe"),
+        (another_prompt, "image 1 of '.*' in lane 2 is not of recipe"),
+        (another_client, "data/000/client-00002.parquet is no shard"),
+        (no_picture, "data/000/client-00002.parquet is no shard"),
+        (no_image, "data/000/client-00002.parquet is no shard"),
+        (without_lane, "data/000/client-00002.parquet is no shard"),
+        (without_header, "data/000/client-00002.parquet: damaged or not ours"),
+        (fewer_rows, "data/000/client-00002.parquet has 2 rows"),
+        (another_recipe, "the manifest's recipe does not have the digest"),
+        (a_path_that_leads_out, r"its manifest.json is damaged \(a file name that is not its client's"),
+    ],
+)
+def test_what_does_not_match_is_refused_and_nothing_taken_over(
+    hub: Hub, colleague: Path, tamper: Tamper, said: str
+) -> None:
+    tamper(hub, manifest.load(colleague.parent / "manifest.json"), colleague)
+    with pytest.raises(HubError, match=said):
+        pull(REPO, None, params.load(), CPU)
+    assert contents() == []
+    assert [path.name for path in paths.cache().iterdir() if path.name.startswith(".pull")] == []
+
+
+@pytest.mark.parametrize("fault", [503, "drop"])
+@pytest.mark.parametrize("route", ["info", "tree", "refs", "resolve", "lfs-get"])
+def test_a_bad_moment_is_waited_out(hub: Hub, colleague: Path, route: str, fault: int | str) -> None:
+    hub.fail(route, fault, fault)  # type: ignore[arg-type]
+    assert "; 42 are new in " in pull(REPO, None, params.load(), CPU)
+
+
+def test_who_may_not_see_it(hub: Hub, colleague: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = params.load()
+    monkeypatch.setenv("HF_TOKEN", "hf_bob")
+    with pytest.raises(HubError, match="no such repository: ada/fill: check --repo-id; a private one needs a token"):
+        pull(REPO, None, loaded, CPU)
+    monkeypatch.setenv("HF_TOKEN", "hf_reads")
+    assert "; 42 are new in " in pull(REPO, None, loaded, CPU)
+
+
+def test_an_anonymous_publication_has_no_identities(hub: Hub, project: Path) -> None:
+    push(Options("ada/merged", anonymous=True))
+    with pytest.raises(HubError, match="published with --anonymous: its images have no identity: ada/merged: load it"):
+        pull("ada/merged", None, params.load(), CPU)
