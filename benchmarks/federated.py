@@ -210,10 +210,11 @@ def compare(sides: list[str], python: dict[str, str], model: str, epochs: int, o
 
 def installed(python: Path) -> dict[str, str]:
     """Return the version of each peer, or why it is not there."""
-    code = "import importlib.metadata as m; print({d.name.lower(): d.version for d in m.distributions()})"
+    code = "import json; from importlib.metadata import distributions as d; "
+    code += "print(json.dumps({each.name.lower(): each.version for each in d()}))"
     there: dict[str, str] = {}
     if python.is_file():
-        there = eval(subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout)
+        there = json.loads(subprocess.run([python, "-c", code], check=True, capture_output=True).stdout)
     found = {peer: there.get(name, "not installed: run make peers") for peer, name in PACKAGES.items()}
     return {**found, "torch": there.get("torch", "none"), "blazefl": "not installed: needs Python 3.12"}
 

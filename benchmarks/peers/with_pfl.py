@@ -65,9 +65,7 @@ class Note(TrainingProcessCallback):
         self, aggregate_metrics: Metrics, model: PyTorchModel, *, central_iteration: int
     ) -> tuple[bool, Metrics]:
         del model, central_iteration
-        found = aggregate_metrics.to_simple_dict(to_lowercase=True).get(
-            ACCURACY
-        )  # pfl does not evaluate after the first round
+        found = aggregate_metrics.to_simple_dict(to_lowercase=True).get(ACCURACY)  # pfl has none after the first round
         self.work.round_done(float("nan") if found is None else float(found))
         return False, Metrics()
 

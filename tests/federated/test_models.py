@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from pipeline.errors import ParameterError
 from pipeline.federated.algorithms import FedAvg
 from pipeline.federated.local import Hyper, Local, Normalisation, train
-from pipeline.federated.models import MODELS, FlatModel, make
+from pipeline.federated.models import MODELS, FlatModel, SimpleCNN, make
 
 
 def ordinary(flat: FlatModel, classes: int, size: int) -> nn.Module:
@@ -86,6 +86,30 @@ def test_the_flat_model_computes_what_an_ordinary_one_does() -> None:
     with torch.no_grad():
         expected = ordinary(model, 10, 32)(pictures(4))
         torch.testing.assert_close(model.module(pictures(4)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [16, 17, 28, 31, 32])
+@pytest.mark.parametrize("flat_areas", [False, True])
+def test_simple_cnn_computes_what_its_layers_say(size: int, flat_areas: bool) -> None:
+    """Logits and gradients, also where pooled pixels are equal and where sides are odd."""
+    model = SimpleCNN(10, size)
+    x = pictures(6, size)
+    if flat_areas:
+        x[:, :, : size // 2] = 0.5
+    side = ((size - 4) // 2 - 4) // 2
+
+    def by_layers(x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(model.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(model.conv2(x)), 2).reshape(len(x), 16 * side * side)
+        logits: Tensor = model.fc3(F.relu(model.fc2(F.relu(model.fc1(x)))))
+        return logits
+
+    found = [
+        [logits, *torch.autograd.grad(F.cross_entropy(logits, torch.arange(6)), list(model.parameters()))]
+        for logits in (model(x), by_layers(x))
+    ]
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_sgd_on_the_vector_is_sgd_on_an_ordinary_module() -> None:

@@ -187,24 +187,24 @@ def test_tasks_given_out_earlier_keep_their_weights(run: MakeRun) -> None:
 
 
 def test_a_big_test_is_cut_into_parts_that_add_up(run: MakeRun) -> None:
-    """2,000, 3,000 and 1 images are tested in 2,500, 2,500 and 1.
+    """400, 600 and 1 images are tested in 500, 500 and 1.
 
-    The parts find 1,000 and 100, 2 and 900, and 1 images: 1,000 of 2,000, 1,002 of 3,000 and 1 of 1 by class.
+    The parts find 198 and 22, 2 and 180, and 1 images: 200 of 400, 202 of 600 and 1 of 1 by class.
     """
-    execution = simulate(made := replace(run(rounds=1), tests=(2_000, 3_000, 1)), at := begin(made))
+    execution = simulate(made := replace(run(rounds=1), tests=(400, 600, 1)), at := begin(made))
     train = next(execution)
     parts = execution.send([Script().answer(task) for task in train])
     assert all(isinstance(task, EvalTask) for task in parts)
     assert [task.part for task in parts if isinstance(task, EvalTask)] == [
-        slice(0, 2_500),
-        slice(2_500, 5_000),
-        slice(5_000, 5_001),
+        slice(0, 500),
+        slice(500, 1_000),
+        slice(1_000, 1_001),
     ]
     with pytest.raises(StopIteration):
-        execution.send([Score((998, 102, 0), 2_500.0), Score((2, 900, 0), 5_000.0), Score((0, 0, 1), 2.0)])
-    assert at.rounds[0].by_class == (1_000 / 2_000, 1_002 / 3_000, 1.0)
-    assert at.rounds[0].accuracy == 2_003 / 5_001
-    assert at.rounds[0].loss == 7_502 / 5_001
+        execution.send([Score((198, 22, 0), 500.0), Score((2, 180, 0), 1_000.0), Score((0, 0, 1), 2.0)])
+    assert at.rounds[0].by_class == (200 / 400, 202 / 600, 1.0)
+    assert at.rounds[0].accuracy == 403 / 1_001
+    assert at.rounds[0].loss == 1_502 / 1_001
 
 
 def test_a_class_without_test_images_has_no_accuracy(run: MakeRun) -> None:
