@@ -33,6 +33,9 @@ demo-model: $(STAMP) ## train data/demo/model from scratch (half an hour on two 
 	$(BIN)/python data/demo/make_model.py
 	$(BIN)/python data/demo/measure_model.py
 
+niid-bench: $(STAMP) ## run NIID-Bench's table on CIFAR-10 (CIFAR10=folder with its Parquet files)
+	$(BIN)/python benchmarks/niid_bench.py --data $(or $(CIFAR10),data/cifar10)
+
 peers: ## install the simulators that benchmarks/federated.py compares with
 	python3 -m venv .peers
 	.peers/bin/pip install --quiet torch==2.14.1 torchvision==0.29.1
@@ -46,4 +49,4 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.PHONY: help repro test check format install demo-data demo-model peers constraints
+.PHONY: help repro test check format install demo-data demo-model niid-bench peers constraints

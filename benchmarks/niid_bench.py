@@ -4,10 +4,9 @@
     python benchmarks/niid_bench.py --data FOLDER --cells labels-fedavg dirichlet-fedavg
     python benchmarks/niid_bench.py --table                  # only print the table of what is there
 
-FOLDER holds CIFAR-10 as train*.parquet and test*.parquet. The protocol is NIID-Bench's: 10 clients that all take part,
-simple-cnn, batch 64, SGD with lr 0.01, momentum 0.9 and weight decay 1e-5, 10 local epochs, 50 rounds, random crops
-with reflected borders and mirror images. Two things differ: images are normalised by channel, and the seeds are ours.
-Nothing is tuned. Results go to docs/niid-bench.json, a cell as soon as it is done.
+FOLDER holds CIFAR-10 as train*.parquet and test*.parquet. The protocol is NIID-Bench's (data/presets/niid-bench.yaml),
+what differs stands in docs/niid-bench.md. Nothing is tuned. Results go to docs/niid-bench.json, a cell as soon as it is
+done.
 """
 
 import argparse
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import atomic, seeds
+from pipeline import atomic, params, seeds
 from pipeline.artifacts.partition import Partition
 from pipeline.data import images
 from pipeline.federated import arrays, experiment, workers
@@ -26,25 +25,18 @@ from pipeline.federated.checkpoint import Checkpoints
 from pipeline.federated.local import Normalisation
 from pipeline.federated.simulation import begin, simulate
 from pipeline.federated.workers import Data
-from pipeline.params import DataParams, PartitionParams, TrainParams
+from pipeline.params import DataParams
 from pipeline.stages.partition import partition
 
 DOCS = Path(__file__).parents[1] / "docs"
-SEED, LAST = 1, 10
-SPLITS = {
-    "labels": PartitionParams(scheme="labels", clients=10, labels_per_client=2),
-    "dirichlet": PartitionParams(scheme="dirichlet", clients=10, alpha=0.5),
-}
+LAST = 10  # rounds that the mean is over
+PRESET = params.load(Path(__file__).parents[1] / "data/presets/niid-bench.yaml")
 PUBLISHED = {
     "labels": {"fedavg": (49.8, 51.2), "fedprox": (50.7, 50.4), "scaffold": (49.1, 49.4), "fednova": (46.5, 46.9)},
     "dirichlet": {"fedavg": (68.2, 62.5), "fedprox": (67.9, 65.6), "scaffold": (69.8, 68.1), "fednova": (66.8, 63.9)},
 }
 """Percent: NIID-Bench's leaderboard, and the best round of Flower's baseline niid_bench, which trains without crops."""
 CELLS = [f"{split}-{algorithm}" for split in PUBLISHED for algorithm in PUBLISHED[split]]
-PARAMS = TrainParams(
-    fills=("none",), algorithms=tuple(PUBLISHED["labels"]), seeds=(SEED,), rounds=50, local_epochs=10, central_steps=1,
-    batch_size=64, learning_rate=0.01, momentum=0.9, weight_decay=1e-5, augment=True,
-)  # fmt: skip
 
 
 def run(cell: str, folder: Path, count: int) -> dict[str, Any]:
@@ -53,16 +45,18 @@ def run(cell: str, folder: Path, count: int) -> dict[str, Any]:
     source = DataParams(path=str(folder), watch=str(folder))
     train, test = images.load(source, "train"), images.load(source, "test")
     classes = len(train.class_names)
-    rows, owners = partition(train.labels, classes, SPLITS[scheme], SEED)
+    asked = PRESET.partition.model_copy(update={"scheme": scheme})
+    rows, owners = partition(train.labels, classes, asked, PRESET.seed)
     order = np.lexsort((rows, owners))
     rows, owners = rows[order], owners[order].astype(np.int32)
     labels = train.labels[rows].astype(np.int32)
-    split = Partition(rows, owners, labels, train.class_names, 10, train.image_size, train.fingerprint)
+    split = Partition(rows, owners, labels, train.class_names, asked.clients, train.image_size, train.fingerprint)
     real = arrays.real(train, split)
     data = Data(real, None, arrays.test(test), Normalisation.of(real.pixels))
     sizes = split.counts().sum(axis=1)
-    clients = experiment.clients(sizes, np.zeros_like(sizes), experiment.steps_of(sizes, PARAMS))
-    made = experiment.run_of(clients, algorithm, data, classes, PARAMS, seeds.derive(SEED, "train", SEED))
+    clients = experiment.clients(sizes, np.zeros_like(sizes), experiment.steps_of(sizes, PRESET.train))
+    seed = seeds.derive(PRESET.seed, "train", PRESET.train.seeds[0])
+    made = experiment.run_of(clients, algorithm, data, classes, PRESET.train, seed)
     kept = Checkpoints(cell, made, data, every=1)
     at = kept.load() or begin(made)
     start, begun = time.perf_counter(), len(at.rounds)

@@ -28,19 +28,22 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
-    """Show progress over ``total`` units while the block runs; yield the function that advances it."""
-    done, start, printed = 0, time.monotonic(), time.monotonic()
+def bar(title: str, total: int, unit: str, already: int = 0) -> Iterator[Advance]:
+    """Show progress over ``total`` units while the block runs; yield the function that advances it.
+
+    ``already`` of the units were done before: they count as done, but not in the rate.
+    """
+    done, start, printed = already, time.monotonic(), time.monotonic()
     console = Console(stderr=True)
 
     def text(note: str) -> str:
-        rate = done / max(time.monotonic() - start, 1e-9)
+        rate = (done - already) / max(time.monotonic() - start, 1e-9)
         return f"{rate:.1f} {unit}/s{'  ' + note if note else ''}"
 
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
-            task = progress.add_task(title, total=total, note="")
+            task = progress.add_task(title, total=total, completed=already, note="")
 
             def advance(count: int = 1, note: str = "") -> None:
                 nonlocal done
@@ -56,7 +59,7 @@ def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
         now = time.monotonic()
         if done == total or now - printed >= _LINE_EVERY:
             printed = now
-            left = (now - start) / max(done, 1) * (total - done)
+            left = (now - start) / max(done - already, 1) * (total - done)
             say(f"{title}: {done}/{total} {unit}, {text(note)}, {left:.0f} s left")
 
     yield line

@@ -153,9 +153,8 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def document(small_data: Path, tiny_model: Path) -> dict[str, Any]:
-    """The content of a small params.yaml: the shipped one, with what is not of the demo's size or model changed."""
+def small_document(small_data: Path, tiny_model: Path) -> dict[str, Any]:
+    """Return a small params.yaml: the shipped one, with what is not of the demo's size or model changed."""
     result: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     changes: dict[str, dict[str, Any]] = {
         "data": {"path": str(small_data), "watch": str(small_data)},
@@ -176,6 +175,12 @@ def document(small_data: Path, tiny_model: Path) -> dict[str, Any]:
         assert set(values) <= set(result[section]), section
         result[section] |= values
     return {**result, "seed": 7}
+
+
+@pytest.fixture
+def document(small_data: Path, tiny_model: Path) -> dict[str, Any]:
+    """The content of that file."""
+    return small_document(small_data, tiny_model)
 
 
 @pytest.fixture

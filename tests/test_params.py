@@ -35,6 +35,26 @@ def test_the_shipped_file_is_valid_and_names_every_parameter() -> None:
     assert set(document) == set(Params.model_fields)
 
 
+@pytest.mark.parametrize("preset", sorted((SHIPPED.parent / "data/presets").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_is_valid(preset: Path) -> None:
+    assert params.load(preset).train.algorithms
+
+
+def test_the_preset_of_niid_bench_is_its_protocol() -> None:
+    """Li et al., 2022, section 5 and the repository's defaults."""
+    preset = params.load(SHIPPED.parent / "data/presets/niid-bench.yaml")
+    split, train = preset.partition, preset.train
+    assert (split.clients, split.labels_per_client, split.alpha, split.max_images) == (10, 2, 0.5, None)
+    assert (train.model, train.batch_size, train.local_epochs, train.rounds) == ("simple-cnn", 64, 10, 50)
+    assert (train.learning_rate, train.momentum, train.weight_decay) == (0.01, 0.9, 1e-5)
+    assert (train.clients_per_round, train.local_steps, train.clip_norm, train.schedule) == (
+        None,
+        None,
+        None,
+        "constant",
+    )
+
+
 def test_values_and_defaults(project: Path) -> None:
     loaded = params.load()
     assert (loaded.seed, loaded.partition.clients, loaded.train.fills[-1]) == (7, 4, "synthetic")

@@ -3,6 +3,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ def test_without_a_terminal_there_are_plain_lines_on_stderr(capsys: pytest.Captu
     assert "last note" in err
     assert err.endswith(" 0 s left\n")
     assert err.count("\n") == 1
+
+
+def test_what_was_done_before_counts_but_not_in_the_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.bar("train", 1_000_001, "rounds", already=1_000_000) as advance:
+        time.sleep(0.1)
+        advance()
+    line = capsys.readouterr().err
+    assert line.startswith("train: 1000001/1000001 rounds, ")
+    assert float(line.split(", ")[1].removesuffix(" rounds/s")) <= 10
 
 
 def test_on_a_terminal_there_is_a_bar_and_stdout_is_left_to_results() -> None:

@@ -92,10 +92,11 @@ def write(
 ) -> list[tuple[Path, int]]:
     """Write one shard and return its files with their numbers of rows; each is there whole or not at all.
 
-    ``place`` names each part, from 0; a part is closed before its images exceed ``most_bytes``, unless one row group
-    does. There is at least one file. Only one row group is held in memory.
+    ``place`` names each part, from 0; a part is closed before another row group would bring its images beyond
+    ``most_bytes``, which bounds row groups too, but for their last image. There is at least one file. Only one row
+    group is held in memory.
     """
-    names, groups = _names(kind), _row_groups(rows)
+    names, groups = _names(kind), _row_groups(rows, min(most_bytes, _ROW_GROUP_BYTES))
     values, schema = attrgetter(*names), _schema(names, tuple(class_names))
     group, files = next(groups, None), list[tuple[Path, int]]()
     while group or not files:
@@ -116,13 +117,13 @@ def write(
     return files
 
 
-def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _row_groups(rows: Iterable[Row], enough: int) -> Iterator[list[Row]]:
     """Yield rows in lists that end at a number of rows or of bytes, whichever comes first."""
     group, size = list[Row](), 0
     for row in rows:
         group.append(row)
         size += len(row.image)
-        if len(group) == _ROW_GROUP or size >= _ROW_GROUP_BYTES:
+        if len(group) == _ROW_GROUP or size >= enough:
             yield group
             group, size = [], 0
     if group:

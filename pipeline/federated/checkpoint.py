@@ -13,7 +13,7 @@ from pipeline import atomic, paths, progress
 from pipeline.federated.simulation import Progress, Round, Run
 from pipeline.federated.workers import Data
 
-_VERSION = 1
+_VERSION = 2
 """Raise it when a change of code changes what a run computes."""
 
 

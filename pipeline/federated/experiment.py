@@ -1,5 +1,7 @@
 """From parameters to runs: the same runs over several paired seeds, and what they leave on disk."""
 
+import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from pipeline import atomic, progress, seeds
+from pipeline import atomic, paths, progress, seeds
 from pipeline.artifacts import history
 from pipeline.artifacts.history import Round
 from pipeline.federated import algorithms, workers
@@ -18,7 +20,7 @@ from pipeline.federated.checkpoint import Checkpoints
 from pipeline.federated.local import Hyper
 from pipeline.federated.models import FlatModel
 from pipeline.federated.simulation import Client, Progress, Run, Schedule, begin, simulate
-from pipeline.federated.workers import Data
+from pipeline.federated.workers import Data, Execution
 from pipeline.params import TrainParams
 
 
@@ -58,7 +60,8 @@ def execute(
 ) -> dict[tuple[str, int], Progress]:
     """Carry out every arm (a name and its clients) once for each seed; return where each ends, by arm and seed.
 
-    A run that was interrupted goes on from its last checkpoint, to the same end bit for bit.
+    A run that was interrupted goes on from its last checkpoint, to the same end bit for bit. When each run ended, in
+    seconds, is written beside the stages' times.
     """
     keys = {f"{title} {arm}, seed {number}": (arm, number) for arm in arms for number in params.seeds}
     runs = {
@@ -67,19 +70,28 @@ def execute(
     }
     checkpoints = {name: Checkpoints(name, run, data, crew.checkpoint_every) for name, run in runs.items()}
     starts = {name: checkpoints[name].load() or begin(run) for name, run in runs.items()}
-    first = next(iter(runs.values()))
-    with progress.bar(title, len(runs) * params.rounds, "rounds") as advance:
-        advance(sum(len(at.rounds) for at in starts.values()), "from checkpoints")
-        executions = {name: simulate(run, starts[name], checkpoints[name].keep) for name, run in runs.items()}
+    already = sum(len(at.rounds) for at in starts.values())
+    seconds: dict[str, float] = {}
+    with progress.bar(title, len(runs) * params.rounds, "rounds", already) as advance:
+        start = time.monotonic()
+
+        def carry_out(name: str) -> Execution:
+            end = yield from simulate(runs[name], starts[name], checkpoints[name].keep)
+            seconds[name] = round(time.monotonic() - start, 1)
+            if spared := params.rounds - len(end.rounds):
+                advance(spared, f"{name.removeprefix(title).strip()}: stopped after round {len(end.rounds)}")
+            return end
 
         def on_round(name: str) -> None:
             tested = [(done.number, done.accuracy) for done in starts[name].rounds if done.accuracy is not None]
             note = f", {100 * tested[-1][1]:.1f} % after {tested[-1][0]}" if tested else ""
             advance(1, f"{name.removeprefix(title).strip()}: round {len(starts[name].rounds)}{note}")
 
-        ends = workers.execute(executions, first, data, crew.workers, on_round)
+        executions = {name: carry_out(name) for name in runs}
+        ends = workers.execute(executions, next(iter(runs.values())), data, crew.workers, on_round)
     for kept in checkpoints.values():
         kept.forget()
+    atomic.write_text(paths.timing(f"{title} runs"), json.dumps(seconds, indent=1) + "\n")
     return {keys[name]: end for name, end in ends.items()}
 
 

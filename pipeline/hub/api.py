@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from pipeline import progress
 from pipeline.errors import HubError
@@ -36,6 +37,7 @@ _DATASET = "dataset"
 _RACE = (409, 412)
 _UNKNOWN_TOKEN, _FORBIDDEN = 401, 403
 _BUSY = (408, 429, 500, 502, 503, 504)
+_LATER = "try again later; what was sent is kept"
 _LOG_IN = "log in with: hf auth login   or set HF_TOKEN; it needs the right to write"
 T = TypeVar("T")
 
@@ -66,6 +68,7 @@ class Hub:
     def __init__(self, repo_id: str) -> None:
         self.repo_id, self._api = repo_id, HfApi(library_name="gen-fedsd")
         get_session().timeout = TIMEOUT  # by default the client waits for ever
+        disable_progress_bars()  # of the client's own, a dozen for each call
 
     def log_in(self) -> None:
         """Check the token, which the environment or the login file holds, and complete a name without owner."""
@@ -93,10 +96,14 @@ class Hub:
 
     def create(self, private: bool) -> None:
         """Create the repository; if somebody else just did, theirs stands."""
-        with suppress(KeyError):  # of the client, where another creation is under way and the answer has no address
-            self._patiently(
-                lambda: self._api.create_repo(self.repo_id, repo_type=_DATASET, private=private, exist_ok=True)
-            )
+
+        def create() -> None:
+            try:
+                self._api.create_repo(self.repo_id, repo_type=_DATASET, private=private, exist_ok=True)
+            except KeyError:  # of the client, since the answer that another creation is under way has no address
+                raise _BusyError("somebody is creating this repository now", self.repo_id, _LATER) from None
+
+        self._patiently(create)
 
     def download(self, path: str, commit: str) -> Path:
         """Return a file's place in the local cache of the Hub, fetching it if it is not there."""
@@ -173,9 +180,9 @@ class Hub:
             return HubError("this token may not do that (403)", self.repo_id, "use one with the right to write there")
         if isinstance(error, TransportError):
             busy = status is None or status in _BUSY
-            return (_BusyError if busy else HubError)(
-                _line(error), self.repo_id, "try again later; what was sent is kept"
-            )
+            return (_BusyError if busy else HubError)(_line(error), self.repo_id, _LATER)
+        if isinstance(error, (ConnectionError, TimeoutError)):  # of the Xet client, which has tried for minutes itself
+            return HubError(_line(error), self.repo_id, _LATER)
         return error
 
 

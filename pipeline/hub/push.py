@@ -19,7 +19,7 @@ from pipeline.hub.api import DoubtError, Hub, RaceError, Remote
 from pipeline.hub.publication import Changes, Item
 from pipeline.reporting import contact_sheet
 
-_TOGETHER = 50  # files whose bytes are sent in one call
+_TOGETHER, _TOGETHER_BYTES = 50, 100_000_000  # files sent in one call, at most so many and about so much
 _PER_CLASS = 8  # images of each class on the contact sheet
 
 
@@ -245,7 +245,11 @@ def _send(hub: Hub, additions: Sequence[CommitOperationAdd], changes: Changes) -
     """Bring the bytes there, some files at a time; a push that is interrupted sends none of them twice."""
     total = sum(item.bytes for item in changes.upload.values())
     with progress.bar("uploading", total, "bytes") as advance:
-        for start in range(0, len(additions), _TOGETHER):
-            part = additions[start : start + _TOGETHER]
-            hub.send(list(part))
-            advance(sum(changes.upload[addition.path_in_repo].bytes for addition in part))
+        part, size = list[CommitOperationAdd](), 0
+        for addition in additions:
+            part.append(addition)
+            size += changes.upload[addition.path_in_repo].bytes
+            if len(part) == _TOGETHER or size >= _TOGETHER_BYTES or addition is additions[-1]:
+                hub.send(part)
+                advance(size)
+                part, size = [], 0

@@ -4,6 +4,8 @@ Both are references beside the federated runs: the first shows what federation c
 brings without any client. A central run is a federation of one client that holds everything.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from pipeline import paths
@@ -30,6 +32,7 @@ def run(params: Params, crew: Crew) -> None:
     steps = np.array([-(-params.train.central_steps // _TESTS)])
     central = {"rounds": _TESTS, "clients_per_round": None, "eval_every": 1, "stop_at": None}
     settings = params.train.model_copy(update=central)
+    crew = replace(crew, checkpoint_every=1)
     for name, source in (("real", real), ("synthetic", arrays.synthetic(shards, split.image_size))):
         if not len(source):
             continue

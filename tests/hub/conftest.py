@@ -1,9 +1,13 @@
 """Fixtures for publishing: a project whose shards are written, a Hub, and clients that reach it."""
 
+import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -12,28 +16,14 @@ import yaml
 from pipeline import params
 from pipeline.hub import api, push
 from pipeline.stages import deficits, generate, partition
-from tests.conftest import ROOT
+from tests.conftest import small_document
 from tests.hub.server import Hub
 
 REPO, TOKEN = "ada/fill", "hf_0123456789abcdef"
 
 
-@pytest.fixture(scope="session")
-def generated(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Path:
-    """A project of four clients with its shards, beside its cache; made once and copied."""
-    place = tmp_path_factory.mktemp("generated")
-    document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    document["seed"] = 7
-    document["data"] |= {"path": str(small_data), "watch": str(small_data)}
-    document["partition"] |= {"scheme": "labels", "clients": 4, "labels_per_client": 2, "max_images": None}
-    document["generate"] |= {
-        "model": str(tiny_model),
-        "prompts": str(ROOT / "data/prompts/plain.yaml"),
-        "steps": 2,
-        "guidance": 2.0,
-        "dtype": "float32",
-        "batch_size": 4,
-    }
+def generate_project(place: Path, document: dict[str, Any]) -> Path:
+    """Write the shards of a project in ``place``, beside its cache."""
     (place / "project").mkdir()
     (place / "project/params.yaml").write_text(yaml.safe_dump(document))
     with pytest.MonkeyPatch.context() as patch:
@@ -44,6 +34,12 @@ def generated(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_m
         deficits.run(loaded)
         generate.run(loaded, ["cpu"])
     return place
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Path:
+    """A project of four clients with its shards, beside its cache; made once and copied."""
+    return generate_project(tmp_path_factory.mktemp("generated"), small_document(small_data, tiny_model))
 
 
 @pytest.fixture
@@ -89,3 +85,25 @@ def hub(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> Iterator[Hub]:
         monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", resolve)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield made
+
+
+Command = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def gen_fedsd(hub: Hub, tmp_path: Path) -> Command:
+    """Starts a command of ours on that Hub's repository in a process of its own; ``changes`` are of its environment."""
+
+    def start(*arguments: str, **changes: str) -> subprocess.Popen[str]:
+        environment = os.environ | {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            **changes,
+        }
+        command = [sys.executable, "-m", "pipeline", *arguments, "--repo-id", REPO]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start

@@ -172,7 +172,7 @@ class Memory:
         self.repos: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
         self.page_size = page_size
-        self.endpoint = self.store = ""
+        self.endpoint = self.store = self.xet = ""
 
     def add_user(self, name: str, token: str, write: bool = True, organizations: tuple[str, ...] = ()) -> None:
         """Let a token in; the read-only and the write token of a person are two calls with one name."""

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.artifacts import manifest
 from pipeline.hub.push import Options, push
-from tests.conftest import CLASS_NAMES
-from tests.hub.conftest import REPO, TOKEN
+from tests.conftest import CLASS_NAMES, MakeImages
+from tests.hub.conftest import REPO, TOKEN, generate_project
 from tests.hub.server import Hub
 from tests.hub.test_push import rewrite
 
@@ -98,6 +98,50 @@ def test_all_of_it_one_client_streaming_and_by_file(hub: Hub, project: Path, tmp
     assert counts == [sum(column) for column in zip(*(shard.counts for shard in known.shards), strict=True)]
 
 
+def test_more_than_a_hundred_clients(
+    hub: Hub, document: dict[str, Any], make_images: MakeImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One configuration, with the client as a column, and a card with the extremes in place of a line for each."""
+    labels = [label for label in range(3) for _ in range(40)]
+    make_images(tmp_path / "real/train.parquet", np.zeros((120, 16, 16, 3), np.uint8), labels)
+    make_images(tmp_path / "real/test.parquet", np.zeros((3, 16, 16, 3), np.uint8), [0, 1, 2])
+    document["data"] |= {"path": str(tmp_path / "real"), "watch": str(tmp_path / "real")}
+    document["partition"] |= {"clients": 120, "labels_per_client": 1}
+    document["generate"] |= {"sharing": "common"}
+    monkeypatch.chdir(generate_project(tmp_path, document) / "project")
+    push(Options(REPO))
+    rows = manifest.load().rows
+    found = run(hub, tmp_path / "home", sys.executable, LOAD, REPO, "data/000/client-00007.parquet")
+    assert found["configs"] == ["default"]
+    assert found["default"]["rows"] == found["streamed"]["rows"] == rows
+    assert found["default"]["clients"] == [shard.client for shard in manifest.load().shards if shard.rows]
+    assert found["of files"]["clients"] == [7]
+    card = hub.tree(REPO)["README.md"].decode()
+    assert "| class | images | fewest of a client | most of a client |" in card
+    assert len(card.splitlines()) < 150
+
+
+def test_clients_in_several_files(
+    hub: Hub, document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client's part files are one configuration; one that becomes smaller leaves no part behind."""
+    document["deficits"] |= {"rule": "fixed", "images_per_class": 16}
+    document["generate"] |= {"image_size": 512, "shard_megabytes": 1}
+    monkeypatch.chdir(generate_project(tmp_path, document) / "project")
+    known = manifest.load()
+    parts = {f"data/000/{path.name}" for path in known.shard(1).paths}
+    assert len(parts) > 1
+    push(Options(REPO))
+    assert parts <= set(hub.tree(REPO))
+    found = run(
+        hub, tmp_path / "home", sys.executable, LOAD.replace("16, 16", "512, 512"), REPO, sorted(parts)[0], "client-001"
+    )
+    assert found["client"]["rows"] == known.shard(1).rows > found["of files"]["rows"]
+    rewrite(1, slice(0, 3))
+    push(Options(REPO, clients=(1,)))
+    assert parts & set(hub.tree(REPO)) == {"data/000/client-00001.parquet"} & parts
+
+
 def test_merged_by_class(hub: Hub, project: Path, tmp_path: Path) -> None:
     push(Options(REPO, anonymous=True))
     found = run(hub, tmp_path / "home", sys.executable, LOAD, REPO, "data/class-00001.parquet")
@@ -132,35 +176,3 @@ def test_flower_takes_the_clients_from_the_column(hub: Hub, project: Path, tmp_p
     known = manifest.load()
     assert found["parts"] == {str(shard.client): shard.rows for shard in known.shards}
     assert (found["names"], found["size"]) == (list(CLASS_NAMES), [16, 16])
-
-
-def test_the_commands(hub: Hub, project: Path, tmp_path: Path) -> None:
-    """Push, dry run and pull by the command line; a wrong token is one line and exit code 2."""
-
-    def gen_fedsd(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {
-            "HF_ENDPOINT": hub.endpoint,
-            "HF_HUB_OFFLINE": "0",
-            "HF_HOME": str(tmp_path / "home"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            **changes,
-        }
-        command = [sys.executable, "-m", "pipeline", *arguments, "--repo-id", REPO]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-    done = gen_fedsd("push", HF_TOKEN="hf_nonsense")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith("error: the Hub does not accept this token (401): ada/fill: log in")
-    assert "hf_nonsense" not in done.stderr
-    done = gen_fedsd("push", "--dry-run")
-    assert done.stdout.startswith(f"{REPO} (a new private repository): 7 files to upload")
-    done = gen_fedsd("push", "--tag", "v1", "--license", "cc0-1.0")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{REPO} (private): 7 files to upload")
-    assert b"license: cc0-1.0" in hub.tree(REPO)["README.md"]
-    done = gen_fedsd("push", "--client", "1", "--client", "2", "--license", "cc0-1.0")
-    assert done.stdout == f"{REPO} (private): nothing to do, all 4 files are there\n"
-    done = gen_fedsd("pull", "--revision", "v1", GEN_FEDSD_CACHE=str(tmp_path / "other"))
-    assert done.returncode == 0, done.stderr
-    assert "; 42 are new in " in done.stdout

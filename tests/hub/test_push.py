@@ -177,6 +177,17 @@ def test_a_repository_that_becomes_public_between_look_and_creation(hub: Hub, pr
     assert hub.count("lfs-put") == 0
 
 
+def test_a_repository_that_somebody_is_creating_right_now(hub: Hub, project: Path, waits: list[float]) -> None:
+    """The Hub answers 409 without an address then, which the client does not expect."""
+    hub.fail("create", 409)
+    assert "7 files to upload" in push(ALL)
+    assert waits == [1.0]
+    del hub.repos[REPO]
+    hub.fail("create", 409, 409, 409, 409)
+    with pytest.raises(HubError, match=f"somebody is creating this repository now: {REPO}: try again later"):
+        push(ALL)
+
+
 def test_a_name_without_an_owner_is_mine(hub: Hub, project: Path) -> None:
     assert push(replace(ALL, repo_id="fill")).startswith(f"{REPO} (private): 7 files")
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
@@ -151,3 +152,11 @@ def _lfs_put(memory: Memory, call: Call) -> Answer:
         raise RefusalError(400, "The bytes do not have the checksum in their address")
     memory.objects[call.parts["oid"]] = call.body
     return Answer()
+
+
+@route("xet-token", "GET", "DATASET/xet-write-token/(?P<revision>[^/]+)")
+def _xet_token(memory: Memory, call: Call) -> Answer:
+    memory.writable(call.repo, call.user)
+    answer = as_json({"casUrl": memory.xet, "exp": 2_000_000_000, "accessToken": "of-xet"})
+    told = {"X-Xet-Cas-Url": memory.xet, "X-Xet-Token-Expiration": "2000000000", "X-Xet-Access-Token": "of-xet"}
+    return replace(answer, headers={**answer.headers, **told})
