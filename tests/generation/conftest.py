@@ -15,8 +15,8 @@ from pipeline.generation.source import Source
 ScaledCopy = Callable[[float], Path]
 
 
-@pytest.fixture
-def recipe() -> Recipe:
+def small_recipe() -> Recipe:
+    """Return a recipe of a tiny model, 16 pixels and two steps."""
     return Recipe(
         seed=7,
         model="sha256:0",
@@ -35,6 +35,11 @@ def recipe() -> Recipe:
         batch_size=4,
         compile=False,
     )
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return small_recipe()
 
 
 @pytest.fixture

@@ -117,12 +117,9 @@ def names() -> list[str]:
     return sorted(path.name for path in paths.SHARDS.iterdir())
 
 
-def test_a_shard_of_several_files_gets_its_parts_and_loses_those_of_before(
-    recipe: Recipe, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Row groups of two images and no more than 0 MB: a part for each two images."""
-    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
-    big, small = planned(recipe, [[3, 0, 4], [0, 5, 0]]), planned(recipe, [[3, 0, 0], [0, 5, 0]])
+def test_a_shard_of_several_files_gets_its_parts_and_loses_those_of_before(recipe: Recipe, project: Path) -> None:
+    """No more than 0 MB: a part for each image."""
+    big, small = planned(recipe, [[2, 0, 2], [0, 5, 0]]), planned(recipe, [[2, 0, 0], [0, 5, 0]])
     with Pool(paths.pool()) as pool:
         stock(pool, big)
         shard = assemble.write(pool, big, 0, 0)
@@ -134,25 +131,22 @@ def test_a_shard_of_several_files_gets_its_parts_and_loses_those_of_before(
             "client-00000.part-002.parquet",
             "client-00000.part-003.parquet",
         ]
-        assert [file.rows for file in shard.files] == [2, 2, 2, 1]
+        assert [file.rows for file in shard.files] == [1, 1, 1, 1]
         shard.check(recipe.digest)
         labels = [label for label, _ in shards.read_images(shard.paths)]
-        assert labels == [0, 0, 0, 2, 2, 2, 2]
+        assert labels == [0, 0, 2, 2]
         less = assemble.write(pool, small, 0, 0)
-        assert [file.rows for file in less.files] == [2, 1]
+        assert [file.rows for file in less.files] == [1, 1]
         assert names() == sorted(path.name for path in [*less.paths, *(path for path, _ in other)])
         assert [(path, path.read_bytes()) for path, _ in other] == other
-        assert [file.rows for file in assemble.write(pool, small, 0, 1).files] == [3]
+        assert [file.rows for file in assemble.write(pool, small, 0, 1).files] == [2]
         assert names() == ["client-00000.parquet", *sorted(path.name for path, _ in other)]
         assert assemble.write(pool, big, 0, 0) == shard
     assert [path.read_bytes() for path in shard.paths] == content
 
 
-def test_parts_of_before_are_removed_though_one_between_is_gone(
-    recipe: Recipe, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_of_before_are_removed_though_one_between_is_gone(recipe: Recipe, project: Path) -> None:
     """As a kill leaves them that comes while parts are being removed."""
-    monkeypatch.setattr(shards, "_ROW_GROUP", 1)
     with Pool(paths.pool()) as pool:
         big = planned(recipe, [[3, 0, 0]])
         stock(pool, big)
@@ -162,10 +156,7 @@ def test_parts_of_before_are_removed_though_one_between_is_gone(
     assert names() == ["client-00000.parquet"]
 
 
-def test_verify_names_a_missing_part_and_a_stray_one(
-    recipe: Recipe, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+def test_verify_names_a_missing_part_and_a_stray_one(recipe: Recipe, project: Path) -> None:
     plan = planned(recipe, [[3, 0, 2], [0, 0, 1]])
     with Pool(paths.pool()) as pool:
         stock(pool, plan)

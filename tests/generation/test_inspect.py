@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import params, paths
-from pipeline.artifacts import manifest, shards
+from pipeline.artifacts import manifest
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
@@ -90,16 +90,15 @@ def written(pool: Pool, plan: Plan, megabytes: int) -> Manifest:
     return made
 
 
-def test_a_shard_of_several_files_is_written_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two images to a part."""
-    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+def test_a_shard_of_several_files_is_written_again(project: Path) -> None:
+    """One image to a part."""
     lacking([2, 3, 0], [0, 0, 1])
     read, plan = current(shard_megabytes=0)
     with Pool(paths.pool()) as pool:
         stock(pool, plan)
         made = written(pool, plan, 0)
     files = made.shards[0].paths
-    assert len(files) == 3
+    assert len(files) == 5
     files[1].unlink()
     files[2].write_bytes(b"damaged")
     said = inspect.regenerate(read, CPU, 0, fresh=False)
@@ -111,9 +110,8 @@ def test_a_shard_of_several_files_is_written_again(project: Path, monkeypatch: p
     assert manifest.load() == made
 
 
-def test_a_shard_of_other_files_is_adopted_by_the_manifest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three files become one of the same images; other clients' lines stay."""
-    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+def test_a_shard_of_other_files_is_adopted_by_the_manifest(project: Path) -> None:
+    """Five files become one of the same images; other clients' lines stay."""
     lacking([2, 3, 0], [0, 0, 3])
     read, plan = current(shard_megabytes=1)
     with Pool(paths.pool()) as pool:
@@ -149,22 +147,21 @@ def test_other_parameters_or_deficits_are_refused_before_anything_is_written(pro
     assert "byte for byte" in inspect.regenerate(read, CPU, 0, fresh=False)
 
 
-def test_verify_renders_images_of_all_files_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven images in parts of two; the one in the last part was replaced by another's picture."""
-    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+def test_verify_renders_images_of_all_files_again(project: Path) -> None:
+    """Seven images, each in a part of its own; the one in the last part was replaced by another's picture."""
     lacking([2, 1, 0], [0, 0, 4])
     read, _ = current()
     plan, source = context.current(read, CPU)
     with Pool(paths.pool()) as pool:
         assert fill(pool, plan, source, CPU) == 7
         made = written(pool, plan, 0)
-        assert [file.rows for shard in made.shards for file in shard.files] == [2, 1, 2, 2]
+        assert [file.rows for shard in made.shards for file in shard.files] == [1] * 7
         assert verify.rerender(read, CPU, 7, 0) == "7 random images rendered again: byte for byte the same"
         for seed in range(4):
             assert verify.rerender(read, CPU, 1, seed) == "1 random images rendered again: byte for byte the same"
         first, *_, last = pool.fetch(plan.recipe, Want("1", "coat", 2, 4))
         pool.put(plan.recipe, [Finished(last.spec, first.image)])
         written(pool, plan, 0)
-    assert len(pq.read_table(paths.shard(1, 1))) == 2
+    assert len(pq.read_table(paths.shard(1, 3))) == 1
     with pytest.raises(ArtifactError, match="1 of 7 images came out otherwise"):
         verify.rerender(read, CPU, 100, 0)

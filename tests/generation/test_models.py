@@ -16,9 +16,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from pipeline.generation.diffusion import Model
 from pipeline.generation.pictures import finish
-from pipeline.generation.prompts import PromptSet
-from pipeline.generation.recipe import ImageSpec, Recipe
+from pipeline.generation.recipe import ImageSpec
 from pipeline.generation.source import Source
+from tests.generation.conftest import small_recipe
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -320,24 +320,7 @@ class Loaded:
 
 
 def load(kind: Kind, folder: Path, **changes: Any) -> Model:
-    recipe = Recipe(
-        seed=7,
-        model="sha256:0",
-        variant=None,
-        scheduler=None,
-        scheduler_options={},
-        steps=2,
-        guidance=(3.0,),
-        prompts=PromptSet(("a photo of a {class}",)),
-        negative_prompt="",
-        render_size=None,
-        image_size=12,
-        image_format="png",
-        quality=None,
-        dtype="float32",
-        batch_size=4,
-        compile=False,
-    )
+    recipe = replace(small_recipe(), guidance=(3.0,), image_size=12)
     return Model(Source(replace(recipe, **kind.recipe, **changes), str(folder), None), "cpu")
 
 
