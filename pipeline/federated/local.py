@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -113,14 +114,14 @@ def train(
         [model.parameters], lr=local.rate, momentum=hyper.momentum, weight_decay=hyper.weight_decay, fused=True
     )
     torch.manual_seed(seed)  # of dropout, where a model has any
-    pictures = Augmented(images, seed) if hyper.augment else images
+    take = Augmented(images, seed).__getitem__ if hyper.augment else partial(images.index_select, 0)
     for batch in batches(len(labels), hyper.batch_size, steps, seed):
         rows = batch.to(labels.device)
         alone = len(batch) == 1 and len(model.vector) > len(model.parameters)
         if alone:  # one image has no batch statistics, so the running ones stand in
             model.module.eval()
         model.gradient.zero_()
-        algorithm.loss(local, normalise(pictures[rows]), labels[rows]).backward()
+        algorithm.loss(local, normalise(take(rows)), labels[rows]).backward()
         algorithm.before_step(local)
         if hyper.clip_norm is not None:
             model.gradient.mul_(torch.clamp(hyper.clip_norm / (model.gradient.norm() + 1e-6), max=1.0))
