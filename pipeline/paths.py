@@ -51,6 +51,11 @@ def timing(stage: str) -> Path:
     return TIMINGS / f"{stage.replace(' ', '-')}.json"
 
 
+def ends(title: str) -> Path:
+    """Return where stands after how many seconds each of the runs with this title ended."""
+    return TIMINGS / "runs" / f"{title.replace(' ', '-')}.json"
+
+
 def run(fill: str, algorithm: str) -> Path:
     """Return the folder of one training run's results."""
     return TRAIN / f"{fill}-{algorithm}"

@@ -91,7 +91,7 @@ def execute(
         ends = workers.execute(executions, next(iter(runs.values())), data, crew.workers, on_round)
     for kept in checkpoints.values():
         kept.forget()
-    atomic.write_text(paths.timing(f"{title} runs"), json.dumps(seconds, indent=1) + "\n")
+    atomic.write_text(paths.ends(title), json.dumps(seconds, indent=1) + "\n")
     return {keys[name]: end for name, end in ends.items()}
 
 
