@@ -1,6 +1,7 @@
 """Fixtures for federated runs on a few random pictures."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,12 @@ MakeRun = Callable[..., Run]
 
 def client(real: tuple[int, int], extra: tuple[int, int] = (0, 0), steps: int = 2) -> Client:
     return Client(slice(*real), slice(*extra), steps)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the times of runs out of this project's own folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,18 @@ def test_every_arm_runs_once_for_each_seed(images: Data, capsys: pytest.CaptureF
     alone = workers.execute({"x": simulate(expected, begin(expected))}, expected, images, 1)["x"]
     assert np.array_equal(outcomes["steps", 4].weights, alone.weights)
     assert "train none: 8/8 rounds" in capsys.readouterr().err
+    ends = json.loads(Path("data/timings/runs/train-none.json").read_text())
+    assert list(ends) == [f"train none {arm}, seed {seed}" for arm in arms for seed in (1, 4)]
+    assert 0 <= ends["train none epochs, seed 1"] <= ends["train none steps, seed 4"] < 60
+
+
+def test_a_run_that_reaches_its_target_counts_as_done(images: Data, capsys: pytest.CaptureFixture[str]) -> None:
+    """Any accuracy above nought is at least 0.0001, so the first tested round that is right once ends the run."""
+    arms = {"both": experiment.clients(np.array([10, 20]), np.array([0, 0]), np.array([2, 4]))}
+    settings = params(rounds=40, stop_at=0.0001)
+    outcomes = experiment.execute("train none", arms, "fedavg", images, 3, settings, 9, Crew(2))
+    assert all(len(outcome.rounds) < 40 for outcome in outcomes.values())
+    assert "train none: 80/80 rounds" in capsys.readouterr().err
 
 
 def test_rows_are_rounded_to_six_digits() -> None:
