@@ -13,6 +13,7 @@ from diffusers import AutoPipelineForText2Image  # imports every pipeline, so on
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 
 from pipeline.errors import GenerationError, ParameterError
 from pipeline.generation.recipe import ImageSpec
@@ -51,7 +52,7 @@ class Model:
         try:
             self.pipeline = _load(source).to(self.device)
         except RuntimeError as error:
-            raise _out_of_memory(error, self.device, self.recipe.batch_size) from error
+            raise _explained(error, self.device, self.recipe.batch_size) from error
         self.pipeline.set_progress_bar_config(disable=True)
         self._kind = type(self.pipeline).__name__
         self._accepted = set(inspect.signature(self.pipeline.__call__).parameters)
@@ -84,7 +85,7 @@ class Model:
         try:
             images = torch.cat([self._call(call) for call in calls])
         except RuntimeError as error:
-            raise _out_of_memory(error, self.device, self.recipe.batch_size) from error
+            raise _explained(error, self.device, self.recipe.batch_size) from error
         finite = _finite(images)
         if sum(map(len, self._finite)) == len(images):
             finite &= torch.cat(self._finite)
@@ -138,8 +139,11 @@ def _finite(images: Tensor) -> Tensor:
     return torch.isfinite(images).flatten(1).all(1)
 
 
-def _out_of_memory(error: RuntimeError, device: torch.device, batch_size: int) -> Exception:
-    """Return what to raise for an error in the pipeline: itself, unless it tells of too little memory."""
+def _explained(error: RuntimeError, device: torch.device, batch_size: int) -> Exception:
+    """Return what to raise for an error in the pipeline: itself, unless memory or a compiler was lacking."""
+    if isinstance(error, TorchDynamoException):
+        fix = "install a C++ compiler (Triton on CUDA), or set it to false"
+        return GenerationError(str(error).partition("\n")[0], "params.yaml, generate.compile", fix)
     if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
         return error
     fix = "lower generate.batch_size (it is part of the recipe: all images are drawn anew) or generate.render_size"
@@ -171,7 +175,11 @@ def _load(source: Source) -> Any:
 def _scheduler(current: Any, name: str | None, options: dict[str, Any]) -> Any:
     kind: Any = type(current) if name is None else getattr(diffusers, name, None)
     if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
-        known = ", ".join(sorted(scheduler.__name__ for scheduler in current.compatibles))
-        raise ParameterError("no such scheduler", f"params.yaml, generate.scheduler = {name!r}", f"one of {known}")
+        others = ", ".join(sorted(scheduler.__name__ for scheduler in current.compatibles))
+        raise ParameterError("no such scheduler", f"params.yaml, generate.scheduler = {name!r}", f"one of {others}")
+    known = list(inspect.signature(kind).parameters)
+    if unknown := [option for option in options if option not in known]:  # diffusers would ignore it
+        where = f"params.yaml, generate.scheduler_options.{unknown[0]}"
+        raise ParameterError(f"{kind.__name__} has no such option", where, f"one of {', '.join(known)}")
     made: Any = kind
     return made.from_config(current.config, **options)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,9 @@ class Inline:
 class _Worker:
     name: str
     process: BaseProcess
+    asked: Any
+    """How often it asked for a batch, in memory that it shares."""
+    answered: int = 0
     tasks: deque[tuple[Batch, int]] = field(default_factory=deque)
     """The batches that it was sent and has not answered, oldest first, with the workers that each has killed."""
 
@@ -99,10 +102,12 @@ class Processes:
         for number, device in enumerate(devices):
             name = device if devices.count(device) == 1 else f"{device} #{number}"
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, source, device), name=f"render {name}", daemon=True)
+            asked = context.Value("q", 0, lock=False)
+            arguments = (theirs, source, device, asked)
+            process = context.Process(target=_work, args=arguments, name=f"render {name}", daemon=True)
             process.start()
             theirs.close()
-            self._workers[ours] = _Worker(name, process)
+            self._workers[ours] = _Worker(name, process, asked)
 
     def render(self, batches: Iterable[Batch]) -> Iterator[Rendered]:
         waiting, source = deque[tuple[Batch, int]](), iter(batches)
@@ -129,6 +134,7 @@ class Processes:
                     feed()
                 else:
                     batch, _ = worker.tasks.popleft()
+                    worker.answered += 1
                     feed()
                     yield Rendered(batch, pictures, worker.name)
 
@@ -136,14 +142,16 @@ class Processes:
         """Forget a dead worker and return its batches; raise GenerationError if none can take them over."""
         worker = self._workers.pop(pipe)
         worker.process.join()
-        # It draws in order, so the oldest unanswered batch is the one that it died with.
-        (batch, deaths), *untouched = worker.tasks
+        # It draws in order. The batch that it asked for last is the one that it died with, unless none was left to get;
+        # an older one may be unanswered yet, since encoding takes its time.
+        others = list(worker.tasks)
+        batch, deaths = others.pop(min(max(worker.asked.value - worker.answered, 1), len(others)) - 1)
         if deaths + 1 >= _DEATHS or not self._workers:
             what = f"{worker.process.name} died (exit code {worker.process.exitcode}); {deaths + 1} deaths on one batch"
             where = f"the batch that begins with {batch[0].prompt!r}, seed {batch[0].seed}"
             fix = "if memory ran out, lower generate.batch_size (part of the recipe) or use fewer workers; run again"
             raise GenerationError(what, where, fix)
-        return [(batch, deaths + 1), *untouched]
+        return [(batch, deaths + 1), *others]
 
     def __enter__(self) -> Self:
         return self
@@ -173,7 +181,7 @@ def _receive(pipe: Connection) -> list[Picture | None] | None:
     return pictures
 
 
-def _work(pipe: Connection, source: Source, device: str) -> None:
+def _work(pipe: Connection, source: Source, device: str, asked: Any) -> None:
     """A worker's life: load the model, answer batches until the pipe closes, encoding one while drawing the next."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinating process's to handle
 
@@ -192,6 +200,7 @@ def _work(pipe: Connection, source: Source, device: str) -> None:
             closed = select.poll()
             closed.register(pipe, 0)  # hang-ups are told of unasked
             while True:
+                asked.value += 1
                 batch = pipe.recv()
                 if closed.poll(0):  # nobody waits for the batches that are still in the pipe
                     return

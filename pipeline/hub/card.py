@@ -117,7 +117,7 @@ def _table(known: Manifest) -> list[list[object]]:
 
 def _shown(value: Any) -> str:
     """Return a recipe's value for a cell of a table."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value or "" if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)
     return text.replace("|", "\\|").replace("\n", " ") or "(none)"
 
 

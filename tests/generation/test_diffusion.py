@@ -1,6 +1,9 @@
 import json
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -411,6 +414,34 @@ def test_a_scheduler_can_be_chosen_and_set(source: Source, guided: Model) -> Non
     assert type(trailing.pipeline.scheduler) is type(guided.pipeline.scheduler)
     assert trailing.pipeline.scheduler.config.timestep_spacing == "trailing"
     assert images(trailing, specs_of(guided, "a")) != images(guided, specs_of(guided, "a"))
+
+
+def test_a_misspelled_option_of_the_scheduler_is_refused(source: Source) -> None:
+    """Diffusers itself only warns, and draws without it."""
+    message = r"^DDIMScheduler has no such option: .*scheduler_options\.timestep_spacin: one of num_train_timesteps, "
+    with pytest.raises(ParameterError, match=message):
+        model_of(source, scheduler_options={"timestep_spacin": "trailing"})
+
+
+def test_compiling_without_a_compiler_is_one_line(source: Source, tmp_path: Path) -> None:
+    """In a process of its own, since a process looks for its compiler once."""
+    code = (
+        "import pickle, sys\n"
+        "from pipeline.errors import GenerationError\n"
+        "from pipeline.generation.diffusion import Model\n"
+        "source = pickle.load(sys.stdin.buffer)\n"
+        "try:\n"
+        "    Model(source, 'cpu').draw([source.recipe.spec('0', 'bag', 0)])\n"
+        "except GenerationError as error:\n"
+        "    print(error)\n"
+    )
+    compiled = pickle.dumps(replace(source, recipe=replace(source.recipe, compile=True)))
+    environment = {**os.environ, "CXX": "/no/such/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, input=compiled, env=environment, capture_output=True, check=True).stdout.decode()
+    assert said.startswith("InvalidCxxCompiler: ")
+    assert ": params.yaml, generate.compile: install a C++ compiler (Triton on CUDA), or set it to fal" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["NoSuchScheduler", "UNet2DConditionModel", "__version__"])

@@ -230,6 +230,24 @@ def test_a_batch_that_two_workers_died_of_is_named_and_not_tried_again(source: S
     assert not multiprocessing.active_children()
 
 
+def test_a_deadly_batch_is_named_though_the_one_before_is_still_being_encoded(source: Source) -> None:
+    """Two megapixels take long to encode; each worker first gets a harmless batch."""
+    slow = replace(source, recipe=replace(source.recipe, image_size=1_500))
+    spec = slow.recipe.spec("9", "bag", 5)
+    asked = [*batches(slow, 3), Deadly([spec])]
+    done: list[ImageSpec] = []
+
+    def render() -> None:
+        with Processes(slow, ["cpu"] * 3) as engine:
+            for one in engine.render(asked):
+                done.extend(one.batch)
+
+    with pytest.raises(GenerationError, match=rf"2 deaths on one batch: .* seed {spec.seed}: "):
+        render()
+    assert spec not in done
+    assert not multiprocessing.active_children()
+
+
 def test_the_last_worker_to_die_ends_the_run(source: Source) -> None:
     """Two workers die of a batch each, the first time that it is tried."""
     deadly = [Deadly(batch) for batch in batches(source, 2)]

@@ -7,17 +7,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from datasets import load_dataset
 
 from pipeline import paths
 from pipeline.artifacts import manifest
 from pipeline.errors import ArtifactError, HubError, ParameterError, PipelineError
 from pipeline.generation import inspect
-from pipeline.hub import api
+from pipeline.hub import api, card
 from pipeline.hub import push as push_module
 from pipeline.hub.push import Options, push
-from tests.hub.conftest import REPO, TOKEN
+from tests.hub.conftest import REPO, TOKEN, generate_project
 from tests.hub.server import Hub
 
 ALL = Options(REPO)
@@ -449,3 +451,23 @@ def test_regenerating_and_pushing_one_client_changes_nothing(hub: Hub, project: 
     hub.requests.clear()
     assert "nothing to do" in push(replace(ALL, clients=(2,)))
     assert sent(hub) == 0
+
+
+def test_the_card_tells_how_to_draw_an_image_again(
+    document: dict[str, Any], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines, carried out as they stand; the model of this test is a folder, which the card would not load."""
+    document["generate"]["image_size"] = 12
+    monkeypatch.chdir(generate_project(tmp_path, document) / "project")
+    known = manifest.load()
+    text = card.of_clients(
+        REPO, replace(known, recipe_text={**known.recipe_text, "model": f"{tiny_model}@main"}), "mit", None
+    )
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1]
+    rows = load_dataset("parquet", data_files=[str(path) for path in known.shard(1).paths], split="train")
+    for number in (0, len(rows) - 1):
+        row = rows[number]
+        told: dict[str, Any] = {"images": {0: row}}
+        exec(code, told)
+        apart = np.abs(np.asarray(told["picture"], np.int16) - np.asarray(row["image"], np.int16))
+        assert apart.max() <= 1
