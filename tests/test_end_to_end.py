@@ -141,7 +141,7 @@ def test_a_shard_of_other_bytes_is_adopted_by_the_commands_that_regenerate_names
     saved = clone.products()
     with closing(sqlite3.connect(clone.pool)) as database:
         lane, name, image = database.execute(
-            "select lane, class_name, image from images where lane = '2' limit 1"
+            "select lane, class_name, image from images where lane = '2' and \"index\" = 0 limit 1"
         ).fetchone()
         other = database.execute("select image from images where lane = '3' limit 1").fetchone()[0]
         where = 'where lane = ? and class_name = ? and "index" = 0'
