@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,9 @@ os.environ["HF_HOME"] = str(_HOME)
 os.environ["HF_HUB_OFFLINE"] = "1"
 for _name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE"):
     os.environ.pop(_name, None)
+
+# A program started in the background ignores Ctrl-C, and so would the programs that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Unlucky draws are kept as explicit examples in the tests, not in a folder; slow machines are no failures.
 settings.register_profile("tests", deadline=None, database=None)

@@ -197,8 +197,6 @@ def half_way(clone: Clone, place: Path, devices: str) -> tuple[Clone, "subproces
     other = Clone(place)
     for name in ("data/partition.parquet", "data/deficits.csv"):
         shutil.copy(clone.place / name, other.place / name)
-    # A test run in the background ignores Ctrl-C, and its children would inherit that.
-    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "generate", "--devices", devices],
         cwd=other.place,
@@ -207,7 +205,6 @@ def half_way(clone: Clone, place: Path, devices: str) -> tuple[Clone, "subproces
         text=True,
         start_new_session=True,
     )
-    signal.signal(signal.SIGINT, inherited)
     while process.poll() is None and held(other.pool) == 0:
         time.sleep(0.01)
     return other, process
