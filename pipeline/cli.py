@@ -189,9 +189,10 @@ def push(
         ),
     ] = True,
     tag: Annotated[str | None, typer.Option(help="A name for the commit, e.g. v1.")] = None,
-    licence: Annotated[str, typer.Option("--license", help="The data set's licence, by the Hub's short name.")] = (
-        "unknown"
-    ),
+    licence: Annotated[
+        str | None,
+        typer.Option("--license", help="The data set's licence, by the Hub's short name; default: as published."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be sent.")] = False,
 ) -> None:
     """Publish the shards, their manifest and a card on the Hugging Face Hub, in one commit."""

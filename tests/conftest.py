@@ -1,7 +1,6 @@
 """Fixtures for all tests: private caches, no network, and a real Stable Diffusion folder of a few kilobytes."""
 
 import io
-import json
 import os
 import shutil
 import signal
@@ -57,66 +56,11 @@ def hub_home() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A StableDiffusionPipeline folder with random weights: 16x16 pictures from 8x8 latents, in a few kilobytes.
+    """A StableDiffusionPipeline folder with random weights: 16x16 pictures from 8x8 latents, in a few kilobytes."""
+    from tests import tiny
 
-    The vocabulary is the 256 byte symbols of CLIP, the same with the end-of-word mark, and the two text marks.
-    """
-    import torch
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-    words = tmp_path_factory.mktemp("tokenizer")
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    symbols = [chr(byte) for byte in printable] + [chr(256 + i) for i in range(256 - len(printable))]
-    entries = [*symbols, *(symbol + "</w>" for symbol in symbols), "<|startoftext|>", "<|endoftext|>"]
-    (words / "vocab.json").write_text(json.dumps({entry: i for i, entry in enumerate(entries)}))
-    (words / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizer.from_pretrained(str(words), model_max_length=24)
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        pipeline = StableDiffusionPipeline(
-            vae=AutoencoderKL(
-                block_out_channels=(4, 8),
-                down_block_types=("DownEncoderBlock2D",) * 2,
-                up_block_types=("UpDecoderBlock2D",) * 2,
-                layers_per_block=1,
-                norm_num_groups=2,
-                latent_channels=4,
-                sample_size=16,
-            ),
-            text_encoder=CLIPTextModel(
-                CLIPTextConfig(
-                    vocab_size=len(tokenizer),
-                    hidden_size=8,
-                    intermediate_size=16,
-                    projection_dim=8,
-                    num_hidden_layers=1,
-                    num_attention_heads=2,
-                    max_position_embeddings=24,
-                    bos_token_id=tokenizer.bos_token_id,
-                    eos_token_id=tokenizer.eos_token_id,
-                    pad_token_id=tokenizer.pad_token_id,
-                )
-            ),
-            tokenizer=tokenizer,
-            unet=UNet2DConditionModel(
-                sample_size=8,
-                block_out_channels=(4, 8),
-                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-                layers_per_block=1,
-                attention_head_dim=2,
-                cross_attention_dim=8,
-                norm_num_groups=2,
-            ),
-            scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    pipeline.save_pretrained(folder)
+    tiny.stable_diffusion(tmp_path_factory.mktemp("tokenizer")).save_pretrained(folder)
     return folder
 
 

@@ -5,16 +5,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from pipeline import atomic, paths
 from pipeline.artifacts import parquet
 from pipeline.errors import ArtifactError
 
 _REDO = "run: dvc repro generate"
+_STRICT = ConfigDict(strict=True, extra="forbid")  # how the file is read: no value is converted, none ignored
 
 
 @dataclass(frozen=True)
 class File:
     """One file of a shard."""
+
+    __pydantic_config__ = _STRICT
 
     name: str
     rows: int
@@ -34,6 +39,8 @@ class File:
 @dataclass(frozen=True)
 class Shard:
     """One client's line in the manifest."""
+
+    __pydantic_config__ = _STRICT
 
     client: int
     plan: str
@@ -72,6 +79,8 @@ class Shard:
 class Manifest:
     """All shards of one plan, in order of client."""
 
+    __pydantic_config__ = _STRICT
+
     recipe: str
     """Digest of the recipe."""
     recipe_text: dict[str, Any]
@@ -107,18 +116,16 @@ def load(path: Path = paths.MANIFEST) -> Manifest:
     if not path.is_file():
         raise ArtifactError("no such file", path, _REDO)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        shards = tuple(
-            Shard(**{**line, "counts": tuple(line["counts"]), "files": tuple(File(**file) for file in line["files"])})
-            for line in document.pop("shards")
-        )
-        class_names = tuple(document.pop("class_names"))
-        manifest = Manifest(**document, class_names=class_names, shards=shards)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ArtifactError(f"damaged ({error})", path, _REDO) from None
+        manifest = TypeAdapter(Manifest).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise ArtifactError(f"damaged ({what})", path, _REDO) from None
     if [shard.client for shard in manifest.shards] != list(range(len(manifest.shards))):
         raise ArtifactError("clients missing or out of order", path, _REDO)
-    if any(len(shard.counts) != len(class_names) or sum(shard.counts) != shard.rows for shard in manifest.shards):
+    if any(
+        len(shard.counts) != len(manifest.class_names) or sum(shard.counts) != shard.rows for shard in manifest.shards
+    ):
         raise ArtifactError("counts of images that do not add up", path, _REDO)
     named = [(file.name, shard.client, i) for shard in manifest.shards for i, file in enumerate(shard.files)]
     if any(name != paths.shard(client, part).name for name, client, part in named):

@@ -57,9 +57,13 @@ def _names(kind: type[Row]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
+def schema(class_names: Sequence[str], kind: type[Row] = SyntheticImage) -> pa.Schema:
+    """Return the Arrow schema of shards, with the features' description that ``datasets`` looks for."""
+    return _schema(_names(kind), tuple(class_names))
+
+
 @cache
 def _schema(names: tuple[str, ...], class_names: tuple[str, ...]) -> pa.Schema:
-    """Return the Arrow schema with the features' description that ``datasets`` looks for."""
     from datasets import ClassLabel, Features, Image, Value
 
     text = Value("string")
@@ -78,8 +82,8 @@ def _schema(names: tuple[str, ...], class_names: tuple[str, ...]) -> pa.Schema:
         "flags": text,
         "recipe": text,
     }
-    schema: pa.Schema = Features({name: types[name] for name in names}).arrow_schema
-    return schema
+    made: pa.Schema = Features({name: types[name] for name in names}).arrow_schema
+    return made
 
 
 def write(
@@ -97,13 +101,13 @@ def write(
     group is held in memory.
     """
     names, groups = _names(kind), _row_groups(rows, min(most_bytes, _ROW_GROUP_BYTES))
-    values, schema = attrgetter(*names), _schema(names, tuple(class_names))
+    values, described = attrgetter(*names), schema(class_names, kind)
     group, files = next(groups, None), list[tuple[Path, int]]()
     while group or not files:
         path, total, size = place(len(files)), 0, 0
         with (
             atomic.replacing(path) as temporary,
-            _writer(temporary, schema, header) as writer,
+            _writer(temporary, described, header) as writer,
         ):
             while group and (total == 0 or size + _bytes(group) <= most_bytes):
                 columns: dict[str, Any] = dict(zip(names, zip(*map(values, group), strict=True), strict=True))
@@ -134,18 +138,18 @@ def _bytes(group: list[Row]) -> int:
     return sum(len(row.image) for row in group)
 
 
-def _writer(path: Path, schema: pa.Schema, header: dict[str, Any]) -> pq.ParquetWriter:
+def _writer(path: Path, described: pa.Schema, header: dict[str, Any]) -> pq.ParquetWriter:
     """Open a Parquet file.
 
     Image bytes are stored as they are; the other columns are dictionary-coded and compressed. Page borders follow
     content, so that a changed image changes few pages. Equal content gives an equal file.
     """
-    metadata = schema.names[1:]
+    metadata = described.names[1:]
     return pq.ParquetWriter(
         path,
-        parquet.with_header(schema, header),
+        parquet.with_header(described, header),
         compression=dict.fromkeys(metadata, "zstd") | {"image.bytes": "none", "image.path": "none"},
-        use_dictionary=[name for name in metadata if schema.field(name).type == pa.string()],
+        use_dictionary=[name for name in metadata if described.field(name).type == pa.string()],
         use_content_defined_chunking=True,
     )
 

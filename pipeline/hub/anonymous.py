@@ -17,8 +17,8 @@ from pipeline.artifacts.shards import AnonymousImage
 
 _COLUMNS = ("class_name", "prompt", "negative_prompt", "guidance", "flags")
 _ROWS = 1_000
-GUESSABLE = 2**32
-"""Root seeds below this can be tried out one by one."""
+GUESSABLE = 2**100
+"""Root seeds below this might be tried out one by one: a prompt tells in one hash whether a guess is right."""
 
 
 def merge(known: Manifest, folder: Path, megabytes: int) -> dict[int, list[File]]:

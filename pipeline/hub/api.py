@@ -1,13 +1,15 @@
 """The Hub as seen from here: huggingface_hub's client, patient with a bad line, its errors as one line each."""
 
+import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_session
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_session, set_client_factory
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -67,8 +69,9 @@ class Hub:
 
     def __init__(self, repo_id: str) -> None:
         self.repo_id, self._api = repo_id, HfApi(library_name="gen-fedsd")
-        get_session().timeout = TIMEOUT  # by default the client waits for ever
+        set_client_factory(_connecting())
         disable_progress_bars()  # of the client's own, a dozen for each call
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # warnings name signed addresses
 
     def log_in(self) -> None:
         """Check the token, which the environment or the login file holds, and complete a name without owner."""
@@ -94,6 +97,11 @@ class Hub:
         refs = self._patiently(lambda: self._api.list_repo_refs(self.repo_id, repo_type=_DATASET))
         return Remote(str(info.sha), bool(info.private), files, {tag.name: tag.target_commit for tag in refs.tags})
 
+    def titles(self) -> list[str]:
+        """Return the titles of all commits on main, the newest first."""
+        commits = self._patiently(lambda: self._api.list_repo_commits(self.repo_id, repo_type=_DATASET))
+        return [commit.title for commit in commits]
+
     def create(self, private: bool) -> None:
         """Create the repository; if somebody else just did, theirs stands."""
 
@@ -105,10 +113,12 @@ class Hub:
 
         self._patiently(create)
 
-    def download(self, path: str, commit: str) -> Path:
-        """Return a file's place in the local cache of the Hub, fetching it if it is not there."""
+    def download(self, path: str, commit: str, anew: bool = False) -> Path:
+        """Return a file's place in the local cache of the Hub, fetching it if it is not there, or ``anew``."""
         found = self._patiently(
-            lambda: self._api.hf_hub_download(self.repo_id, path, repo_type=_DATASET, revision=commit)
+            lambda: self._api.hf_hub_download(
+                self.repo_id, path, repo_type=_DATASET, revision=commit, force_download=anew
+            )
         )
         return Path(found)
 
@@ -163,27 +173,29 @@ class Hub:
             yield
         except (TransportError, OSError, ValueError) as error:
             raise self._explained(error) from None
-        except RuntimeError as error:  # the client wraps what stopped the sending of one file
-            if not isinstance(error.__cause__, TransportError):
-                raise
-            raise self._explained(error.__cause__) from None
+        except RuntimeError as error:  # of the Xet client, or around what stopped the sending of one file
+            cause = error.__cause__ or error
+            if "client has been closed" in str(cause):  # by another thread that met a bad line
+                raise _BusyError("the line to the Hub failed", self.repo_id, _LATER) from None
+            raise self._explained(cause) from None
 
-    def _explained(self, error: Exception) -> Exception:
-        """Return a HubError of one line that holds no token and no signed address; other errors as they are."""
-        status = _status(error)
+    def _explained(self, error: BaseException) -> HubError:
+        """Return a HubError of one line that holds no token and no signed address."""
+        status, where = _status(error), self.repo_id
+        explained = ((made, what, fix) for kind, made, what, fix in _EXPLAINED if isinstance(error, kind))
+        made, what, fix = next(explained, (HubError, _line(error), _LATER))  # the Xet client has tried for minutes
         if status == _UNKNOWN_TOKEN:  # which the client calls a missing repository
-            return HubError("the Hub does not accept this token (401)", self.repo_id, _LOG_IN)
-        for kind, made, what, fix in _EXPLAINED:
-            if isinstance(error, kind):
-                return made(what, self.repo_id, fix)
-        if status == _FORBIDDEN:
-            return HubError("this token may not do that (403)", self.repo_id, "use one with the right to write there")
-        if isinstance(error, TransportError):
-            busy = status is None or status in _BUSY
-            return (_BusyError if busy else HubError)(_line(error), self.repo_id, _LATER)
-        if isinstance(error, (ConnectionError, TimeoutError)):  # of the Xet client, which has tried for minutes itself
-            return HubError(_line(error), self.repo_id, _LATER)
-        return error
+            made, what, fix = HubError, "the Hub does not accept this token (401)", _LOG_IN
+        elif status == _FORBIDDEN and made is HubError:
+            told = getattr(error, "server_message", None)
+            what = "this token may not do that (403)" + (f"; the Hub says: {told}" if told else "")
+            fix = "use one with the right to write there, or mend what the Hub names"
+        elif isinstance(error, TransportError) and made is HubError and (status is None or status in _BUSY):
+            made = _BusyError
+        elif isinstance(error, OSError) and error.filename is not None:
+            what, where = str(error.strerror), str(error.filename)
+            fix = "check the file or folder, its rights and free space"
+        return made(what, where, fix)
 
 
 class MissingError(HubError):
@@ -207,18 +219,27 @@ _EXPLAINED: tuple[tuple[type[Exception], type[HubError], str, str], ...] = (
         "the Hub cannot be reached",
         "check the network, and HF_ENDPOINT if it is set",
     ),
+    (UnicodeEncodeError, HubError, "the token holds a character that no token has", _LOG_IN),
+    (ValueError, HubError, "the Hub's answer cannot be read", "check HF_ENDPOINT and the network, or try again later"),
 )
 """Checked in order, since some are kinds of others."""
 
 
-def _status(error: Exception) -> int | None:
+def _connecting() -> Callable[[], Any]:
+    """Return what makes huggingface_hub's HTTP client, anew after a lost connection; its own waits for ever."""
+    kind, hooks = type(get_session()), get_session().event_hooks
+    return lambda: kind(event_hooks=hooks, follow_redirects=True, timeout=TIMEOUT)
+
+
+def _status(error: BaseException) -> int | None:
     return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """Say what the server answered, without addresses, which may be signed."""
     status = _status(error)
     if status is None:
-        return f"the line to the Hub failed ({type(error).__name__})"
+        refused = re.search(r"\(\d{3} [\w ]+\)", str(error))  # which the Xet client only tells in its text
+        return f"the line to the Hub failed ({type(error).__name__}{f' {refused[0]}' if refused else ''})"
     told = getattr(error, "server_message", None)
     return f"the Hub answered {status}" + (f" ({told})" if told else "")

@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
+from huggingface_hub import metadata_load
 
 from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError
@@ -48,12 +50,22 @@ def anonymous(repo_id: str, described: Mapping[str, Any], licence: str, metrics:
         counts[file["label"]] += file["rows"]
     values = {
         "clients": 0,
+        "sharing": described["sharing"],
         "table": [["class", "images"], *([name, count] for name, count in zip(names, counts, strict=True))],
         "metrics": metrics,
         "rows": f"{sum(counts):,}",
     }
     configs = [{"config_name": "default", "data_files": [{"split": "train", "path": "data/class-*.parquet"}]}]
     return _render(repo_id, configs, licence, sum(counts), names, described["recipe_text"], values)
+
+
+def licence(path: Path) -> str | None:
+    """Return the licence that a card names, if any."""
+    try:
+        found = (metadata_load(path) or {}).get("license")
+    except (ValueError, yaml.YAMLError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def metrics_of(digest: str) -> str | None:
@@ -88,14 +100,11 @@ def _render(
         repo_id=repo_id,
         class_names=class_names,
         sheet=publication.SHEET,
-        recipe={name.replace("_", " "): _shown(value) for name, value in recipe.items()},
+        recipe={name.replace("_", " "): value for name, value in recipe.items()},
         hub_model=bool(revision),
         model=model,
         revision=revision,
-        **{
-            name: recipe[name]
-            for name in ("variant", "scheduler", "scheduler_options", "steps", "render_size", "dtype")
-        },
+        **{name: recipe[name] for name in _NAMED},
     )
     body = re.sub("\n{3,}", "\n\n", text).strip()
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)
@@ -115,8 +124,8 @@ def _table(known: Manifest) -> list[list[object]]:
     return [["class", "images", "fewest of a client", "most of a client"], *rows]
 
 
-def _shown(value: Any) -> str:
-    """Return a recipe's value for a cell of a table."""
+def _cell(value: Any) -> str:
+    """Return a value for a cell of a table."""
     text = value or "" if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)
     return text.replace("|", "\\|").replace("\n", " ") or "(none)"
 
@@ -124,4 +133,5 @@ def _shown(value: Any) -> str:
 def _template() -> jinja2.Template:
     source = files("pipeline.hub").joinpath("card.md.j2").read_text(encoding="utf-8")
     made = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+    made.filters["cell"] = _cell
     return made.from_string(source)

@@ -14,6 +14,8 @@ from pipeline.artifacts.manifest import Manifest, Shard
 MANIFEST = "manifest.json"
 CARD = "README.md"
 SHEET = "contact-sheet.png"
+BESIDE = (CARD, MANIFEST, SHEET)
+"""What lies beside the images."""
 _FOLDER = 1_000
 """Clients in one folder; the Hub takes at most 10,000 files in each."""
 
@@ -40,6 +42,21 @@ class Item:
         if there.lfs is not None:
             return bool(there.lfs.sha256 == self.sha256)
         return bool(there.blob_id == _git_blob(self.path.read_bytes()))
+
+
+def title(rows: int, clients: int) -> str:
+    """Return what the commit of a whole client-wise publication is called."""
+    return f"Publish {rows} images of {clients} clients"
+
+
+def title_of_update(clients: Iterable[int]) -> str:
+    """Return what the commit of some clients' shards is called."""
+    return f"Update client {', '.join(map(str, clients))}"
+
+
+def tells_of_clients(found: str) -> bool:
+    """Tell whether a commit with this title has client-wise files."""
+    return re.fullmatch(r"Publish \d+ images of \d+ clients|Update client [\d, ]+", found) is not None
 
 
 @dataclass(frozen=True)
@@ -71,11 +88,6 @@ def place(name: str) -> str:
 def of_shards(shards: Iterable[Shard]) -> dict[str, Item]:
     """Return the files of these shards, as the manifest describes them, by their place on the Hub."""
     return {place(f.name): Item(f.path, f.bytes, f.sha256) for shard in shards for f in shard.files}
-
-
-def is_of_client(path: str) -> bool:
-    """Tell whether a path on the Hub is that of a client's file."""
-    return is_ours(path) and _CLIENT.search(path) is not None
 
 
 def is_ours(path: str) -> bool:

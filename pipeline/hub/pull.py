@@ -4,13 +4,14 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from pipeline import atomic, paths, progress
-from pipeline.artifacts import parquet
+from pipeline.artifacts import parquet, shards
 from pipeline.artifacts.manifest import File, Manifest, Shard
 from pipeline.errors import ArtifactError, HubError, PipelineError, PoolError
 from pipeline.generation import care, source
@@ -34,24 +35,25 @@ def pull(repo_id: str, revision: str | None, params: Params, devices: list[str])
     Raises HubError if a file is not the one that the manifest names, or an image not one that the recipe gives.
     """
     hub = Hub(repo_id)
+    if "/" not in repo_id:
+        hub.log_in()
+        repo_id = hub.repo_id
     remote = hub.look(revision)
     if remote is None:
         raise HubError("no such repository", repo_id, "check --repo-id; a private one needs a token that may read it")
     known = published(hub, remote)
     recipe = _recipe(known, repo_id)
-    paths.cache().mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=paths.cache(), prefix=".pull-") as folder:
+    with Pool(paths.pool()) as pool, TemporaryDirectory(dir=paths.cache(), prefix=".pull-") as folder:
         place = Path(folder) / "pulled.sqlite"
         with Pool(place) as fetched, progress.bar("fetching", known.rows, "images") as advance:
             for shard in known.shards:
                 for file in shard.files:
                     local = _fetched(hub, remote.commit, known, shard, file)
-                    for images in _images(local, shard, file, repo_id):
+                    for images in _images(local, known, recipe, shard, file, repo_id):
                         fetched.put(recipe, images)
                     advance(file.rows)
         try:
-            with Pool(paths.pool()) as pool:
-                new, _ = care.take_over(pool, place)
+            new, _ = care.take_over(pool, place)
         except PoolError as error:
             if error.where != str(place):
                 raise
@@ -90,8 +92,11 @@ def _recipe(known: Manifest, repo_id: str) -> Recipe:
 def _fetched(hub: Hub, commit: str, known: Manifest, shard: Shard, file: File) -> Path:
     """Return a file's local place; raise HubError unless it is, byte for byte, the one that the manifest names."""
     path = publication.place(file.name)
-    local = hub.download(path, commit)
-    if local.stat().st_size != file.bytes or atomic.sha256(local) != file.sha256:
+    for anew in (False, True):  # again if only the local cache was damaged
+        local = hub.download(path, commit, anew)
+        if local.stat().st_size == file.bytes and atomic.sha256(local) == file.sha256:
+            break
+    else:
         raise HubError(f"{path} is not the file that the manifest names", hub.repo_id, _CHANGED)
     try:
         header = parquet.read_header(local, "generate")
@@ -103,22 +108,35 @@ def _fetched(hub: Hub, commit: str, known: Manifest, shard: Shard, file: File) -
     return local
 
 
-def _images(local: Path, shard: Shard, file: File, repo_id: str) -> Iterator[list[Finished]]:
+def _images(
+    local: Path, known: Manifest, recipe: Recipe, shard: Shard, file: File, repo_id: str
+) -> Iterator[list[Finished]]:
     """Yield the rows of a file as finished images; raise HubError if they are not what a shard holds."""
     path = publication.place(file.name)
     try:
         with pq.ParquetFile(local) as opened:
             if opened.metadata.num_rows != file.rows:
                 raise HubError(f"{path} has {opened.metadata.num_rows} rows, not {file.rows}", repo_id, _CHANGED)
+            if not opened.schema_arrow.equals(shards.schema(known.class_names)):
+                raise ValueError("other columns")
             for batch in opened.iter_batches(_ROWS):
-                yield [_finished(row, shard.client) for row in batch.to_pylist()]
-    except (pa.ArrowException, KeyError, TypeError, ValueError, UnidentifiedImageError) as error:
+                if any(column.null_count for column in batch.columns):
+                    raise ValueError("an empty value")
+                yield [_finished(row, shard.client, recipe) for row in batch.to_pylist()]
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise HubError(f"{path} is no shard ({error})", repo_id, _CHANGED) from None
 
 
-def _finished(row: dict[str, object], client: int) -> Finished:
-    image, spec = row["image"]["bytes"], ImageSpec(*(row[name] for name in _SPEC))  # type: ignore[index, arg-type]
+def _finished(row: dict[str, Any], client: int, recipe: Recipe) -> Finished:
+    """Return a row as a finished image; raise ValueError if it is none that the recipe could give."""
+    image, index = row["image"]["bytes"], row["index"]
     if row["client"] != client:
         raise ValueError(f"a row of client {row['client']}")
-    Image.open(io.BytesIO(image)).verify()
-    return Finished(spec, image, str(row["flags"]))
+    try:
+        with Image.open(io.BytesIO(image or b""), formats=[recipe.image_format]) as opened:
+            if opened.size == (recipe.image_size, recipe.image_size):  # known before the rest is decoded
+                opened.load()
+                return Finished(ImageSpec(*(row[name] for name in _SPEC)), image, row["flags"])
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"image {index} of {row['class_name']!r}: {error}") from None
+    raise ValueError(f"image {index} of {row['class_name']!r} measures {opened.size}")

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,7 +33,8 @@ class Options:
     public: bool = False
     anonymous: bool = False
     tag: str | None = None
-    licence: str = "unknown"
+    licence: str | None = None
+    """By the Hub's short name; None: what is published, or ``unknown``."""
     dry_run: bool = False
     megabytes: int = 500
     """About the size of the largest merged file."""
@@ -56,10 +57,13 @@ def push(options: Options) -> str:
     with _workspace(options, known) as prepare:
         while True:
             remote = hub.look()
-            _check(options, hub.repo_id, remote)
+            if remote is None and not (options.dry_run or options.clients):
+                remote = _created(hub, options)
+            _check(options, hub, remote)
             files, message = prepare(hub, remote)
             changes = publication.compare(files, remote.files if remote else {}, options.clients or None)
-            if options.dry_run:
+            _check_tag(hub.repo_id, remote, changes, options.tag)
+            if remote is None or options.dry_run:
                 return _planned(hub.repo_id, remote, changes, options)
             try:
                 return _publish(hub, remote, changes, message, options)
@@ -86,17 +90,35 @@ def _chosen(known: Manifest, options: Options) -> Sequence[Shard]:
     return [known.shard(client) for client in options.clients] if options.clients else known.shards
 
 
-def _check(options: Options, repo_id: str, remote: Remote | None) -> None:
+def _check(options: Options, hub: Hub, remote: Remote | None) -> None:
     """Raise HubError if the repository, as it is, must not take what is asked for."""
-    if remote is None:
+    if remote is None or publication.MANIFEST not in remote.files:
         if options.clients:
-            raise HubError("nothing is published there yet", repo_id, "push all clients first, without --client")
-        return
+            raise HubError("nothing is published there yet", hub.repo_id, "push all clients first, without --client")
+        if remote is None:
+            return
     if not remote.private and not options.public:
-        raise HubError("this repository is public", repo_id, "give --public if everybody may see the images")
-    if options.anonymous and any(publication.is_of_client(path) for path in remote.files):
-        what = "it holds client-wise files, which its history would keep"
-        raise HubError(what, repo_id, "push --anonymous to a new repository")
+        raise HubError("this repository is public", hub.repo_id, "give --public if everybody may see the images")
+    if options.anonymous and any(map(publication.tells_of_clients, hub.titles())):
+        raise HubError("its history keeps client-wise files", hub.repo_id, "push --anonymous to a new repository")
+    if publication.MANIFEST in remote.files:
+        if (_published(hub, remote) is None) != options.anonymous:
+            what = "it was published " + ("client by client" if options.anonymous else "with --anonymous")
+            raise HubError(what, hub.repo_id, "push to a new repository, for this one's history keeps both")
+        return
+    theirs = [path for path in remote.files if path in publication.BESIDE or publication.is_ours(path)]
+    if theirs:
+        what = f"the push would replace files that none made ({theirs[0]})"
+        raise HubError(what, hub.repo_id, "push to a new repository, or delete them there first")
+
+
+def _created(hub: Hub, options: Options) -> Remote:
+    """Create the repository and return it as it is then, which may be somebody else's who was faster."""
+    hub.create(private=not options.public)
+    remote = hub.look()
+    if remote is None:
+        raise HubError("the new repository cannot be seen", hub.repo_id, "run again; does the token have all rights?")
+    return remote
 
 
 @contextmanager
@@ -115,35 +137,36 @@ class _Workspace:
 
     def __call__(self, hub: Hub, remote: Remote | None) -> tuple[dict[str, Item], str]:
         """Return the files by their place on the Hub, and what the commit is called."""
+        licence = self._options.licence or _licence(hub, remote) or "unknown"
         if self._options.anonymous:
-            return self._anonymous(hub)
+            return self._anonymous(hub, licence)
         known, clients = self._known, self._options.clients
         if clients:
             assert remote is not None
             known = self._updated(published(hub, remote), hub.repo_id)
             files = publication.of_shards(known.shard(client) for client in clients)
-            message = f"Update client {', '.join(map(str, clients))}"
+            message = publication.title_of_update(clients)
         else:
             files = publication.of_shards(known.shards)
             self._sheet(_sources(known))
-            message = f"Publish {known.rows} images of {len(known.shards)} clients"
+            message = publication.title(known.rows, len(known.shards))
         path = self._folder / publication.MANIFEST
         known.save(path)
-        text = card.of_clients(hub.repo_id, known, self._options.licence, card.metrics_of(atomic.sha256(path)))
+        text = card.of_clients(hub.repo_id, known, licence, card.metrics_of(atomic.sha256(path)))
         return files | self._beside(text), message
 
-    def _anonymous(self, hub: Hub) -> tuple[dict[str, Item], str]:
+    def _anonymous(self, hub: Hub, licence: str) -> tuple[dict[str, Item], str]:
         if self._merged is None:
             if self._known.sharing == "own" and self._known.recipe_text["seed"] < anonymous.GUESSABLE:
                 progress.say(
-                    "warning: whoever guesses params.yaml's seed, which is small, can draw images again and so tell "
-                    "which belong to one client; a random seed of 15 digits prevents that"
+                    "warning: whoever guesses params.yaml's seed, which is small, can tell from prompts or by drawing "
+                    "images again which belong to one client; a secret random seed of 31 digits prevents that"
                 )
             self._merged = anonymous.merge(self._known, self._folder, self._options.megabytes)
         described = anonymous.described(self._known, self._merged)
         atomic.write_text(self._folder / publication.MANIFEST, json.dumps(described, indent=1) + "\n")
         metrics = card.metrics_of(atomic.sha256(paths.MANIFEST))
-        text = card.anonymous(hub.repo_id, described, self._options.licence, metrics)
+        text = card.anonymous(hub.repo_id, described, licence, metrics)
         written = [file for files in self._merged.values() for file in files]
         files = {f"data/{f.name}": Item(self._folder / f.name, f.bytes, f.sha256) for f in written}
         self._sheet([self._folder / file.name for file in written])
@@ -152,7 +175,7 @@ class _Workspace:
     def _updated(self, there: Manifest, repo_id: str) -> Manifest:
         """Return the published manifest with the chosen clients' lines in place."""
         mine = self._known
-        if (there.recipe, there.class_names, there.sharing) != (mine.recipe, mine.class_names, mine.sharing):
+        if replace(there, shards=()) != replace(mine, shards=()):
             fix = "push all clients, without --client"
             raise HubError(f"it was published with another recipe or other classes ({there.recipe})", repo_id, fix)
         if len(there.shards) != len(mine.shards):
@@ -170,8 +193,8 @@ class _Workspace:
 
     def _beside(self, text: str) -> dict[str, Item]:
         atomic.write_text(self._folder / publication.CARD, text)
-        names = (publication.CARD, publication.MANIFEST, publication.SHEET)
-        return {name: Item.of(self._folder / name) for name in names if (self._folder / name).is_file()}
+        files = {name: self._folder / name for name in publication.BESIDE}
+        return {name: Item.of(path) for name, path in files.items() if path.is_file()}
 
 
 def published(hub: Hub, remote: Remote) -> Manifest:
@@ -179,15 +202,32 @@ def published(hub: Hub, remote: Remote) -> Manifest:
     if publication.MANIFEST not in remote.files:
         fix = "is it a data set that gen-fedsd push made?"
         raise HubError("no manifest.json in it", hub.repo_id, fix)
+    found = _published(hub, remote)
+    if found is None:
+        fix = "load it with datasets.load_dataset; to update it, push all with --anonymous"
+        raise HubError("it was published with --anonymous: its images have no identity", hub.repo_id, fix)
+    return found
+
+
+def _published(hub: Hub, remote: Remote) -> Manifest | None:
+    """Return the manifest there, None if it is anonymous; raise HubError if it is not what push writes."""
     path = hub.download(publication.MANIFEST, remote.commit)
     try:
-        if json.loads(path.read_text(encoding="utf-8")).get("anonymous"):
-            fix = "load it with datasets.load_dataset; to update it, push all with --anonymous"
-            raise HubError("it was published with --anonymous: its images have no identity", hub.repo_id, fix)
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(document, dict) and document.get("anonymous") is True:
+            return None
         return manifest.load(path)
-    except (ArtifactError, ValueError, AttributeError) as error:
+    except (ArtifactError, ValueError) as error:
         told = error.what if isinstance(error, ArtifactError) else error
-        raise HubError(f"its manifest.json is damaged ({told})", hub.repo_id, "publish it again") from None
+        fix = "its owner may delete the file there and publish again"
+        raise HubError(f"its manifest.json is damaged or not ours ({told})", hub.repo_id, fix) from None
+
+
+def _licence(hub: Hub, remote: Remote | None) -> str | None:
+    """Return the licence of what is published, if any."""
+    if remote is None or publication.CARD not in remote.files:
+        return None
+    return card.licence(hub.download(publication.CARD, remote.commit))
 
 
 def _sources(known: Manifest) -> list[Path]:
@@ -210,18 +250,11 @@ def _planned(repo_id: str, remote: Remote | None, changes: Changes, options: Opt
     return "\n".join(lines)
 
 
-def _publish(hub: Hub, remote: Remote | None, changes: Changes, message: str, options: Options) -> str:
+def _publish(hub: Hub, remote: Remote, changes: Changes, message: str, options: Options) -> str:
     """Carry out the changes in one commit and set the tag; say what was done."""
-    _check_tag(hub.repo_id, remote, changes, options.tag)
-    if remote is None:
-        hub.create(private=not options.public)
-        remote = hub.look()
-        assert remote is not None
-        if not remote.private and not options.public:  # somebody else was faster
-            raise HubError("this repository is public", hub.repo_id, "give --public if everybody may see the images")
     commit = remote.commit
     if changes:
-        additions = [CommitOperationAdd(path, item.path) for path, item in sorted(changes.upload.items())]
+        additions = [_addition(path, item) for path, item in sorted(changes.upload.items())]
         _send(hub, additions, changes)
         deletions = [CommitOperationDelete(path) for path in changes.delete]
         commit = hub.commit([*additions, *deletions], message, remote.commit)
@@ -232,6 +265,13 @@ def _publish(hub: Hub, remote: Remote | None, changes: Changes, message: str, op
     if not changes:
         return f"{hub.repo_id} ({seen}): nothing to do, all {changes.unchanged} files are there{tagged}"
     return f"{hub.repo_id} ({seen}): {changes.describe()}; commit {commit[:12]}{tagged}"
+
+
+def _addition(path: str, item: Item) -> CommitOperationAdd:
+    made = CommitOperationAdd(path, item.path)
+    if made.upload_info.sha256.hex() != item.sha256:
+        raise ArtifactError("the file changed during the push", item.path, "run again when nothing writes shards")
+    return made
 
 
 def _check_tag(repo_id: str, remote: Remote | None, changes: Changes, tag: str | None) -> None:

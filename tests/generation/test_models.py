@@ -19,6 +19,7 @@ from pipeline.generation.pictures import finish
 from pipeline.generation.recipe import ImageSpec
 from pipeline.generation.source import Source
 from tests.generation.conftest import small_recipe
+from tests.tiny import clip, unet, vae
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -37,49 +38,6 @@ def t5(width: int) -> Any:
         vocab_size=4 + len(LETTERS), d_model=width, d_kv=4, d_ff=16, num_layers=1, num_heads=2
     )
     return transformers.T5EncoderModel(config)
-
-
-def clip(tokenizer: Any, kind: Any = transformers.CLIPTextModel) -> Any:
-    config = transformers.CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=8,
-        intermediate_size=16,
-        projection_dim=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=24,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return kind(config)
-
-
-def vae(*channels: int, **options: Any) -> Any:
-    return diffusers.AutoencoderKL(
-        block_out_channels=channels,
-        down_block_types=("DownEncoderBlock2D",) * len(channels),
-        up_block_types=("UpDecoderBlock2D",) * len(channels),
-        layers_per_block=1,
-        norm_num_groups=2,
-        latent_channels=4,
-        sample_size=16,
-        **options,
-    )
-
-
-def unet(width: int, **options: Any) -> Any:
-    return diffusers.UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(4, 8),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        attention_head_dim=2,
-        cross_attention_dim=width,
-        norm_num_groups=2,
-        **options,
-    )
 
 
 def xl(tokenizer: Any) -> Any:

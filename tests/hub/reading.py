@@ -118,6 +118,9 @@ def _resolve(memory: Memory, call: Call) -> Answer:
     if not file.large:
         return _content(call, file.content, {**headers, "ETag": f'"{file.etag}"'})
     linked = {"X-Linked-Etag": f'"{file.etag}"', "X-Linked-Size": str(file.size)}
+    if file.sha256 in memory.xet_hashes:
+        tokens = f"{memory.endpoint}/api/datasets/{call.repo}/xet-read-token/{commit.id}"
+        linked |= {"X-Xet-Hash": memory.xet_hashes[file.sha256], "Link": f'<{tokens}>; rel="xet-auth"'}
     return Answer(302, b"", {**headers, **linked, "Location": f"{memory.store}/{file.sha256}"})
 
 

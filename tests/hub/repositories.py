@@ -173,6 +173,8 @@ class Memory:
         self.objects: dict[str, bytes] = {}
         self.page_size = page_size
         self.endpoint = self.store = self.xet = ""
+        self.xet_hashes: dict[str, str] = {}
+        """Xet's names of large files, by their SHA-256; a file with one is fetched from Xet's store."""
 
     def add_user(self, name: str, token: str, write: bool = True, organizations: tuple[str, ...] = ()) -> None:
         """Let a token in; the read-only and the write token of a person are two calls with one name."""

@@ -1,8 +1,9 @@
 """A Hugging Face Hub on the loopback interface: one origin for the Hub, another for the store of large files.
 
 The unmodified clients talk to it. It speaks what they need for dataset repositories, without multipart uploads. Of Xet
-it knows only where the store is (``xet``), such as ``local:///folder``, which the client then writes itself; else set
-HF_HUB_DISABLE_XET, for the clients do not ask whether a Hub has it.
+it knows only where the store is (``xet``), such as ``local:///folder``, which the client then writes and reads
+itself, and the names of files there (``xet_hashes``); else set HF_HUB_DISABLE_XET, for the clients do not ask whether a
+Hub has it.
 """
 
 import socket

@@ -5,6 +5,8 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
+import hf_xet
+
 from pipeline import paths
 from tests.hub.conftest import REPO, Command
 from tests.hub.server import Hub
@@ -29,7 +31,7 @@ def test_the_commands(hub: Hub, project: Path, tmp_path: Path, gen_fedsd: Comman
     assert code == 0, err
     assert out.startswith(f"{REPO} (private): 7 files to upload")
     assert b"license: cc0-1.0" in hub.tree(REPO)["README.md"]
-    code, out, err = result(gen_fedsd("push", "--client", "1", "--client", "2", "--license", "cc0-1.0"))
+    code, out, err = result(gen_fedsd("push", "--client", "1", "--client", "2"))
     assert out == f"{REPO} (private): nothing to do, all 4 files are there\n"
     code, out, err = result(gen_fedsd("pull", "--revision", "v1", GEN_FEDSD_CACHE=str(tmp_path / "other")))
     assert code == 0, err
@@ -65,6 +67,9 @@ def test_by_xet(hub: Hub, project: Path, tmp_path: Path, gen_fedsd: Command) -> 
         assert sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) > 10_000
         contents = [path.read_bytes() for path in [*paths.SHARDS.glob("*.parquet"), *temporary.rglob("*.png")]]
         hub.objects.update({sha256(content).hexdigest(): content for content in contents})
+        shards = list(paths.SHARDS.glob("*.parquet"))
+        for path, told in zip(shards, hf_xet.hash_files([str(path) for path in shards]), strict=True):
+            hub.xet_hashes[sha256(path.read_bytes()).hexdigest()] = told.hash
 
     hub.fail("commit", arrive)
     code, _, err = result(gen_fedsd("push", HF_HUB_DISABLE_XET="0", TMPDIR=str(temporary)))
@@ -73,6 +78,12 @@ def test_by_xet(hub: Hub, project: Path, tmp_path: Path, gen_fedsd: Command) -> 
     assert (hub.count("xet-token"), hub.count("commit")) == (1, 1)
     assert "%" not in err  # the client's own bars
     assert hub.tree(REPO)["data/000/client-00001.parquet"] == paths.shard(1).read_bytes()
+    hub.requests.clear()
+    code, out, err = result(gen_fedsd("pull", HF_HUB_DISABLE_XET="0", GEN_FEDSD_CACHE=str(tmp_path / "other")))
+    assert code == 0, err
+    assert "; 42 are new in " in out
+    assert hub.count("lfs-get") == 0
+    assert hub.count("xet-token") > 0
 
 
 def test_a_store_of_xet_that_is_away_is_one_clear_line(hub: Hub, project: Path, gen_fedsd: Command) -> None:
@@ -84,3 +95,12 @@ def test_a_store_of_xet_that_is_away_is_one_clear_line(hub: Hub, project: Path, 
         f"error: the line to the Hub failed (ConnectionError): {REPO}: try again later; what was sent is kept"
     )
     assert set(hub.tree(REPO)) == {".gitattributes"}
+    code, _, err = result(gen_fedsd("push"))
+    assert code == 0, err
+    hub.xet_hashes = {sha256(path.read_bytes()).hexdigest(): "a" * 64 for path in paths.SHARDS.glob("*.parquet")}
+    for store in (hub.xet, hub.store):  # nobody there, and somebody who knows no such file
+        hub.xet = store
+        code, out, err = result(gen_fedsd("pull", HF_HUB_DISABLE_XET="0", **once))
+        assert (code, out) == (2, "")
+        assert err.splitlines()[-1].startswith("error: the line to the Hub failed (")
+        assert "Traceback" not in err

@@ -1,3 +1,4 @@
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pipeline import params, paths
 from pipeline.artifacts import manifest
@@ -97,7 +99,11 @@ def _reuse(hub: Hub, known: Manifest, theirs: Path, change: Callable[[pa.Table],
     """Change client 2's rows and make the manifest's bytes and digest true of them."""
     path = theirs / "client-00002.parquet"
     pq.write_table(change(pq.read_table(path)), path)
-    shard = known.shard(2)
+    _publish(hub, known, theirs)
+
+
+def _publish(hub: Hub, known: Manifest, theirs: Path) -> None:
+    path, shard = theirs / "client-00002.parquet", known.shard(2)
     changed = File(path.name, shard.rows, path.stat().st_size, File.of(path, 0).sha256)
     known.with_shard(replace(shard, files=(changed,))).save(theirs.parent / "changed.json")
     hub.overwrite(REPO, f"data/000/{path.name}", path.read_bytes())
@@ -112,6 +118,12 @@ def _column(name: str, value: object) -> Callable[[pa.Table], pa.Table]:
         return table.set_column(index, table.schema.field(name), pa.array(values, table.schema.field(name).type))
 
     return change
+
+
+def _picture(kind: str, side: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((side, side), 50).convert("RGB").save(buffer, kind)
+    return buffer.getvalue()
 
 
 def one_byte(hub: Hub, known: Manifest, theirs: Path) -> None:
@@ -156,6 +168,53 @@ def without_header(hub: Hub, known: Manifest, theirs: Path) -> None:
     _reuse(hub, known, theirs, lambda table: table.replace_schema_metadata({}))
 
 
+def another_size(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, _column("image", {"bytes": _picture("png", 17), "path": None}))
+
+
+def another_format(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, _column("image", {"bytes": _picture("gif", 16), "path": None}))
+
+
+def half_a_picture(hub: Hub, known: Manifest, theirs: Path) -> None:
+    content = _picture("png", 16)
+    _reuse(hub, known, theirs, _column("image", {"bytes": content[: len(content) // 2], "path": None}))
+
+
+def a_damaged_picture(hub: Hub, known: Manifest, theirs: Path) -> None:
+    content = bytearray(_picture("png", 16))
+    content[content.index(b"IHDR") + 12] ^= 1
+    _reuse(hub, known, theirs, _column("image", {"bytes": bytes(content), "path": None}))
+
+
+def no_prompt(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, _column("prompt", None))
+
+
+def another_type(hub: Hub, known: Manifest, theirs: Path) -> None:
+    def change(table: pa.Table) -> pa.Table:
+        index = table.schema.get_field_index("seed")
+        return table.set_column(index, "seed", table["seed"].cast(pa.uint64()))
+
+    _reuse(hub, known, theirs, change)
+
+
+def a_damaged_page(hub: Hub, known: Manifest, theirs: Path) -> None:
+    """The file's footer is whole, and its checksum the manifest's."""
+    path = theirs / "client-00002.parquet"
+    content = bytearray(path.read_bytes())
+    with pq.ParquetFile(path) as opened:
+        (start,) = [
+            group.column(i).dictionary_page_offset
+            for group in [opened.metadata.row_group(0)]
+            for i in range(group.num_columns)
+            if group.column(i).path_in_schema == "prompt"
+        ]
+    content[start : start + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    _publish(hub, known, theirs)
+
+
 def fewer_rows(hub: Hub, known: Manifest, theirs: Path) -> None:
     _reuse(hub, known, theirs, lambda table: table[:2])
 
@@ -164,6 +223,12 @@ def another_recipe(hub: Hub, known: Manifest, theirs: Path) -> None:
     changed = {**known.recipe_text, "steps": 50}
     replace(known, recipe_text=changed).save(theirs.parent / "changed.json")
     hub.overwrite(REPO, "manifest.json", (theirs.parent / "changed.json").read_bytes())
+
+
+def text_for_a_number(hub: Hub, known: Manifest, theirs: Path) -> None:
+    document = json.loads((theirs.parent / "manifest.json").read_text())
+    document["shards"][2]["counts"][0] = "1"
+    hub.overwrite(REPO, "manifest.json", json.dumps(document).encode())
 
 
 def a_path_that_leads_out(hub: Hub, known: Manifest, theirs: Path) -> None:
@@ -186,8 +251,16 @@ def a_path_that_leads_out(hub: Hub, known: Manifest, theirs: Path) -> None:
         (without_lane, "data/000/client-00002.parquet is no shard"),
         (without_header, "data/000/client-00002.parquet: damaged or not ours"),
         (fewer_rows, "data/000/client-00002.parquet has 2 rows"),
+        (another_size, r"client-00002.parquet is no shard \(image 1 of '.*' measures \(17, 17\)\)"),
+        (another_format, r"client-00002.parquet is no shard \(image 1 of '.*': cannot identify"),
+        (half_a_picture, r"client-00002.parquet is no shard \(image 1 of '.*': "),
+        (a_damaged_picture, r"client-00002.parquet is no shard \(image 1 of '.*': "),
+        (no_prompt, r"client-00002.parquet is no shard \(an empty value\)"),
+        (another_type, r"client-00002.parquet is no shard \(other columns\)"),
+        (a_damaged_page, r"client-00002.parquet is no shard"),
+        (text_for_a_number, r"its manifest.json is damaged .*\(damaged \(shards.2.counts.0: "),
         (another_recipe, "the manifest's recipe does not have the digest"),
-        (a_path_that_leads_out, r"its manifest.json is damaged \(a file name that is not its client's"),
+        (a_path_that_leads_out, r"its manifest.json is damaged or not ours \(a file name that is not its client's"),
     ],
 )
 def test_what_does_not_match_is_refused_and_nothing_taken_over(
@@ -200,7 +273,7 @@ def test_what_does_not_match_is_refused_and_nothing_taken_over(
     assert [path.name for path in paths.cache().iterdir() if path.name.startswith(".pull")] == []
 
 
-@pytest.mark.parametrize("fault", [503, "drop"])
+@pytest.mark.parametrize("fault", [503, 429, "drop"])
 @pytest.mark.parametrize("route", ["info", "tree", "refs", "resolve", "lfs-get"])
 def test_a_bad_moment_is_waited_out(hub: Hub, colleague: Path, route: str, fault: int | str) -> None:
     hub.fail(route, fault, fault)  # type: ignore[arg-type]
@@ -214,6 +287,21 @@ def test_who_may_not_see_it(hub: Hub, colleague: Path, monkeypatch: pytest.Monke
         pull(REPO, None, loaded, CPU)
     monkeypatch.setenv("HF_TOKEN", "hf_reads")
     assert "; 42 are new in " in pull(REPO, None, loaded, CPU)
+
+
+def test_a_damaged_local_cache_is_fetched_again(hub: Hub, colleague: Path, cache: Path, tmp_path: Path) -> None:
+    loaded = params.load()
+    pull(REPO, None, loaded, CPU)
+    blobs = [path.resolve() for path in (tmp_path / "hub").rglob("client-00002.parquet")]
+    assert len(blobs) == 1
+    blobs[0].write_bytes(b"damaged")
+    hub.requests.clear()
+    assert "all as its manifest says" in pull(REPO, None, loaded, CPU)
+    assert hub.count("lfs-get", "GET") == 1
+
+
+def test_a_name_without_an_owner_is_mine(hub: Hub, colleague: Path) -> None:
+    assert pull("fill", None, params.load(), CPU).startswith(f"{REPO} at ")
 
 
 def test_an_anonymous_publication_has_no_identities(hub: Hub, project: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import logging
 import re
 import threading
 from dataclasses import replace
@@ -19,6 +20,7 @@ from pipeline.generation import inspect
 from pipeline.hub import api, card
 from pipeline.hub import push as push_module
 from pipeline.hub.push import Options, push
+from tests.hub.cards import findings
 from tests.hub.conftest import REPO, TOKEN, generate_project
 from tests.hub.server import Hub
 
@@ -129,12 +131,49 @@ def test_one_client_needs_a_publication_of_the_same_recipe(hub: Hub, project: Pa
         push(replace(ALL, clients=(1,)))
     with pytest.raises(ArtifactError, match=r"no client 4: data/manifest.json: clients are 0 to 3"):
         push(replace(ALL, clients=(4,)))
-    hub.overwrite(REPO, "manifest.json", b"{}")
-    with pytest.raises(HubError, match=r"its manifest.json is damaged .*publish it again"):
+    edited = json.loads(hub.tree(REPO)["manifest.json"])
+    edited["recipe_text"]["steps"] = 999
+    hub.overwrite(REPO, "manifest.json", json.dumps(edited).encode())
+    with pytest.raises(HubError, match="published with another recipe or other classes"):
         push(replace(ALL, clients=(1,)))
     hub.overwrite(REPO, "manifest.json", None)
-    with pytest.raises(HubError, match=r"no manifest.json in it"):
+    with pytest.raises(HubError, match="nothing is published there yet"):
         push(replace(ALL, clients=(1,)))
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"null", b"\xff", b'{"anonymous": 1}'])
+def test_a_manifest_that_is_not_ours_is_not_replaced(hub: Hub, project: Path, content: bytes) -> None:
+    push(ALL)
+    hub.overwrite(REPO, "manifest.json", content)
+    for clients in ((), (1,)):
+        with pytest.raises(HubError, match=r"its manifest.json is damaged or not ours .*: ada/fill: its owner may"):
+            push(replace(ALL, clients=clients))
+    assert hub.tree(REPO)["manifest.json"] == content
+
+
+@pytest.mark.parametrize("path", ["README.md", "contact-sheet.png", "data/class-00000.parquet"])
+def test_a_repository_that_was_never_ours_is_left_alone(hub: Hub, project: Path, path: str) -> None:
+    push(Options("ada/other"))
+    for name in {*hub.tree("ada/other")} - {".gitattributes"}:
+        hub.overwrite("ada/other", name, None)
+    hub.overwrite("ada/other", path, b"mine")
+    with pytest.raises(HubError, match=rf"would replace files that none made \({path}\): ada/other: push to a"):
+        push(Options("ada/other"))
+    assert hub.tree("ada/other")[path] == b"mine"
+    hub.overwrite("ada/other", path, None)
+    assert "7 files to upload" in push(Options("ada/other"))
+
+
+def test_the_licence_stays_as_published(hub: Hub, project: Path) -> None:
+    push(replace(ALL, licence="cc0-1.0"))
+    assert "nothing to do" in push(ALL)
+    assert "nothing to do" in push(replace(ALL, clients=(1,)))
+    assert b"license: cc0-1.0" in hub.tree(REPO)["README.md"]
+    push(replace(ALL, licence="mit"))
+    assert b"license: mit" in hub.tree(REPO)["README.md"]
+    hub.overwrite(REPO, "README.md", b"---\nlicense: [\n---\n")
+    push(ALL)
+    assert b"license: unknown" in hub.tree(REPO)["README.md"]
 
 
 def test_a_dry_run_changes_nothing(hub: Hub, project: Path) -> None:
@@ -179,6 +218,20 @@ def test_a_repository_that_becomes_public_between_look_and_creation(hub: Hub, pr
     assert hub.count("lfs-put") == 0
 
 
+def test_a_repository_that_somebody_fills_between_look_and_creation(hub: Hub, project: Path) -> None:
+    hub.fail("create", lambda: push(ALL))
+    with pytest.raises(HubError, match="its history keeps client-wise files"):
+        push(replace(ALL, anonymous=True))
+
+
+def test_a_repository_that_nobody_sees_once_it_is_made(
+    hub: Hub, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", lambda *_, **__: None)
+    with pytest.raises(HubError, match="the new repository cannot be seen: ada/fill: run again"):
+        push(ALL)
+
+
 def test_a_repository_that_somebody_is_creating_right_now(hub: Hub, project: Path, waits: list[float]) -> None:
     """The Hub answers 409 without an address then, which the client does not expect."""
     hub.fail("create", 409)
@@ -202,8 +255,9 @@ def test_tags(hub: Hub, project: Path) -> None:
     assert push(replace(ALL, tag="v1.0")).endswith("files are there, tagged v1.0")
     rewrite(0, slice(0, 1))
     hub.requests.clear()
-    with pytest.raises(HubError, match=rf"the tag v1 is taken by commit {first[:12]}: {REPO}: choose another --tag"):
-        push(replace(ALL, tag="v1"))
+    for dry_run in (True, False):
+        with pytest.raises(HubError, match=rf"the tag v1 is taken by commit {first[:12]}: {REPO}: choose another"):
+            push(replace(ALL, tag="v1", dry_run=dry_run))
     assert sent(hub) == 0
     push(replace(ALL, tag="v2"))
     assert hub.repos[REPO].tags["v2"] == hub.repos[REPO].head.id != first
@@ -223,7 +277,10 @@ def test_what_is_not_as_the_manifest_says_is_not_published(hub: Hub, project: Pa
         push(ALL)
 
 
-@pytest.mark.parametrize("route", ["whoami", "info", "tree", "refs", "create", "preupload", "lfs-batch", "lfs-put"])
+@pytest.mark.parametrize(
+    "route",
+    ["whoami", "info", "tree", "refs", "create", "preupload", "lfs-batch", "lfs-put", "lfs-verify", "tag"],
+)
 @pytest.mark.parametrize("fault", [503, 429, "drop-after"])
 def test_a_bad_moment_in_any_call_is_waited_out(
     hub: Hub, project: Path, waits: list[float], route: str, fault: int | str
@@ -264,12 +321,33 @@ def test_a_commit_that_the_hub_never_answers_is_given_up_and_found(
     hub: Hub, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
+    away_for_one(hub)  # after which the client connects anew
     monkeypatch.setattr(api, "TIMEOUT", 0.5)
-    monkeypatch.setattr(api, "time", SimpleNamespace(sleep=lambda _: gate.set()))
+    monkeypatch.setattr(api, "time", SimpleNamespace(sleep=lambda _: None))
     monkeypatch.setattr(push_module, "time", SimpleNamespace(sleep=lambda _: gate.set()))
     hub.fail("commit", gate.wait)
     push(ALL)
     assert len(hub.repos[REPO].commits) == 2  # the Hub's own first one, and ours
+    assert set(hub.tree(REPO)) - {".gitattributes"} == FILES | BESIDE
+
+
+def away_for_one(hub: Hub) -> None:
+    """Let the first sending of files meet a store that nobody answers at."""
+    store = hub.store
+
+    def away() -> None:
+        hub.store = "http://127.0.0.1:9"
+
+    def back() -> None:
+        hub.store = store
+
+    hub.fail("lfs-batch", away, back)
+
+
+def test_a_store_that_is_away_for_a_while(hub: Hub, project: Path, waits: list[float]) -> None:
+    away_for_one(hub)
+    push(ALL)
+    assert 1.0 in waits
     assert set(hub.tree(REPO)) - {".gitattributes"} == FILES | BESIDE
 
 
@@ -326,7 +404,9 @@ def test_tokens(hub: Hub, project: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     fails(None, "not logged in to the Hugging Face Hub: ada/fill: log in with: hf auth login")
     fails("hf_nonsense", r"the Hub does not accept this token \(401\): ada/fill: log in")
-    fails("hf_reads", r"this token may not do that \(403\): ada/fill: use one with the right to write")
+    fails(
+        "hf_reads", r"this token may not do that \(403\); the Hub says: .*: ada/fill: use one with the right to write"
+    )
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     push(ALL)
     rewrite(0, slice(0, 1))
@@ -341,6 +421,33 @@ def test_a_card_that_the_hub_refuses(hub: Hub, project: Path) -> None:
     assert len(hub.repos[REPO].commits) == 1
 
 
+def test_a_shard_that_changes_during_the_push_is_not_published(hub: Hub, project: Path) -> None:
+    hub.fail("create", lambda: paths.shard(2).write_bytes(paths.shard(1).read_bytes()))
+    with pytest.raises(ArtifactError, match=f"the file changed during the push: {paths.shard(2)}: run again"):
+        push(ALL)
+    assert hub.count("lfs-put") == hub.count("commit") == 0
+
+
+def test_answers_that_are_none(hub: Hub, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login page of a network, a token with an invisible character, a cache in which nothing may be written."""
+    push(ALL)
+    with monkeypatch.context() as patch:
+        for module in ("hf_api", "constants"):
+            patch.setattr(f"huggingface_hub.{module}.ENDPOINT", hub.store + "/" + "0" * 64 + "?", raising=False)
+        patch.setattr("huggingface_hub.HfApi.whoami", lambda _: json.loads("<html>"))
+        with pytest.raises(HubError, match="the Hub's answer cannot be read: ada/fill: check HF_ENDPOINT"):
+            push(ALL)
+    with monkeypatch.context() as patch:
+        patch.setenv("HF_TOKEN", TOKEN + "\u200b")
+        with pytest.raises(HubError, match="the token holds a character that no token has: ada/fill: log in"):
+            push(ALL)
+    (project / "file").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(project / "file/cache"))
+        with pytest.raises(HubError, match=r"Not a directory: .*file.*: check the file or folder"):
+            push(ALL)
+
+
 def test_names_that_are_none(hub: Hub, project: Path) -> None:
     with pytest.raises(HubError, match="no name of a repository: a/b/c: give --repo-id OWNER/NAME"):
         push(Options("a/b/c"))
@@ -348,23 +455,29 @@ def test_names_that_are_none(hub: Hub, project: Path) -> None:
 
 @pytest.mark.parametrize("route", ["whoami", "info", "tree", "preupload", "lfs-batch", "lfs-put", "commit", "tag"])
 @pytest.mark.parametrize("fault", [400, 403, "drop"])
+@pytest.mark.parametrize("verbose", [False, True])
 def test_no_token_and_no_signed_address_is_ever_shown(
     hub: Hub,
     project: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
     route: str,
     fault: int | str,
+    verbose: bool,
 ) -> None:
-    caplog.set_level("DEBUG")
+    """Nor the token if somebody makes the client tell everything."""
+    if verbose:
+        logger = logging.getLogger("huggingface_hub")
+        monkeypatch.setattr(logger, "setLevel", lambda _: None)
+        monkeypatch.setattr(logger, "level", logging.DEBUG)
     hub.fail(route, *[fault] * 20)  # type: ignore[arg-type]
     try:
         said = push(replace(ALL, tag="v1"))
     except PipelineError as error:
         said = str(error)
-    shown = said + "".join(capfd.readouterr()) + "\n".join(record.getMessage() for record in caplog.records)
+    shown = said + "".join(capfd.readouterr())
     assert TOKEN not in shown
-    assert hub.store not in said
+    assert verbose or hub.store not in shown
     assert "\n" not in said
 
 
@@ -413,7 +526,7 @@ def test_a_small_seed_is_warned_of(hub: Hub, project: Path, capsys: pytest.Captu
     push(replace(ALL, anonymous=True))
     assert "warning: whoever guesses params.yaml's seed, which is small" in capsys.readouterr().err
     known = manifest.load()
-    replace(known, recipe_text={**known.recipe_text, "seed": 2**40}).save()
+    replace(known, recipe_text={**known.recipe_text, "seed": 10**31}).save()
     push(replace(ALL, anonymous=True))
     assert "warning" not in capsys.readouterr().err
 
@@ -429,18 +542,30 @@ def test_equal_images_of_several_clients_are_published_once(hub: Hub, project: P
     assert sum(file["rows"] for file in described["files"]) == expected
 
 
-def test_what_was_client_wise_does_not_become_anonymous(hub: Hub, project: Path) -> None:
-    push(ALL)
-    with pytest.raises(
-        HubError, match=r"client-wise files, which its history would keep: .*: push --anonymous to a new"
-    ):
+@pytest.mark.parametrize("gone", [(), FILES, FILES | BESIDE])
+def test_what_was_client_wise_does_not_become_anonymous(hub: Hub, project: Path, gone: set[str]) -> None:
+    """Whatever is left of it at the head: the history keeps it all."""
+    push(replace(ALL, tag="v1"))
+    for path in gone:
+        hub.overwrite(REPO, path, None)
+    with pytest.raises(HubError, match=r"its history keeps client-wise files: ada/fill: push --anonymous to a new"):
         push(replace(ALL, anonymous=True))
-    other = Options("ada/other", anonymous=True)
-    push(other)
-    with pytest.raises(HubError, match="published with --anonymous"):
-        push(replace(other, anonymous=False, clients=(1,)))
-    push(replace(other, anonymous=False))
-    assert set(hub.tree("ada/other")) - {".gitattributes"} == FILES | BESIDE
+
+
+def test_a_squashed_history_hides_no_client_wise_files(hub: Hub, project: Path) -> None:
+    push(ALL)
+    hub.repos[REPO].commits[-1] = replace(hub.repos[REPO].head, summary="Super-squash branch 'main'")
+    with pytest.raises(HubError, match="it was published client by client: ada/fill: push to a new repository"):
+        push(replace(ALL, anonymous=True))
+
+
+def test_forgetting_that_it_is_anonymous_tells_of_no_client(hub: Hub, project: Path) -> None:
+    push(replace(ALL, anonymous=True))
+    before = hub.tree(REPO)
+    for clients in ((), (1,)):
+        with pytest.raises(HubError, match="it was published with --anonymous: ada/fill: push to a new repository"):
+            push(replace(ALL, clients=clients))
+    assert hub.tree(REPO) == before
 
 
 def test_regenerating_and_pushing_one_client_changes_nothing(hub: Hub, project: Path) -> None:
@@ -471,3 +596,21 @@ def test_the_card_tells_how_to_draw_an_image_again(
         exec(code, told)
         apart = np.abs(np.asarray(told["picture"], np.int16) - np.asarray(row["image"], np.int16))
         assert apart.max() <= 1
+
+
+def test_a_card_shows_class_names_as_they_are(project: Path) -> None:
+    """Those of a table's borders, of YAML and of templates do not break it."""
+    names = ("a | b", "no: {{ 7 }}", "'\"#")
+    known = replace(manifest.load(), class_names=names)
+    text = card.of_clients(REPO, known, "mit", None)
+    assert "\n| client | a \\| b | no: {{ 7 }} | '\"# | all |\n" in text
+    assert findings(text) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("sharing", "said"), [("own", "those of all\nclients together"), ("common", "lacks most of it")]
+)
+def test_an_anonymous_card_tells_what_its_counts_are(hub: Hub, project: Path, sharing: str, said: str) -> None:
+    replace(manifest.load(), sharing=sharing).save()
+    push(replace(ALL, anonymous=True))
+    assert said in hub.tree(REPO)["README.md"].decode()

@@ -154,9 +154,9 @@ def _lfs_put(memory: Memory, call: Call) -> Answer:
     return Answer()
 
 
-@route("xet-token", "GET", "DATASET/xet-write-token/(?P<revision>[^/]+)")
+@route("xet-token", "GET", "DATASET/xet-(?P<right>read|write)-token/(?P<revision>[^/]+)")
 def _xet_token(memory: Memory, call: Call) -> Answer:
-    memory.writable(call.repo, call.user)
+    (memory.writable if call.parts["right"] == "write" else memory.readable)(call.repo, call.user)
     answer = as_json({"casUrl": memory.xet, "exp": 2_000_000_000, "accessToken": "of-xet"})
     told = {"X-Xet-Cas-Url": memory.xet, "X-Xet-Token-Expiration": "2000000000", "X-Xet-Access-Token": "of-xet"}
     return replace(answer, headers={**answer.headers, **told})
