@@ -2,33 +2,33 @@
 
     python benchmarks/niid_bench.py --data FOLDER            # all eight cells, hours on a CPU; goes on where it stopped
     python benchmarks/niid_bench.py --data FOLDER --cells labels-fedavg dirichlet-fedavg
-    python benchmarks/niid_bench.py --table                  # only print the table of what is there
+    python benchmarks/niid_bench.py --table [FILE]           # only print the table of results, docs/niid-bench.json's
 
 FOLDER holds CIFAR-10 as train*.parquet and test*.parquet. The protocol is NIID-Bench's (data/presets/niid-bench.yaml),
-what differs stands in docs/niid-bench.md. Nothing is tuned. Results go to docs/niid-bench.json, a cell as soon as it is
-done.
+what differs stands in docs/niid-bench.md. Nothing is tuned. Results go to --results, a cell as soon as it is done, with
+a digest of all that decides it: checkpoint._VERSION, parameters, images. A cell whose digest is there is not run again.
 """
 
 import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline import atomic, params, seeds
+from pipeline import atomic, params, paths, seeds
 from pipeline.artifacts.partition import Partition
 from pipeline.data import images
 from pipeline.federated import arrays, experiment, workers
 from pipeline.federated.checkpoint import Checkpoints
 from pipeline.federated.local import Normalisation
-from pipeline.federated.simulation import begin, simulate
+from pipeline.federated.simulation import Run, begin, simulate
 from pipeline.federated.workers import Data
 from pipeline.params import DataParams
 from pipeline.stages.partition import partition
 
-DOCS = Path(__file__).parents[1] / "docs"
+SHIPPED = Path(__file__).parents[1] / "docs/niid-bench.json"
 LAST = 10  # rounds that the mean is over
 PRESET = params.load(Path(__file__).parents[1] / "data/presets/niid-bench.yaml")
 PUBLISHED = {
@@ -39,8 +39,22 @@ PUBLISHED = {
 CELLS = [f"{split}-{algorithm}" for split in PUBLISHED for algorithm in PUBLISHED[split]]
 
 
-def run(cell: str, folder: Path, count: int) -> dict[str, Any]:
-    """Carry out one cell, from its checkpoint if there is one; return its accuracies in percent, by round."""
+class Cell(NamedTuple):
+    """One cell's run, its images, its checkpoint and its clients' numbers of images."""
+
+    run: Run
+    data: Data
+    kept: Checkpoints
+    sizes: list[int]
+
+    @property
+    def digest(self) -> str:
+        """Of everything that decides the cell, ``checkpoint._VERSION`` among it."""
+        return self.kept.path.stem
+
+
+def prepare(cell: str, folder: Path) -> Cell:
+    """Split the images as the cell has it; nothing is trained yet."""
     scheme, algorithm = cell.split("-")
     source = DataParams(path=str(folder), watch=str(folder))
     train, test = images.load(source, "train"), images.load(source, "test")
@@ -57,19 +71,23 @@ def run(cell: str, folder: Path, count: int) -> dict[str, Any]:
     clients = experiment.clients(sizes, np.zeros_like(sizes), experiment.steps_of(sizes, PRESET.train))
     seed = seeds.derive(PRESET.seed, "train", PRESET.train.seeds[0])
     made = experiment.run_of(clients, algorithm, data, classes, PRESET.train, seed)
-    kept = Checkpoints(cell, made, data, every=1)
-    at = kept.load() or begin(made)
+    return Cell(made, data, Checkpoints(cell, made, data, every=1), sizes.tolist())
+
+
+def run(name: str, cell: Cell, count: int) -> dict[str, Any]:
+    """Carry out a cell, from its checkpoint if there is one; return its accuracies in percent, by round."""
+    at = cell.kept.load() or begin(cell.run)
     start, begun = time.perf_counter(), len(at.rounds)
 
     def report(_: str) -> None:
         seconds = (time.perf_counter() - start) / max(1, len(at.rounds) - begun)
         shown = [f"{100 * done.accuracy:.1f}" for done in at.rounds if done.accuracy is not None][-1:]
-        print(f"{cell}: round {len(at.rounds)}, {' '.join(shown)} %, {seconds:.1f} s a round", flush=True)
+        print(f"{name}: round {len(at.rounds)}, {' '.join(shown)} %, {seconds:.1f} s a round", flush=True)
 
-    ended = workers.execute({cell: simulate(made, at, kept.keep)}, made, data, count, report)[cell]
+    execution = simulate(cell.run, at, cell.kept.keep)
+    ended = workers.execute({name: execution}, cell.run, cell.data, count, report)[name]
     accuracies = [round(100 * (done.accuracy or 0.0), 2) for done in ended.rounds]
-    kept.forget()
-    return {"accuracy_by_round": accuracies, "client_sizes": sizes.tolist()}
+    return {"digest": cell.digest, "accuracy_by_round": accuracies, "client_sizes": cell.sizes}
 
 
 def table(found: dict[str, Any]) -> str:
@@ -94,17 +112,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with CIFAR-10 as Parquet")
     parser.add_argument("--cells", nargs="+", default=CELLS, choices=CELLS)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--table", action="store_true", help="print the table of the results that are there")
+    parser.add_argument("--results", type=Path, help="where they go; default: niid-bench.json in the cache folder")
+    parser.add_argument("--table", type=Path, nargs="?", const=SHIPPED, metavar="FILE", help="only print a table")
     options = parser.parse_args()
-    results = DOCS / "niid-bench.json"
-    found: dict[str, Any] = json.loads(results.read_text()) if results.is_file() else {}
-    if not options.table:
-        if options.data is None:
-            parser.error("--data is needed")
-        for cell in options.cells:
-            if cell not in found:
-                found[cell] = run(cell, options.data.resolve(), options.workers)
-                atomic.write_text(results, json.dumps(found, indent=1) + "\n")
+    if options.table is None and options.data is None:
+        parser.error("--data is needed")
+    results = options.table or options.results or paths.cache() / "niid-bench.json"
+    found: dict[str, Any] = json.loads(results.read_text()) if options.table or results.is_file() else {}
+    for name in [] if options.table else options.cells:
+        cell = prepare(name, options.data.resolve())
+        if found.get(name, {}).get("digest") != cell.digest:
+            found[name] = run(name, cell, options.workers)
+            atomic.write_text(results, json.dumps(found, indent=1) + "\n")
+            cell.kept.forget()
     print(table(found))
 
 

@@ -1,6 +1,6 @@
 """How the plan and the shards scale, away from any model.
 
-    python benchmarks/plan_scale.py            # both parts, some minutes
+    python benchmarks/plan_scale.py            # all parts, some minutes
     python benchmarks/plan_scale.py plan
     python benchmarks/plan_scale.py shards --rows 100000
 
@@ -8,6 +8,7 @@ plan    1,000,000 real images of 1,000 classes, partitioned over 10,000 clients 
         1,000,000 synthetic images, saved and loaded, and every image spec and digest of the plan made once
 shards  a pool of 1,000,000 small images written as the shards of 100 clients, beside ``Dataset.to_parquet`` of the same
         rows from memory-mapped Arrow files, in turns
+clients 2 small images for each of 10,000 clients written as their shards; the last thousand takes as long as the first
 
 Prints one line of JSON: seconds, rows per second, and peak memory in MB, each part measured in a process of its own.
 """
@@ -31,6 +32,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 CLASSES, CLIENTS, IMAGES = 1_000, 10_000, 1_000_000
 SHARDS, IMAGE_BYTES, TURNS = 100, 700, 3
+EACH = 2  # images of each of very many clients
 
 
 def recipe() -> Any:
@@ -144,6 +146,29 @@ def ours(rows: int) -> dict[str, float]:
     return {"rows_per_second": round(rows / (time.perf_counter() - start)), "megabytes": _peak()}
 
 
+def clients() -> dict[str, float]:
+    """Write the shards of very many clients, each a file of its own that is synced to the disk."""
+    from pipeline.generation import assemble
+    from pipeline.generation.plan import Plan
+    from pipeline.generation.pool import Finished, Pool
+
+    made = Plan(recipe(), np.full((CLIENTS, 1), EACH), ["bag"], ["bag"], "own")
+    with Pool(Path("pool.sqlite")) as pool:
+        specs = pool.missing(made.recipe, made.distinct())
+        pool.put(made.recipe, [Finished(spec, spec.seed.to_bytes(IMAGE_BYTES)) for spec in specs])
+        at = [time.perf_counter()]
+        for client in range(CLIENTS):
+            assert assemble.write(pool, made, client, 500).rows == EACH
+            at.append(time.perf_counter())
+    thousands = {"first_thousand": at[1_000] - at[0], "last_thousand": at[-1] - at[-1_001]}
+    return {
+        "clients": CLIENTS,
+        "seconds": round(at[-1] - at[0], 1),
+        **{name: round(seconds, 2) for name, seconds in thousands.items()},
+        "megabytes": _peak(),
+    }
+
+
 def peer(rows: int) -> dict[str, float]:
     """Write as many Parquet files with ``datasets``."""
     import datasets
@@ -186,18 +211,18 @@ def shard_rates(rows: int, folder: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["plan", "shards"])
+    parser.add_argument("parts", nargs="*", default=["plan", "shards", "clients"])
     parser.add_argument("--rows", type=int, default=IMAGES, help="of the pool")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measures = {"fill": fill, "ours": ours, "peer": peer, "plan": lambda _: plan()}
+        measures = {"fill": fill, "ours": ours, "peer": peer, "plan": lambda _: plan(), "clients": lambda _: clients()}
         print(json.dumps(measures[options.measure](options.rows)))
         return
     found: dict[str, Any] = {}
     for part in options.parts:
         with tempfile.TemporaryDirectory() as folder:
-            run = {"plan": measure, "shards": lambda _, *rest: shard_rates(*rest)}[part]
+            run = {"shards": lambda _, *rest: shard_rates(*rest)}.get(part, measure)
             found[part] = run(part, options.rows, folder)
     print(json.dumps(found))
 

@@ -26,7 +26,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     if code == INTERRUPTED:
-        _fail("interrupted: what was rendered is kept: run again to go on", INTERRUPTED)
+        _fail("interrupted: what is finished is kept: run again to go on", INTERRUPTED)
     sys.exit(code)
 
 

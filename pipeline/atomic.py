@@ -7,25 +7,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.errors import ArtifactError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; put it in place of ``path`` if the block ends well, else delete it.
 
-    The rename also breaks a hard or symbolic link to a cache object, which writing in place would corrupt.
+    The rename also breaks a hard or symbolic link to a cache object, which writing in place would corrupt. Raises
+    ArtifactError if the system refuses any of it, also in the block: a full disk, lacking rights.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else error  # what libraries add to it names the temporary file
+        fix = "make room or check the rights, then run again"
+        raise ArtifactError(f"cannot write ({why})", path, fix) from error
 
 
 def write_text(path: Path, text: str) -> None:

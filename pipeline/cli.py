@@ -22,7 +22,12 @@ Devices = Annotated[
     typer.Option(envvar="GEN_FEDSD_DEVICES", help="auto, cpu, cpu*2, cuda, cuda:0,cuda:1: one worker for each."),
 ]
 Workers = Annotated[
-    int, typer.Option(envvar="GEN_FEDSD_WORKERS", min=0, help="Processes that train clients; 0: one for each CPU core.")
+    int,
+    typer.Option(
+        envvar="GEN_FEDSD_WORKERS",
+        min=0,
+        help="Processes that train clients; 0: one for each GPU, or for each CPU core where there is none.",
+    ),
 ]
 Checkpoint = Annotated[
     int, typer.Option("--checkpoint-every", min=1, help="Rounds after which an interrupted run can go on.")
@@ -83,11 +88,10 @@ def train(
     """Stage: federated training with one fill, under both budgets, for every seed."""
     from pipeline import params
     from pipeline.federated.experiment import Crew
-    from pipeline.generation.devices import cores
     from pipeline.stages import train
 
     with progress.timed(paths.timing(f"train {fill} {algorithm}")):
-        crew = Crew(workers or cores(), checkpoint_every)
+        crew = Crew(workers or _devices(), checkpoint_every)
         train.run(params.load(), params.fill(fill), params.algorithm(algorithm), crew)
 
 
@@ -96,11 +100,17 @@ def central(workers: Workers = 0) -> None:
     """Stage: the same model trained centrally, on all real images and on the synthetic ones alone."""
     from pipeline import params
     from pipeline.federated.experiment import Crew
-    from pipeline.generation.devices import cores
     from pipeline.stages import central
 
     with progress.timed(paths.timing("central")):
-        central.run(params.load(), Crew(workers or cores()))
+        central.run(params.load(), Crew(workers or _devices()))
+
+
+def _devices() -> int:
+    """Return how many GPUs there are, else CPU cores: a second worker on a GPU would hold all images once more."""
+    from pipeline.generation.devices import parse
+
+    return len(parse("auto"))
 
 
 @app.command()
@@ -238,7 +248,7 @@ def stats() -> None:
 
 @pool.command("list")
 def listing() -> None:
-    """List the pool's recipes, the latest used last."""
+    """List the pool's recipes, the latest rendered last."""
     from pipeline.generation import care
     from pipeline.generation.pool import Pool
 

@@ -1,7 +1,7 @@
 """params.yaml as frozen, typed sections; a key that no section knows is refused with the nearest one that exists.
 
 Everything that changes results is here. Machine facts (devices, workers, the pool's place) are not: they are options
-and environment variables, and never change a byte.
+and environment variables, and never change a byte, unless ``dtype: auto`` resolves otherwise.
 """
 
 import difflib
@@ -34,6 +34,15 @@ def _known(name: str) -> str:
 
 
 Algorithm = Annotated[str, AfterValidator(_known)]
+
+
+def _distinct(given: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(given)) < len(given):
+        raise ValueError("equal seeds are equal runs: write each one once")
+    return given
+
+
+Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
 def _scales(given: object) -> object:
@@ -85,6 +94,11 @@ class PartitionParams(Section):
     alpha: Annotated[float, Field(gt=0)] = 0.5
     min_size: Count = 10
     max_images: Positive | None = None
+    seed: int | None = None
+
+    def seed_under(self, root: int) -> int:
+        """Return the partition's own seed, or the root seed if it has none."""
+        return root if self.seed is None else self.seed
 
 
 class DeficitsParams(Section):
@@ -127,7 +141,7 @@ class TrainParams(Section):
 
     fills: tuple[Fill, ...]
     algorithms: tuple[Algorithm, ...]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Seeds
     options: dict[Algorithm, dict[str, float]] = {}
     model: str = "simple-cnn"
     norm: Literal["group", "batch"] = "group"

@@ -13,8 +13,9 @@ ROOT = Path(params.__file__).parent.parent
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = sorted(path.stem for path in (ROOT / "pipeline/stages").glob("*.py") if path.stem != "__init__")
 
-# These decide no result: they name files, write them whole, check values that are in params.yaml, print progress.
-PLUMBING = {"pipeline.errors", "pipeline.paths", "pipeline.atomic", "pipeline.progress", "pipeline.params"}
+# These decide no result: they name files, write them whole, check values that are in params.yaml, print progress, bring
+# tasks to processes.
+PLUMBING = {f"pipeline.{name}" for name in ("errors", "paths", "atomic", "progress", "processes", "params")}
 
 ARTIFACTS = {
     "partition": [paths.PARTITION],

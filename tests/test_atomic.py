@@ -1,13 +1,18 @@
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline import atomic
+from pipeline.errors import ArtifactError, PoolError
+
+FIX = "make room or check the rights, then run again"
 
 
 def write_half_and_fail(path: Path) -> None:
@@ -47,6 +52,65 @@ def test_the_file_appears_only_when_the_block_ends(tmp_path: Path) -> None:
         assert temporary.parent == path.parent
         assert path.read_text() == "old"
     assert path.read_text() == "new"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with room for one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this system does not let this user mount a file system")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(small_disk: Path) -> None:
+    path = small_disk / "file"
+    atomic.write_text(path, "old")
+    with pytest.raises(ArtifactError) as caught:
+        atomic.write_text(path, "new" * 1_000_000)
+    assert str(caught.value) == f"cannot write (No space left on device): {path}: {FIX}"
+    assert path.read_text() == "old"
+    assert list(small_disk.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_no_half_of_a_shard(small_disk: Path) -> None:
+    """Rows of 100 kB, of which ten fit, in files of four: the third file has no room."""
+    from pipeline.artifacts import shards
+
+    one = {"label": 0, "class_name": "a", "prompt": "", "negative_prompt": "", "guidance": 1.0, "flags": ""}
+    rows = (shards.AnonymousImage(image=os.urandom(100_000), **one) for _ in range(50))  # type: ignore[arg-type]
+    with pytest.raises(ArtifactError, match=rf"^cannot write \(No space left on device\): {small_disk}/2: {FIX}$"):
+        shards.write(lambda part: small_disk / f"{part}", rows, ["a"], {}, 400_000, shards.AnonymousImage)
+    assert sorted(small_disk.iterdir()) == [small_disk / "0", small_disk / "1"]
+
+
+def test_a_file_beyond_the_limit_is_one_line(tmp_path: Path) -> None:
+    """In a process of its own, whose files may have 1,000 bytes; this needs no rights."""
+    script = (
+        "import resource, sys; from pathlib import Path; from pipeline import atomic\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    atomic.write_text(Path(sys.argv[1]), 'x' * 2000)\n"
+        "except atomic.ArtifactError as error:\n    print(error)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "file")]
+    said = subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True, text=True).stdout
+    assert said == f"cannot write (File too large): {tmp_path / 'file'}: {FIX}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtifactError, match=rf"^cannot write \(File exists\): {tmp_path}/file/new: {FIX}$"):
+        atomic.write_text(tmp_path / "file" / "new", "text")
+
+
+def test_errors_that_already_say_what_to_do_pass(tmp_path: Path) -> None:
+    with pytest.raises(PoolError, match="what: where: fix"), atomic.replacing(tmp_path / "file"):
+        raise PoolError("what", "where", "fix")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:

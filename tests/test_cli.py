@@ -4,9 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from pipeline import params, paths
+from pipeline import cli, params, paths
 from pipeline.generation import context
+from pipeline.generation.devices import cores
 from pipeline.generation.fill import fill
 from pipeline.generation.pool import Pool
 from pipeline.stages import deficits, partition
@@ -117,6 +119,16 @@ def test_a_dry_run_prints_plan_and_cost_and_writes_nothing(project: Path) -> Non
         fill(pool, plan, source, ["cpu"])
     done = run("generate", "--dry-run", "--devices", "cpu", cwd=project)
     assert done.stdout.endswith(f"{planned} in the pool\n0 to render\n")
+
+
+def test_one_worker_trains_on_each_gpu_or_on_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert cli._devices() == cores()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cores() + 3)
+    assert cli._devices() == cores() + 3
+    for command in ("train", "central"):
+        assert "0: one for each GPU" in " ".join(run(command, "--help").stdout.replace("│", "").split())
 
 
 def files(folder: Path) -> dict[Path, bytes]:

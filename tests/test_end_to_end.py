@@ -229,7 +229,7 @@ def test_ctrl_c_ends_with_one_line_and_keeps_what_is_finished(clone: Clone, tmp_
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     said = process.communicate()[1]
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "error: interrupted: what was rendered is kept: run again to go on"
+    assert said.splitlines()[-1] == "error: interrupted: what is finished is kept: run again to go on"
     assert "Traceback" not in said
     assert held(stopped.pool) % 16 == 0  # whole batches
 

@@ -61,6 +61,14 @@ def test_values_and_defaults(project: Path) -> None:
     assert (loaded.deficits.ratio, loaded.generate.sharing, loaded.train.clients_per_round) == (1.0, "own", None)
 
 
+def test_the_partitions_own_seed_wins_over_the_root_seed(tmp_path: Path, document: dict[str, Any]) -> None:
+    """The root seed by default, also where the parameter is missing as in older files; zero is a seed, too."""
+    assert load(tmp_path, document).partition.seed_under(7) == 7
+    assert load(tmp_path, changed(document, "partition", "seed", 0)).partition.seed_under(7) == 0
+    del document["partition"]["seed"]
+    assert load(tmp_path, document).partition.seed_under(7) == 7
+
+
 def test_sections_are_frozen(project: Path) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         params.load().partition.clients = 5  # type: ignore[misc]  # that it is refused is the point
@@ -97,6 +105,7 @@ def test_a_key_that_is_near_to_none_lists_those_that_exist(tmp_path: Path, docum
         ("partition", "clients", 0),
         ("partition", "alpha", 0),
         ("partition", "min_size", -1),
+        ("partition", "seed", "one"),
         ("deficits", "ratio", 1.5),
         ("deficits", "max_total", -1),
         ("generate", "image_format", "gif"),
@@ -109,6 +118,7 @@ def test_a_key_that_is_near_to_none_lists_those_that_exist(tmp_path: Path, docum
         ("generate", "dtype", "float64"),
         ("generate", "sharing", "all"),
         ("train", "seeds", []),
+        ("train", "seeds", [1, 2, 1]),
         ("train", "momentum", 1.0),
         ("train", "learning_rate", 0),
         ("report", "target_accuracy", 0),

@@ -20,7 +20,7 @@ from pipeline.stages import deficits, generate, partition
 NAMES = ("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 LABELS = seeds.generator(0, "labels").permutation(np.repeat(np.arange(10), 400))
 PARTITIONS: dict[str, dict[str, Any]] = {
-    f"{name} over {clients}": {"clients": clients, "min_size": 1, "max_images": None, **scheme}
+    f"{name} over {clients}": {"clients": clients, "min_size": 1, "max_images": None, "seed": None, **scheme}
     for clients in (20, 50)
     for name, scheme in {
         "dirichlet 0.1": {"scheme": "dirichlet", "alpha": 0.1},
@@ -28,6 +28,7 @@ PARTITIONS: dict[str, dict[str, Any]] = {
         "2 labels": {"scheme": "labels", "labels_per_client": 2},
     }.items()
 }
+PARTITIONS["dirichlet 0.1 over 20, seed 8"] = PARTITIONS["dirichlet 0.1 over 20"] | {"seed": 8}
 
 Identity = tuple[str, str, int]
 
@@ -101,6 +102,7 @@ def test_a_sweep_renders_the_union_of_what_its_partitions_need(
     assert set(forth.pool) == forth.needed
     assert forth.rendered == len(forth.needed)
     assert forth.rendered < forth.consumed
+    assert forth.files["dirichlet 0.1 over 20"] != forth.files["dirichlet 0.1 over 20, seed 8"]
     back = run(document, sharing, reversed(PARTITIONS))
     assert (back.rendered, back.consumed) == (forth.rendered, forth.consumed)
     assert back.pool == forth.pool

@@ -16,6 +16,7 @@ import yaml
 from safetensors import safe_open
 
 from pipeline import params, paths
+from pipeline.errors import ArtifactError
 from pipeline.federated.experiment import Crew
 from pipeline.params import Params
 from pipeline.stages import deficits, generate, partition, train
@@ -109,6 +110,46 @@ def test_training_that_is_killed_again_and_again_ends_the_same(work: Params, wor
     assert "damaged" not in said
     assert products(folder) == expected
     assert kept() == {}
+
+
+def test_results_that_cannot_be_saved_cost_no_round(work: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder is in the way of the last file; when it is gone, only the test of the last round is left to do."""
+    obstacle = paths.run("none", "fedavg") / "weights" / "both-2.safetensors"
+    (obstacle / "not empty").mkdir(parents=True)
+    with pytest.raises(ArtifactError, match="cannot write"):
+        train.run(work, "none", "fedavg", Crew(1, checkpoint_every=40))
+    assert list(kept().values()) == [ROUNDS, ROUNDS]
+    assert f"{2 * ROUNDS}/{2 * ROUNDS} rounds" in capsys.readouterr().err
+    shutil.rmtree(obstacle)
+    train.run(work, "none", "fedavg", Crew(1, checkpoint_every=40))
+    assert "rounds" not in capsys.readouterr().err
+    assert kept() == {}
+    found = products(paths.run("none", "fedavg"))
+    shutil.rmtree(paths.run("none", "fedavg"))
+    train.run(work, "none", "fedavg", Crew(1))
+    assert products(paths.run("none", "fedavg")) == found
+
+
+@pytest.mark.parametrize(("workers", "pause"), [(1, 0), (2, 0), (2, 0.07), (2, 0.15)])
+def test_ctrl_c_ends_training_with_one_line_that_is_true_of_it(work: Params, workers: int, pause: float) -> None:
+    """A terminal sends it to the workers too, whatever they are doing; they say nothing."""
+    process = start(workers)
+    try:
+        deadline = time.monotonic() + 120
+        while not kept():
+            assert process.poll() is None, Path("said.txt").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(pause)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    finally:
+        end(process)
+    said = Path("said.txt").read_text()
+    assert said.splitlines()[-1] == "error: interrupted: what is finished is kept: run again to go on"
+    assert "Traceback" not in said
+    assert "leaked" not in said
+    assert kept()
 
 
 def end(process: subprocess.Popen[str]) -> None:

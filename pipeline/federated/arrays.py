@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import atomic, paths
+from pipeline import atomic, paths, progress
 from pipeline.artifacts import shards
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
@@ -76,21 +76,46 @@ def synthetic(manifest: Manifest, image_size: int) -> Stored:
 def store(
     key: list[object], labels: NDArray[np.int64], size: int, chunks: Callable[[], Iterable[NDArray[np.uint8]]]
 ) -> Stored:
-    """Return the array that ``key`` names; make it from ``chunks``, which fill up ``labels``, if it is not there."""
+    """Return the array that ``key`` names; make it from ``chunks``, which fill up ``labels``, if it is not there.
+
+    ``chunks`` yields images (n, size, size, 3), as many as ``labels`` (N,) in all. Raise ArtifactError if the cache
+    folder cannot be written, or has no room.
+    """
     digest = hashlib.sha256(json.dumps([_VERSION, *key]).encode()).hexdigest()[:24]
     place = paths.cache() / "arrays" / f"{digest}.npy"
-    beside = place.with_suffix(".labels.npy")
-    if not place.is_file():
-        with atomic.replacing(place) as temporary:
-            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(labels), size, size, 3))
+    beside, shape = place.with_suffix(".labels.npy"), (len(labels), size, size, 3)
+    found = _found(place, beside, shape)
+    if found is not None:
+        return found
+    with atomic.replacing(place) as temporary:
+        # Written and not mapped: on a full disk a mapped file ends the process by a signal, without a word.
+        with temporary.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
             row = 0
             for chunk in chunks():
-                array[row : row + len(chunk)] = chunk
+                assert chunk.dtype == np.uint8
+                assert chunk.shape[1:] == shape[1:]
+                file.write(np.ascontiguousarray(chunk).data)
                 row += len(chunk)
-            array.flush()
-            with atomic.replacing(beside) as labels_file, labels_file.open("wb") as file:
-                np.save(file, labels)
-    return Stored(place, np.load(beside))
+            assert row == len(labels)
+        with atomic.replacing(beside) as temporary_labels, temporary_labels.open("wb") as file:
+            np.save(file, labels)
+    return Stored(place, labels)
+
+
+def _found(place: Path, beside: Path, shape: tuple[int, ...]) -> Stored | None:
+    """Return what is stored, or None if it is absent or damaged."""
+    try:
+        stored = Stored(place, np.load(beside))
+        if stored.pixels.shape == shape and len(stored) == shape[0]:
+            return stored
+    except OSError:
+        return None
+    except (ValueError, EOFError):
+        pass
+    progress.say(f"{place} is damaged; its images are decoded anew")
+    return None
 
 
 def _rows(images: Images, rows: NDArray[np.int64]) -> Stored:

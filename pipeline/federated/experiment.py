@@ -2,19 +2,20 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from pipeline import atomic, paths, progress, seeds
 from pipeline.artifacts import history
 from pipeline.artifacts.history import Round
-from pipeline.federated import algorithms, workers
+from pipeline.errors import ParameterError
+from pipeline.federated import algorithms, checkpoint, workers
 from pipeline.federated.algorithms.fedavg import Vector
 from pipeline.federated.checkpoint import Checkpoints
 from pipeline.federated.local import Hyper
@@ -48,7 +49,8 @@ def clients(real: NDArray[np.int64], extra: NDArray[np.int64], steps: NDArray[np
     )
 
 
-def execute(
+@contextmanager
+def executed(
     title: str,
     arms: Mapping[str, tuple[Client, ...]],
     algorithm: str,
@@ -57,11 +59,12 @@ def execute(
     params: TrainParams,
     seed: int,
     crew: Crew,
-) -> dict[tuple[str, int], Progress]:
-    """Carry out every arm (a name and its clients) once for each seed; return where each ends, by arm and seed.
+) -> Iterator[dict[tuple[str, int], Progress]]:
+    """Carry out every arm (a name and its clients) once for each seed; yield where each ends, by arm and seed.
 
-    A run that was interrupted goes on from its last checkpoint, to the same end bit for bit. When each run ended, in
-    seconds, is written beside the stages' times.
+    A run that was interrupted goes on from its last checkpoint, to the same end bit for bit. Save the results inside
+    the block: checkpoints are forgotten when it ends well, and otherwise the next call finds them. A run that diverges
+    is told of once, and goes on. When each run ended, in seconds, is written beside the stages' times.
     """
     keys = {f"{title} {arm}, seed {number}": (arm, number) for arm in arms for number in params.seeds}
     runs = {
@@ -72,11 +75,24 @@ def execute(
     starts = {name: checkpoints[name].load() or begin(run) for name, run in runs.items()}
     already = sum(len(at.rounds) for at in starts.values())
     seconds: dict[str, float] = {}
+    diverged = set[str]()
+
+    def look(name: str, at: Progress) -> None:
+        if name not in diverged and (number := first_infinite(at)):
+            diverged.add(name)
+            fix = "lower train.learning_rate, or set train.clip_norm"
+            progress.say(f"warning: loss or weights are no finite numbers: {name}, round {number}: {fix}")
+
     with progress.bar(title, len(runs) * params.rounds, "rounds", already) as advance:
         start = time.monotonic()
 
         def carry_out(name: str) -> Execution:
-            end = yield from simulate(runs[name], starts[name], checkpoints[name].keep)
+            def on_end(at: Progress) -> None:
+                checkpoints[name].keep(at)
+                look(name, at)
+
+            end = yield from simulate(runs[name], starts[name], on_end)
+            look(name, end)  # the last test comes after the last round
             seconds[name] = round(time.monotonic() - start, 1)
             if spared := params.rounds - len(end.rounds):
                 advance(spared, f"{name.removeprefix(title).strip()}: stopped after round {len(end.rounds)}")
@@ -89,29 +105,45 @@ def execute(
 
         executions = {name: carry_out(name) for name in runs}
         ends = workers.execute(executions, next(iter(runs.values())), data, crew.workers, on_round)
+    atomic.write_text(paths.ends(title), json.dumps(seconds, indent=1) + "\n")
+    yield {keys[name]: end for name, end in ends.items()}
     for kept in checkpoints.values():
         kept.forget()
-    atomic.write_text(paths.ends(title), json.dumps(seconds, indent=1) + "\n")
-    return {keys[name]: end for name, end in ends.items()}
+
+
+def first_infinite(at: Progress) -> int | None:
+    """Return the first round after which loss or weights are known to be infinite or no numbers; None if none is."""
+    for done in at.rounds:
+        if done.loss is not None and not np.isfinite(done.loss):
+            return done.number
+    return None if np.isfinite(at.weights).all() else at.rounds[-1].number
 
 
 def run_of(
     clients: tuple[Client, ...], algorithm: str, data: Data, classes: int, params: TrainParams, seed: int
 ) -> Run:
-    """Return the run that parameters and images decide."""
+    """Return the run that parameters and images decide; raise ParameterError if its learning rate ends at nought.
+
+    That is refused only for algorithms that divide by it. Workers compute in float32, where a smaller rate is nought.
+    """
     chosen = params.clients_per_round
     if isinstance(chosen, float):
         chosen = max(1, round(chosen * len(clients)))
-    options = params.options.get(algorithm, {})
+    made = algorithms.make(algorithm, params.options.get(algorithm, {}))
+    schedule = Schedule(params.learning_rate, params.schedule, params.decay)
+    if made.divides_by_rate and np.float32(schedule.rate(params.rounds, params.rounds)) == 0:
+        what = f"the learning rate falls to 0 by round {params.rounds}, and {algorithm} divides by it"
+        where = f"params.yaml, train.learning_rate = {params.learning_rate}, train.decay = {params.decay}"
+        raise ParameterError(what, where, "raise them, or take fewer train.rounds")
     return Run(
         clients=clients,
-        algorithm=algorithms.make(algorithm, options),
+        algorithm=made,
         model=params.model,
         norm=params.norm,
         image_size=data.test.pixels.shape[1],
         tests=tuple(np.bincount(data.test.labels, minlength=classes).tolist()),
         hyper=Hyper(params.batch_size, params.momentum, params.weight_decay, params.clip_norm, params.augment),
-        schedule=Schedule(params.learning_rate, params.schedule, params.decay),
+        schedule=schedule,
         rounds=params.rounds,
         clients_per_round=chosen,
         eval_every=params.eval_every,
@@ -148,11 +180,10 @@ def save(folder: Path, rounds: Sequence[Round], counts: NDArray[np.int64] | None
 
 
 def save_weights(path: Path, weights: Vector, params: TrainParams, classes: int, image_size: int) -> None:
-    """Write final weights by parameter name, as safetensors."""
+    """Write final weights by parameter name, as safetensors; raise ArtifactError if there is no room."""
     model = FlatModel(params.model, params.norm, classes, image_size)
     model.vector.copy_(torch.from_numpy(weights))
-    with atomic.replacing(path) as temporary:
-        save_file(model.state(), temporary)
+    checkpoint.write(path, {name: tensor.numpy() for name, tensor in model.state().items()})
 
 
 def _rounded(value: float | None) -> float | None:

@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline import seeds
 from pipeline.federated.algorithms import FedAvg
 from pipeline.federated.models import FlatModel
 
 _TEST_BATCH = 100  # what fits a core's cache: larger ones are slower, ResNet-20 by a fifth
+_MEASURED = 1 << 20  # pixels counted at a time: bincount takes nine bytes for each
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,15 @@ class Normalisation:
 
     @classmethod
     def of(cls, pixels: NDArray[np.uint8]) -> Normalisation:
-        """Measure images (N, H, W, 3) exactly, from the histogram of each channel."""
-        levels = np.arange(256)
+        """Measure images (N, H, W, 3) exactly, from the histogram of each channel, in memory that N does not change."""
+        count, height, width, channels = pixels.shape
+        levels, histograms = np.arange(256), np.zeros((channels, 256), np.int64)
+        each = max(1, _MEASURED // (height * width))
+        for start in range(0, count, each):
+            part = pixels[start : start + each]
+            histograms += [np.bincount(part[..., i].ravel(), minlength=256) for i in range(channels)]
         mean, std = [], []
-        for channel in range(pixels.shape[3]):
-            histogram = np.bincount(pixels[..., channel].ravel(), minlength=256)
+        for histogram in histograms:
             centre = float(histogram @ levels) / histogram.sum()
             mean.append(centre)
             std.append(max(float(np.sqrt(histogram @ (levels - centre) ** 2 / histogram.sum())), 1.0))
@@ -105,7 +111,8 @@ def train(
 ) -> int:
     """Take ``steps`` of SGD from the global weights, with a fresh momentum; return the samples used.
 
-    ``images`` is (n, H, W, 3) bytes, ``labels`` (n,).
+    ``images`` is (n, H, W, 3) bytes, ``labels`` (n,). ``seed`` decides the order of batches; augmentation and dropout
+    have streams of their own, derived from it: from a shared one, an image's shift would follow from its index.
     """
     model, hyper, samples = local.model, local.hyper, 0
     model.vector.copy_(local.down["weights"])
@@ -113,8 +120,9 @@ def train(
     optimizer = torch.optim.SGD(
         [model.parameters], lr=local.rate, momentum=hyper.momentum, weight_decay=hyper.weight_decay, fused=True
     )
-    torch.manual_seed(seed)  # of dropout, where a model has any
-    take = Augmented(images, seed).__getitem__ if hyper.augment else partial(images.index_select, 0)
+    torch.manual_seed(seeds.derive(seed, "dropout"))  # where a model has any
+    moved = Augmented(images, seeds.derive(seed, "augmentation")) if hyper.augment else None
+    take = moved.__getitem__ if moved else partial(images.index_select, 0)
     for batch in batches(len(labels), hyper.batch_size, steps, seed):
         rows = batch.to(labels.device)
         alone = len(batch) == 1 and len(model.vector) > len(model.parameters)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from pipeline.errors import ParameterError
 
@@ -30,11 +31,13 @@ class _ConvPoolReLU(torch.autograd.Function):
 
     Their convolutions compute 16 channels at a time, so two neighbouring pixels are computed as if they were channels
     of one; and their pooling is slow where channels do not fill a vector, so whole rows are compared. For kernels of
-    odd width on pictures with even sides. Of equal pixels one gets the gradient, as in torch.
+    odd width on pictures with even sides. Of equal pixels one gets the gradient: the first column by column, where
+    torch takes the first row by row. Pictures get no gradient, and gradients none of their own.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        assert not ctx.needs_input_grad[0], "pictures get no gradient here"
         out, into, height, width = weight.shape
         both = weight.new_zeros(2 * out, height, width + 1, into).permute(0, 3, 1, 2)
         both[:out, ..., :width], both[out:, ..., 1:] = weight, weight
@@ -45,6 +48,7 @@ class _ConvPoolReLU(torch.autograd.Function):
         return pooled
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
         x, both, pairs, rows, pooled = ctx.saved_tensors
         out = pooled.shape[1]

@@ -1,29 +1,27 @@
 """Carry out the tasks of several runs at once, inline or in worker processes, one thread or one GPU each."""
 
 import ctypes
-import multiprocessing
 import os
-import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.shared_memory import SharedMemory
-from multiprocessing.synchronize import Lock
-from queue import SimpleQueue
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.errors import ParameterError
 from pipeline.federated import local
 from pipeline.federated.algorithms.fedavg import State, Update
 from pipeline.federated.arrays import Stored
 from pipeline.federated.local import Local, Normalisation
 from pipeline.federated.models import FlatModel
+from pipeline.federated.shelf import Shelf
 from pipeline.federated.simulation import EvalTask, Progress, Result, Run, Score, Task, TrainTask
+from pipeline.processes import Answer, DeathError, Workers
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
 
@@ -100,55 +98,62 @@ def execute(
     so that no worker waits for the slowest client of a round. Where there are GPUs, workers share them evenly.
     """
     devices = [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
+    shelf = Shelf(run, len(executions))
     if workers == 1:
         worker = Worker(data, run, devices[0])
-        return {name: _inline(execution, worker, name, on_round) for name, execution in executions.items()}
-    context = multiprocessing.get_context("forkserver")  # imports torch once for all workers
-    context.set_forkserver_preload([__name__])
-    turn, lock = context.Value("i", 0, lock=False), context.Lock()
-    start = (data, run, [devices[i % len(devices)] for i in range(workers)], turn, lock)
-    with _Boards() as boards, ProcessPoolExecutor(workers, context, initializer=_start, initargs=start) as pool:
+        return {name: _inline(execution, worker, shelf, name, on_round) for name, execution in executions.items()}
+    arguments = [(str(i), (data, run, devices[i % len(devices)])) for i in range(workers)]
+    cuda = devices[0] != "cpu"
+    with _Boards() as boards, Workers[_Posted](_load, arguments, __name__, cuda) as crew:
         try:
-            return _mixed(executions, pool, boards, run.hyper.batch_size, on_round)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+            return _mixed(executions, crew, boards, shelf, run.hyper.batch_size, on_round)
+        except DeathError as error:
+            fix = "if memory ran out use fewer --workers; run again to go on from the last checkpoint"
+            raise ParameterError(str(error), "train", fix) from None
 
 
-def _inline(execution: Execution, worker: Worker, name: str, on_round: Callable[[str], None]) -> Progress:
+def _inline(execution: Execution, worker: Worker, shelf: Shelf, name: str, on_round: Callable[[str], None]) -> Progress:
     try:
         tasks = next(execution)
         while True:
-            tasks = execution.send([worker.carry_out(task) for task in tasks])
+            tasks = execution.send([shelf.keep(worker.carry_out(task)) for task in tasks])
             on_round(name)
     except StopIteration as end:
         progress: Progress = end.value
         return progress
 
 
+@dataclass(frozen=True)
+class _Posted:
+    """A task of a run on its way to a worker."""
+
+    run: str
+    number: int
+    """Its place among the tasks of the round."""
+    task: Task
+    """Without what the server sends down."""
+    down: "Notice"
+
+
 def _mixed(
     executions: Mapping[str, Execution],
-    pool: ProcessPoolExecutor,
+    crew: Workers[_Posted],
     boards: "_Boards",
+    shelf: Shelf,
     batch_size: int,
     on_round: Callable[[str], None],
 ) -> dict[str, Progress]:
     ended: dict[str, Progress] = {}
-    rounds: dict[str, list[Future[Result]]] = {}
-    finished: SimpleQueue[str] = SimpleQueue()  # a run's name for each task of its round that is done
-    open_tasks = Counter[str]()
+    found: dict[str, dict[int, Result]] = {}
+    left = Counter[str]()
+    queue = deque[_Posted]()
 
     def submit(name: str, tasks: Sequence[Task]) -> None:
         # The longest tasks first: a round ends sooner if no long one is left for last.
         order = sorted(range(len(tasks)), key=lambda i: -_cost(tasks[i], batch_size))
         posted = boards.post(name, [tasks[i].down for i in order])
-        futures = {
-            i: pool.submit(_carry_out, replace(tasks[i], down={}), notice)
-            for i, notice in zip(order, posted, strict=True)
-        }
-        rounds[name], open_tasks[name] = [futures[i] for i in range(len(tasks))], len(tasks)
-        for future in rounds[name]:
-            future.add_done_callback(lambda _: finished.put(name))
+        queue.extend(_Posted(name, i, replace(tasks[i], down={}), down) for i, down in zip(order, posted, strict=True))
+        found[name], left[name] = {}, len(tasks)
 
     def go_on(name: str, results: Sequence[Result] | None) -> None:
         tasks: Sequence[Task] = []
@@ -165,12 +170,27 @@ def _mixed(
 
     for name in executions:
         go_on(name, None)
-    while len(ended) < len(executions):
-        name = finished.get()
-        open_tasks[name] -= 1
-        if not open_tasks[name]:
-            go_on(name, [future.result() for future in rounds[name]])
+    for posted, result, _ in crew.carry_out(lambda: queue.popleft() if queue else None):
+        found[posted.run][posted.number] = shelf.keep(result)
+        left[posted.run] -= 1
+        if not left[posted.run]:
+            go_on(posted.run, [result for _, result in sorted(found.pop(posted.run).items())])
     return {name: ended[name] for name in executions}
+
+
+def _load(data: Data, run: Run, device: str) -> Callable[[_Posted], Answer]:
+    """Make a worker's Worker, in its process."""
+    worker, attached = Worker(data, run, device), dict[str, SharedMemory]()
+
+    def carry_out(posted: _Posted) -> Answer:
+        name, vectors = posted.down
+        if name not in attached:
+            attached[name] = SharedMemory(name)
+        down = {key: np.ndarray((length,), np.float32, attached[name].buf, at) for key, at, length in vectors}
+        result = worker.carry_out(replace(posted.task, down=down))
+        return lambda: result
+
+    return carry_out
 
 
 def _cost(task: Task, batch_size: int) -> int:
@@ -218,7 +238,7 @@ class _Boards:
             if run in self._blocks:
                 self._blocks[run].close()
                 self._blocks[run].unlink()
-            self._blocks[run] = SharedMemory(create=True, size=max(size, 1))
+            self._blocks[run] = _reserved(max(size, 1))
         block, starts, start = self._blocks[run], dict[int, int](), 0
         for key, vector in distinct.items():
             np.ndarray(vector.shape, np.float32, block.buf, start)[:] = vector
@@ -227,31 +247,17 @@ class _Boards:
         return [(block.name, tuple((name, starts[id(v)], len(v)) for name, v in down.items())) for down in downs]
 
 
-_worker: Worker | None = None
-_attached: dict[str, SharedMemory] = {}
-
-
-def _start(data: Data, run: Run, devices: Sequence[str], turn: Any, lock: Lock) -> None:
-    global _worker  # one worker for each process, made when the process starts
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with lock:
-        device = devices[turn.value % len(devices)]
-        turn.value += 1
-    _worker = Worker(data, run, device)
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is killed; it could wait for tasks for ever otherwise."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _carry_out(task: Task, notice: Notice) -> Result:
-    assert _worker is not None
-    name, vectors = notice
-    if name not in _attached:
-        _attached[name] = SharedMemory(name)
-    down = {key: np.ndarray((length,), np.float32, _attached[name].buf, at) for key, at, length in vectors}
-    return _worker.carry_out(replace(task, down=down))
+def _reserved(size: int) -> SharedMemory:
+    """Return a new block whose memory is there; writing to one that is only promised would end the process."""
+    block = SharedMemory(create=True, size=size)
+    place = Path("/dev/shm", block.name)  # of Linux
+    try:
+        if place.exists():
+            with place.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        block.close()
+        block.unlink()
+        fix = "give it more (docker run --shm-size), or use --workers 1"
+        raise ParameterError(f"no shared memory for {size / 1e6:.0f} MB ({error.strerror})", "/dev/shm", fix) from None
+    return block

@@ -1,7 +1,9 @@
 """Write shards from the pool."""
 
+import itertools
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from pipeline import paths
 from pipeline.artifacts import shards
@@ -14,15 +16,18 @@ from pipeline.generation.pool import Pool
 def write(pool: Pool, plan: Plan, client: int, megabytes: int) -> Shard:
     """Write one client's shard, rows in order of label and index, in files of at most about ``megabytes``.
 
-    Every wanted image must be in the pool. Parts that an earlier, bigger shard of the client left are deleted.
+    Every wanted image must be in the pool. Parts that an earlier, bigger shard of the client left are deleted. Raises
+    PoolError for a lacking image, ArtifactError if a file cannot be written.
     """
     digest = plan.digest(client)
     header = {"client": client, "recipe": plan.recipe.digest, "plan": digest}
     place = partial(paths.shard, client)
     written = shards.write(place, _rows(pool, plan, client), plan.class_names, header, megabytes * 1_000_000)
-    for part in paths.SHARDS.glob(f"{place().stem}.part-*"):
-        if part not in (path for path, _ in written):
-            part.unlink()
+    # Counted up, not listed: listing the folder for each client takes the square of their number. Deleted from the
+    # last one down, so that a kill leaves no gap behind which the next run would not look.
+    stale = itertools.takewhile(Path.exists, map(place, itertools.count(len(written))))
+    for part in reversed(list(stale)):
+        part.unlink()
     return Shard(
         client, digest, tuple(plan.missing[client].tolist()), tuple(File.of(path, rows) for path, rows in written)
     )

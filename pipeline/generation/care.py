@@ -1,8 +1,10 @@
 """Look after the pool: what is in it, what to throw away, and images carried to and from other pools."""
 
 import json
+import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,7 +37,7 @@ def stats(pool: Pool) -> str:
 
 
 def listing(pool: Pool) -> str:
-    """Return a table with a line for each recipe, the latest used last."""
+    """Return a table with a line for each recipe, the latest rendered last."""
     query = """
         select digest, recipes.recipe, count(image), coalesce(sum(length(image)), 0), min(added), max(added)
         from recipes left join images on images.recipe = digest group by digest order by max(added), digest
@@ -93,7 +95,9 @@ def export(pool: Pool, out: Path, chosen: Sequence[str]) -> str:
     beside = [out.with_name(f"{out.name}{ending}") for ending in ("-wal", "-shm")]
     if out.resolve().name.startswith(pool.path.resolve().name) and out.resolve().parent == pool.path.resolve().parent:
         raise ParameterError("that is the pool itself", out, "choose another file")
-    with pool.usable(), atomic.replacing(out) as temporary:
+    if out.is_dir():
+        raise ParameterError("that is a folder", out, "give the name of the file to write")
+    with pool.usable(), atomic.replacing(out) as temporary, _placing(out):
         with Pool(temporary) as other:
             other.db.execute("pragma journal_mode = delete")  # one file, nothing beside it
         pool.db.execute("attach database ? as other", (str(temporary),))
@@ -112,6 +116,20 @@ def export(pool: Pool, out: Path, chosen: Sequence[str]) -> str:
         for stale in beside:  # of a pool that was killed here; SQLite would read it as part of the new file
             stale.unlink(missing_ok=True)
     return f"{count} images in {out} ({_megabytes(out.stat().st_size)})"
+
+
+@contextmanager
+def _placing(out: Path) -> Iterator[None]:
+    """Blame what SQLite cannot write on the place of an export, not on the pool that is read."""
+    fix = "choose a file in a folder on a local disk that you may write to and that has room"
+    try:
+        yield
+    except PoolError as error:  # of the new pool, under its temporary name
+        raise PoolError(error.what, out, fix) from None
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname not in ("SQLITE_FULL", "SQLITE_IOERR_WRITE"):
+            raise
+        raise PoolError(f"cannot write the export ({error})", out, fix) from None
 
 
 def merge(pool: Pool, path: Path) -> str:

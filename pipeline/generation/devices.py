@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.errors import ParameterError
 
 VARIABLE = "GEN_FEDSD_DEVICES"
+_WHERE = f"--devices or ${VARIABLE}"
 
 
 def parse(text: str) -> list[str]:
@@ -14,16 +15,33 @@ def parse(text: str) -> list[str]:
 
     ``auto`` is every CUDA device, else one worker per CPU core this process may use. A CPU worker computes on one
     thread: several workers scale better than several threads, and the number of threads would change the bytes.
+    Raises ParameterError for another name, and for devices of two kinds, between which bytes would depend on who drew.
     """
     devices: list[str] = []
     for item in text.split(","):
         match = re.fullmatch(r"(auto|cpu|cuda(?::\d+)?)(?:\*([1-9]\d*))?", item.strip())
         if match is None:
             fix = "use auto, cpu, cpu*2, cuda, or a list such as cuda:0,cuda:1"
-            raise ParameterError(f"unknown device {item.strip()!r}", f"--devices or ${VARIABLE}", fix)
+            raise ParameterError(f"unknown device {item.strip()!r}", _WHERE, fix)
         name, times = match.groups()
         devices += (_auto() if name == "auto" else [name]) * int(times or 1)
+    if len({device.partition(":")[0] for device in devices}) > 1:
+        what = f"{text!r} mixes CPU and CUDA, and an image's bytes would depend on which drew it"
+        raise ParameterError(what, _WHERE, "name devices of one kind")
     return devices
+
+
+def check(device: str) -> None:
+    """Raise ParameterError if this machine lacks the device.
+
+    Only who renders asks: another machine may plan for devices of its own.
+    """
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) >= (count := torch.cuda.device_count()):
+        what = f"no device {device} here: PyTorch finds {count or 'no'} CUDA device{'s' * (count != 1)}"
+        raise ParameterError(what, _WHERE, "use auto, cpu, or the number of one that is there")
 
 
 def resolve_dtype(dtype: str, devices: list[str]) -> str:

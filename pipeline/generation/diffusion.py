@@ -1,8 +1,8 @@
 """The diffusion model: image specs in, pictures out. One of the two rooms where torch and diffusers load."""
 
 import inspect
+import traceback
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import diffusers
@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
-from pipeline.errors import GenerationError, ParameterError
-from pipeline.generation.recipe import ImageSpec
+from pipeline.errors import GenerationError, ParameterError, PipelineError
+from pipeline.generation import devices
+from pipeline.generation.recipe import ImageSpec, Recipe
 from pipeline.generation.source import Source
 
 _PLAIN = ("prompt_embeds", "negative_prompt_embeds")
@@ -31,7 +32,12 @@ _EMBEDDINGS = {
 }
 """What ``encode_prompt`` returns, by the names under which the pipeline takes it. Other kinds get texts."""
 
-_PROMPTS = 512  # embeddings kept; in float16 at most 0.2 GB for Stable Diffusion 1.5, 2.5 GB for PixArt-Sigma
+# Of embeddings kept on the device. Clients come in turn, each with the same classes: prompts that are gone before they
+# come again are all encoded every time. 1 GiB is little beside the models, and holds 9,000 prompts of Stable Diffusion
+# 1.5 in float16 (118 kB each), 3,300 of XL (320 kB), 400 of PixArt-Sigma (2.5 MB).
+_KEPT_BYTES = 2**30
+_MISTAKES = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, AssertionError)
+"""What diffusers raises for values that it cannot use."""
 
 
 class Model:
@@ -43,6 +49,7 @@ class Model:
     """
 
     def __init__(self, source: Source, device: str) -> None:
+        devices.check(device)
         self.recipe, self.device = source.recipe, torch.device(device)
         if self.device.type == "cpu":
             torch.set_num_threads(1)
@@ -52,13 +59,15 @@ class Model:
         try:
             self.pipeline = _load(source).to(self.device)
         except RuntimeError as error:
-            raise _explained(error, self.device, self.recipe.batch_size) from error
+            if explained := _explained(error, self.recipe, self.device):
+                raise explained from error
+            raise
         self.pipeline.set_progress_bar_config(disable=True)
         self._kind = type(self.pipeline).__name__
         self._accepted = set(inspect.signature(self.pipeline.__call__).parameters)
         self._finite: list[Tensor] = []
         self._prepare()
-        self._embeddings = lru_cache(_PROMPTS)(self._encode)
+        self._embeddings = _Embeddings()
 
     def _prepare(self) -> None:
         """Lay the convolutions out for speed, compile if asked, and watch what the decoder reads and writes."""
@@ -76,7 +85,7 @@ class Model:
         """Draw at most ``batch_size`` images of one guidance scale; return levels (N, H, W, 3), in order.
 
         An image whose latents or pixels are not finite (overflow in float16 draws such) comes out black. Raises
-        GenerationError if the device's memory runs out.
+        GenerationError if the device's memory runs out, ParameterError for a size or steps that the model cannot draw.
         """
         self._finite.clear()
         padded = [*specs, *[specs[-1]] * (self.recipe.batch_size - len(specs))]
@@ -84,8 +93,10 @@ class Model:
         calls = [padded] if self._kind in _EMBEDDINGS else [[spec] for spec in specs]
         try:
             images = torch.cat([self._call(call) for call in calls])
-        except RuntimeError as error:
-            raise _explained(error, self.device, self.recipe.batch_size) from error
+        except Exception as error:
+            if explained := _explained(error, self.recipe, self.device):
+                raise explained from error
+            raise
         finite = _finite(images)
         if sum(map(len, self._finite)) == len(images):
             finite &= torch.cat(self._finite)
@@ -111,7 +122,7 @@ class Model:
         """Return what tells the pipeline the prompts: embeddings (N, ...) that are computed once for each prompt."""
         guided = specs[0].guidance > 1
         if self._kind in _EMBEDDINGS:
-            each = [self._embeddings(spec.prompt, spec.negative_prompt, guided) for spec in specs]
+            each = [self._embedded(spec.prompt, spec.negative_prompt, guided) for spec in specs]
             joined: dict[str, Any] = {name: torch.cat([one[name] for one in each]) for name in each[0]}
             # PixArt's own default is an empty text, which it takes for a second negative.
             return joined | ({"negative_prompt": None} if "negative_prompt" in self._accepted else {})
@@ -120,18 +131,60 @@ class Model:
             texts["negative_prompt"] = [spec.negative_prompt for spec in specs]
         return texts
 
-    def _encode(self, prompt: str, negative: str, guided: bool) -> dict[str, Tensor]:
-        """Return the embeddings (1, ...) of one prompt, and of its negative where the image is guided."""
-        embedded = getattr(getattr(self.pipeline, "unet", None), "config", {}).get("time_cond_proj_dim") is not None
+    def _embedded(self, prompt: str, negative: str, guided: bool) -> dict[str, Tensor]:
+        """Return the embeddings (1, ...) of one prompt, and of its negative where the image is guided.
+
+        The pipeline encodes what it is not given, so each text is encoded once.
+        """
+        if getattr(getattr(self.pipeline, "unet", None), "config", {}).get("time_cond_proj_dim") is not None:
+            guided = False  # some models take the scale as an input instead
+        keys = [("prompt", prompt), ("negative", negative)] if guided else [("prompt", prompt)]
+        known = {key: self._embeddings.get(key) for key in keys}
+        found = {name: tensor for part in known.values() for name, tensor in part.items()}
+        if all(known.values()):
+            return found
         encoded = self.pipeline.encode_prompt(
             prompt=prompt,
             device=self.device,
             num_images_per_prompt=1,
-            do_classifier_free_guidance=guided and not embedded,  # some models take the scale as an input instead
+            do_classifier_free_guidance=guided,
             **({"negative_prompt": negative} if negative else {}),
+            **found,
         )
         named = zip(_EMBEDDINGS[self._kind], encoded, strict=True)
-        return {name: tensor for name, tensor in named if tensor is not None}
+        found = {name: tensor for name, tensor in named if tensor is not None}
+        for key in (key for key, part in known.items() if not part):
+            negatives = key[0] == "negative"
+            part = {name: tensor for name, tensor in found.items() if name.startswith("negative") == negatives}
+            self._embeddings.put(key, part)
+        return found
+
+
+class _Embeddings:
+    """Embeddings by text, up to a number of bytes; those that were used least recently go first."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], dict[str, Tensor]] = {}
+        """In order of last use."""
+        self._bytes = 0
+
+    def get(self, key: tuple[str, str]) -> dict[str, Tensor]:
+        """Return a text's embeddings by name, none if they are not there."""
+        found = self._kept.pop(key, {})
+        if found:
+            self._kept[key] = found
+        return found
+
+    def put(self, key: tuple[str, str], embeddings: dict[str, Tensor]) -> None:
+        """Keep the embeddings of a text that is not there."""
+        self._kept[key] = embeddings
+        self._bytes += _size(embeddings)
+        while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
+            self._bytes -= _size(self._kept.pop(next(iter(self._kept))))
+
+
+def _size(embeddings: dict[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in embeddings.values())
 
 
 def _finite(images: Tensor) -> Tensor:
@@ -139,15 +192,34 @@ def _finite(images: Tensor) -> Tensor:
     return torch.isfinite(images).flatten(1).all(1)
 
 
-def _explained(error: RuntimeError, device: torch.device, batch_size: int) -> Exception:
-    """Return what to raise for an error in the pipeline: itself, unless memory or a compiler was lacking."""
+def _explained(error: Exception, recipe: Recipe, device: torch.device) -> PipelineError | None:
+    """Return what to raise for an error in the pipeline that a user can mend, None for any other.
+
+    Memory or a compiler was lacking; or where it was raised tells which parameter has a value that cannot be used.
+    """
     if isinstance(error, TorchDynamoException):
         fix = "install a C++ compiler (Triton on CUDA), or set it to false"
         return GenerationError(str(error).partition("\n")[0], "params.yaml, generate.compile", fix)
-    if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-        return error
-    fix = "lower generate.batch_size (it is part of the recipe: all images are drawn anew) or generate.render_size"
-    return GenerationError(f"out of memory on {device}", f"params.yaml, generate.batch_size = {batch_size}", fix)
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        fix = "lower generate.batch_size (it is part of the recipe: all images are drawn anew) or generate.render_size"
+        where = f"params.yaml, generate.batch_size = {recipe.batch_size}"
+        return GenerationError(f"out of memory on {device}", where, fix)
+    if not isinstance(error, _MISTAKES):
+        return None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if any(frame.f_code.co_name == "check_inputs" for frame in frames):
+        fix = "choose a size that it can, or null for the model's own"
+        return ParameterError(f"the model cannot draw this ({error})", _named(recipe, "render_size"), fix)
+    if any(frame.f_globals["__name__"].startswith("diffusers.schedulers") for frame in frames):
+        where = _named(recipe, "steps", "scheduler", "scheduler_options")
+        return ParameterError(f"the scheduler cannot do this ({error})", where, "choose other values")
+    return None
+
+
+def _named(recipe: Recipe, *names: str) -> str:
+    """Return where parameters are, with the values of those that are set."""
+    values = {name: getattr(recipe, name) for name in names}
+    return "params.yaml, " + ", ".join(f"generate.{name} = {value!r}" for name, value in values.items() if value)
 
 
 def _load(source: Source) -> Any:
@@ -168,18 +240,41 @@ def _load(source: Source) -> Any:
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise GenerationError(f"cannot load the model ({error})", source.model, "check generate.model") from error
     if recipe.scheduler or recipe.scheduler_options:
-        pipeline.scheduler = _scheduler(pipeline.scheduler, recipe.scheduler, dict(recipe.scheduler_options))
+        pipeline.scheduler = _scheduler(pipeline.scheduler, recipe)
+    most = pipeline.scheduler.config.get("num_train_timesteps")
+    if most and recipe.steps > most:  # some schedulers would say so only after the last step
+        raise ParameterError(f"the scheduler has {most} steps at most", _named(recipe, "steps"), "choose fewer")
     return pipeline
 
 
-def _scheduler(current: Any, name: str | None, options: dict[str, Any]) -> Any:
+def _scheduler(current: Any, recipe: Recipe) -> Any:
+    """Return the scheduler that the recipe asks for in place of the model's own; raise ParameterError if none fits."""
+    name, options = recipe.scheduler, dict(recipe.scheduler_options)
     kind: Any = type(current) if name is None else getattr(diffusers, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+    exists = isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)
+    if not exists or not _fits(kind, current, options):
+        what = "a scheduler that does not fit the model" if exists else "no such scheduler"
         others = ", ".join(sorted(scheduler.__name__ for scheduler in current.compatibles))
-        raise ParameterError("no such scheduler", f"params.yaml, generate.scheduler = {name!r}", f"one of {others}")
+        raise ParameterError(what, _named(recipe, "scheduler"), f"one of {others}")
     known = list(inspect.signature(kind).parameters)
     if unknown := [option for option in options if option not in known]:  # diffusers would ignore it
         where = f"params.yaml, generate.scheduler_options.{unknown[0]}"
         raise ParameterError(f"{kind.__name__} has no such option", where, f"one of {', '.join(known)}")
-    made: Any = kind
-    return made.from_config(current.config, **options)
+    try:
+        return kind.from_config(current.config, **options)
+    except Exception as error:  # whatever comes of building one from values that nobody has checked
+        where = _named(recipe, "scheduler", "scheduler_options")
+        raise ParameterError(f"{kind.__name__} cannot be set so ({error})", where, "choose other values") from error
+
+
+def _fits(kind: Any, current: Any, options: dict[str, Any]) -> bool:
+    """Tell whether a scheduler steps the way the model was trained: removing noise, or along a flow.
+
+    Diffusers lists kinds that fit, but leaves out many, such as LCMScheduler.
+    """
+    known = inspect.signature(kind).parameters
+    if "shift" in current.config or current.config.get("use_flow_sigmas"):
+        fits = "shift" in known or options.get("use_flow_sigmas")
+    else:
+        fits = "trained_betas" in known and "prediction_type" in known
+    return bool(fits) or kind in current.compatibles

@@ -1,7 +1,7 @@
 """Render what the pool lacks, batch by batch."""
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -29,19 +29,20 @@ def fill(
     clients: Sequence[int] | None = None,
     make: MakeEngine = engines.make,
 ) -> int:
-    """Put every image that the plan wants for these clients (default: all) into the pool; return how many were made."""
-    with pool.writing():
-        count = pool.lacks(plan.recipe, plan.distinct(clients))
-        _render(pool, pool.missing(plan.recipe, plan.distinct(clients)), count, source, devices, make)
+    """Put every image that the plan wants for these clients (default: all) into the pool; return how many were made.
+
+    The caller holds the right to write the pool.
+    """
+    count = pool.lacks(plan.recipe, plan.distinct(clients))
+    _render(pool, pool.missing(plan.recipe, plan.distinct(clients)), count, source, devices, make)
     return count
 
 
 def again(pool: Pool, wants: Sequence[Want], source: Source, devices: list[str]) -> int:
-    """Render images whether the pool holds them or not, and replace what it holds; return how many were made."""
+    """Do so for images whether the pool holds them or not, and replace what it holds."""
     specs = (source.recipe.spec(want.lane, want.class_name, i) for want in wants for i in range(want.count))
     count = sum(want.count for want in wants)
-    with pool.writing():
-        _render(pool, specs, count, source, devices)
+    _render(pool, specs, count, source, devices)
     return count
 
 
@@ -55,7 +56,8 @@ def _render(
 ) -> None:
     """Render specs and store each batch as it comes; draw unusable images again with other seeds.
 
-    Neither specs nor pictures pile up: memory does not grow with their number.
+    Neither specs nor pictures pile up: memory does not grow with their number. Raises GenerationError as soon as one
+    image has used up its retries, so that a model that draws nothing usable stops after a few batches.
     """
     if not count:
         return
@@ -64,15 +66,9 @@ def _render(
     progress.say(f"loading {source.model} on {', '.join(workers)} in {recipe.dtype}")
     with make(source, workers) as engine, progress.bar("generate", count, "images") as advance:
         keeper = _Keeper(pool, source, advance)
-        for _ in range(1 + _RETRIES):
-            unusable = keeper.keep(engine.render(batches(specs, recipe.batch_size)))
-            if not unusable:
-                return
-            specs = [recipe.spec(s.lane, s.class_name, s.index, s.retry + 1) for s in unusable]
-    spec = unusable[0]
-    what = f"{len(unusable)} images came out black or not finite {1 + _RETRIES} times"
-    where = f"the first: prompt {spec.prompt!r}, seed {spec.seed}"
-    raise GenerationError(what, where, "try generate.dtype: float32, another scheduler, or another prompt")
+        keeper.keep(engine.render(batches(keeper.mixed(specs), recipe.batch_size)))
+        while keeper.retries:  # of the last batches, which came when no spec was left to mix them with
+            keeper.keep(engine.render(batches(keeper.mixed(()), recipe.batch_size)))
 
 
 class _Keeper:
@@ -86,22 +82,31 @@ class _Keeper:
         self._first: dict[str, float] = {}
         """When each worker's first batch came; rates leave that one out, since it holds the loading of the model."""
         self._counts: Counter[str] = Counter()
+        self.retries: deque[ImageSpec] = deque()
+        """What is to be drawn in place of unusable pictures; at most those of the batches in the workers' hands."""
 
-    def keep(self, rendered: Iterator[Rendered]) -> list[ImageSpec]:
-        """Store every usable picture; return the specs of the others."""
-        unusable: list[ImageSpec] = []
+    def mixed(self, specs: Iterable[ImageSpec]) -> Iterator[ImageSpec]:
+        """Yield the specs, and before each one the retries that have come up meanwhile."""
+        for spec in specs:
+            while self.retries:
+                yield self.retries.popleft()
+            yield spec
+        while self.retries:
+            yield self.retries.popleft()
+
+    def keep(self, rendered: Iterator[Rendered]) -> None:
+        """Store every usable picture; turn the others into retries, or raise GenerationError for the last one."""
         stored: Future[tuple[int, list[ImageSpec]]] | None = None
         with ThreadPoolExecutor(1) as writer:
             for one in rendered:
                 if stored is not None:
-                    unusable += self._settle(stored)
+                    self._settle(stored)
                 self._count(one)
                 stored = writer.submit(self._store, one)
             if stored is not None:
-                unusable += self._settle(stored)
+                self._settle(stored)
         if rate := sum(self._rates().values()):
             self._pool.record_rate(self._recipe, rate)
-        return unusable
 
     def _store(self, rendered: Rendered) -> tuple[int, list[ImageSpec]]:
         pairs = list(zip(rendered.batch, rendered.pictures, strict=True))
@@ -109,12 +114,17 @@ class _Keeper:
         self._pool.put(self._recipe, good)
         return len(good), [spec for spec, picture in pairs if picture is None]
 
-    def _settle(self, stored: Future[tuple[int, list[ImageSpec]]]) -> list[ImageSpec]:
+    def _settle(self, stored: Future[tuple[int, list[ImageSpec]]]) -> None:
         good, unusable = stored.result()
         rates = self._rates()
         each = ", ".join(f"{name} {rate:.1f}/s" for name, rate in rates.items())
         self._advance(good, each if len(rates) <= _NAMED else f"{len(rates)} workers")
-        return unusable
+        for spec in unusable:
+            if spec.retry == _RETRIES:
+                what = f"an image came out flat or not finite {1 + _RETRIES} times"
+                where = f"prompt {spec.prompt!r}, last seed {spec.seed}"
+                raise GenerationError(what, where, "try generate.dtype: float32, another scheduler, or another prompt")
+            self.retries.append(self._recipe.spec(spec.lane, spec.class_name, spec.index, spec.retry + 1))
 
     def _count(self, rendered: Rendered) -> None:
         if rendered.worker in self._first:

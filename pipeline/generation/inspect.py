@@ -68,13 +68,14 @@ def regenerate(params: Params, devices: list[str], client: int, fresh: bool) -> 
     old = known.shard(client)
     plan, source = context.current(params, devices)
     _check_same(known, plan, client)
-    with Pool(paths.pool()) as pool:
+    with Pool(paths.pool()) as pool, pool.writing():
         made = again(pool, plan.of(client), source, devices) if fresh else fill(pool, plan, source, devices, [client])
         new = assemble.write(pool, plan, client, params.generate.shard_megabytes)
+        if new != old:
+            manifest.load().with_shard(new).save()  # another client's line may have changed meanwhile
     text = f"client {client}: {made} images rendered, {new.rows} in {', '.join(map(str, new.paths))}, "
     if new == old:
         return text + "byte for byte the shard that the manifest names"
-    known.with_shard(new).save()
     return f"{text}not the bytes that the manifest named; the manifest now names these.\n{_advice()}"
 
 
@@ -85,6 +86,9 @@ def _check_same(known: Manifest, plan: Plan, client: int) -> None:
         changed = [name for name, value in mine.items() if known.recipe_text.get(name) != value]
         what = f"the shards were made by another recipe (differs in {', '.join(changed)})"
         raise ArtifactError(what, f"{paths.MANIFEST}, recipe {known.recipe}, now {plan.recipe.digest}", fix)
+    planned, there = len(plan.missing), len(known.shards)
+    if planned != there:
+        raise ArtifactError(f"the deficits are of {planned} clients, the shards of {there}", paths.MANIFEST, fix)
     if known.shard(client).plan != plan.digest(client):
         raise ArtifactError(f"client {client}'s deficits changed since its shard was made", paths.DEFICITS, fix)
 

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,8 @@ pragma user_version = {_VERSION};
 """
 COLUMNS = 'recipe, lane, class_name, "index", retry, seed, guidance, prompt, negative_prompt, flags, added, image'
 _PATIENCE = 60  # seconds to wait for another process
+_FIX_MINE = "set GEN_FEDSD_CACHE to a folder on a local disk that you may write to, or move the file away"
+_FIX_THEIRS = "ask for a file that gen-fedsd pool export wrote"
 _FIND = 'recipe = ? and lane = ? and class_name = ? and "index" < ?'
 
 
@@ -55,6 +57,7 @@ class Pool:
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
         self.path, self._lock = path, threading.RLock()
+        self._fix = _FIX_THEIRS if read_only else _FIX_MINE  # only somebody else's pool is opened to be read
         with self.usable():
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +76,8 @@ class Pool:
         if (found or read_only) and (version != _VERSION or not {"recipes", "images"} <= set((found or "").split(","))):
             what = f"this pool has format {version}, and this version of gen-fedsd reads format {_VERSION}"
             what = what if version != _VERSION else "this file is no pool"
-            raise PoolError(what, self.path, "move the file away, or set GEN_FEDSD_CACHE to another folder")
+            fix = _FIX_THEIRS if read_only else "move the file away, or set GEN_FEDSD_CACHE to another folder"
+            raise PoolError(what, self.path, fix)
         if read_only:
             return
         _patiently(lambda: self.db.execute("pragma journal_mode = wal"))
@@ -95,18 +99,19 @@ class Pool:
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # these are our mistakes
         except (OSError, sqlite3.Error) as error:
-            fix = "set GEN_FEDSD_CACHE to a folder on a local disk that you may write to, or move the file away"
-            raise PoolError(f"cannot use the pool ({error})", self.path, fix) from None
+            raise PoolError(f"cannot use the pool ({error})", self.path, self._fix) from None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the right to write while the block runs; wait, and say so, while another run holds it."""
-        with self.path.with_suffix(".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress.say(f"waiting for another run that is writing the pool {self.path}")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with ExitStack() as held:
+            with self.usable():  # the block's own errors are not the pool's
+                lock = held.enter_context(self.path.with_suffix(".lock").open("w"))
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    progress.say(f"waiting for another run that is writing the pool {self.path}")
+                    fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     @contextmanager

@@ -1,6 +1,7 @@
 """Where the diffusion model is, and the recipe that parameters and model give together."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,11 @@ from pipeline.errors import GenerationError
 from pipeline.generation import devices, prompts
 from pipeline.generation.recipe import Recipe
 from pipeline.params import GenerateParams
+
+_DECIDING = (".json", ".txt", ".safetensors", ".model", ".jinja")
+"""Settings, vocabularies, weights, SentencePiece tokenizers, chat templates; pickled weights are never loaded."""
+_IDLE = ("safety_checker", "feature_extractor")
+"""Parts that decide no byte: the safety checker is off, and nothing else looks at pictures."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,25 @@ def _digest(folder: Path) -> str:
     if not (folder / "model_index.json").is_file():
         fix = "point generate.model at a diffusers folder or a Hub id"
         raise GenerationError("no diffusers model here: model_index.json is missing", folder, fix)
-    files = sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".txt", ".safetensors") and p.is_file())
-    listing = "".join(f"{file.relative_to(folder).as_posix()} {sha256(file)}\n" for file in files)
+    try:
+        files = sorted(_files(folder))
+        listing = "".join(f"{file.relative_to(folder).as_posix()} {sha256(file)}\n" for file in files)
+    except OSError as error:
+        raise GenerationError(f"cannot read the model ({error})", folder, "check the folder and your rights") from None
     return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Yield the files of a model that decide bytes, also in linked folders; a link that leads back up ends there."""
+    here = folder.resolve()
+    if here in above:
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            if above or entry.name not in _IDLE:
+                yield from _files(entry, (*above, here))
+        elif entry.suffix in _DECIDING and entry.is_file():
+            yield entry
 
 
 def _commit(model: str, revision: str | None) -> str:

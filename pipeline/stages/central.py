@@ -4,6 +4,7 @@ Both are references beside the federated runs: the first shows what federation c
 brings without any client. A central run is a federation of one client that holds everything.
 """
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -33,16 +34,16 @@ def run(params: Params, crew: Crew) -> None:
     central = {"rounds": _TESTS, "clients_per_round": None, "eval_every": 1, "stop_at": None}
     settings = params.train.model_copy(update=central)
     crew = replace(crew, checkpoint_every=1)
-    for name, source in (("real", real), ("synthetic", arrays.synthetic(shards, split.image_size))):
-        if not len(source):
-            continue
-        size = np.array([len(source)])
-        clients = experiment.clients(size, np.zeros(1, np.int64), steps)
-        data = Data(source, None, test, norm)
-        classes = len(split.class_names)
-        arms = {"steps": clients}
-        outcomes = experiment.execute(f"central {name}", arms, "fedavg", data, classes, settings, params.seed, crew)
-        rounds: list[Round] = []
-        for (budget, seed), outcome in outcomes.items():
-            rounds += experiment.rows(outcome, name, "central", budget, seed)
-        experiment.save(paths.CENTRAL / name, rounds)
+    classes = len(split.class_names)
+    with ExitStack() as all_saved:  # DVC deletes both results when the stage starts again
+        for name, source in (("real", real), ("synthetic", arrays.synthetic(shards, split.image_size))):
+            if not len(source):
+                continue
+            size = np.array([len(source)])
+            arms = {"steps": experiment.clients(size, np.zeros(1, np.int64), steps)}
+            data, title = Data(source, None, test, norm), f"central {name}"
+            runs = experiment.executed(title, arms, "fedavg", data, classes, settings, params.seed, crew)
+            rounds: list[Round] = []
+            for (budget, seed), outcome in all_saved.enter_context(runs).items():
+                rounds += experiment.rows(outcome, name, "central", budget, seed)
+            experiment.save(paths.CENTRAL / name, rounds)

@@ -36,12 +36,14 @@ def run(params: Params) -> None:
     progress.say(f"partition: {len(rows)} images over {made.client_count} clients, {len(made.class_names)} classes")
 
 
-def partition(labels: Int64, classes: int, params: PartitionParams, seed: int) -> tuple[Int64, Int64]:
+def partition(labels: Int64, classes: int, params: PartitionParams, root: int) -> tuple[Int64, Int64]:
     """Return rows (M,) and the client of each (M,); a pure function of its arguments.
 
+    ``root`` is the root seed, which counts where the partition has no seed of its own.
     All rows are used, or ``max_images`` of them with the classes in proportion. Raises ParameterError if the scheme
     cannot be met, such as fewer images than ``clients * min_size``.
     """
+    seed = params.seed_under(root)
     rows = _subset(labels, classes, params, seed)
     needed = params.clients * (params.min_size if params.scheme in ("dirichlet", "quantity") else 1)
     if len(rows) < needed:

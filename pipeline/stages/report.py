@@ -151,10 +151,11 @@ def _sheet(params: Params, split: Partition, shards: Manifest, real: Images) -> 
 
 def _settings(params: Params, split: Partition, shards: Manifest) -> dict[str, str]:
     recipe, train = shards.recipe_text, params.train
+    seed = params.partition.seed_under(params.seed)
     chosen = "all" if train.clients_per_round is None else str(train.clients_per_round)
     return {
         "real images": f"{len(split.rows):,} of {params.data.path}, fingerprint {split.fingerprint}",
-        "partition": f"{_scheme(params)}, {split.client_count} clients, seed {params.seed}",
+        "partition": f"{_scheme(params)}, {split.client_count} clients, seed {seed}",
         "deficits": f"{params.deficits.rule}, ratio {params.deficits.ratio:g}",
         "synthetic images": f"{shards.rows:,}, {_SHARING[shards.sharing]}",
         "model": f"{params.generate.model} ({recipe['model'][:24]}...)",

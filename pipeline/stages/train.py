@@ -35,17 +35,17 @@ def run(params: Params, fill: str, algorithm: str, crew: Crew) -> None:
     folder = paths.run(fill, algorithm)
     classes = len(split.class_names)
     title = f"train {fill} {algorithm}"
-    outcomes = experiment.execute(title, arms, algorithm, data, classes, params.train, params.seed, crew)
-    rounds = [
-        row
-        for (budget, seed), outcome in outcomes.items()
-        for row in experiment.rows(outcome, fill, algorithm, budget, seed)
-    ]
-    experiment.save(folder, rounds, split.counts())
-    history.save_classes(folder / "classes.csv", rounds, split.class_names)
-    for (budget, seed), outcome in outcomes.items():
-        path = folder / "weights" / f"{budget}-{seed}.safetensors"
-        experiment.save_weights(path, outcome.weights, params.train, classes, split.image_size)
+    with experiment.executed(title, arms, algorithm, data, classes, params.train, params.seed, crew) as outcomes:
+        rounds = [
+            row
+            for (budget, seed), outcome in outcomes.items()
+            for row in experiment.rows(outcome, fill, algorithm, budget, seed)
+        ]
+        experiment.save(folder, rounds, split.counts())
+        history.save_classes(folder / "classes.csv", rounds, split.class_names)
+        for (budget, seed), outcome in outcomes.items():
+            path = folder / "weights" / f"{budget}-{seed}.safetensors"
+            experiment.save_weights(path, outcome.weights, params.train, classes, split.image_size)
 
 
 def budgets(real: Int64, extra: Int64, synthetic: Int64, params: TrainParams) -> dict[str, tuple[Client, ...]]:

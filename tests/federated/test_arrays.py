@@ -1,4 +1,7 @@
 import io
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -153,3 +156,86 @@ def test_an_interrupted_array_is_made_again(cache: Path) -> None:
         arrays.store(["key"], labels, 2, broken)
     assert list((cache / "arrays").iterdir()) == []
     assert arrays.store(["key"], labels, 2, whole).pixels[:, 0, 0, 0].tolist() == [7, 9]
+
+
+def three() -> list[NDArray[np.uint8]]:
+    return [np.full((2, 2, 2, 3), 7, np.uint8), np.full((1, 2, 2, 3), 9, np.uint8)]
+
+
+@pytest.mark.parametrize("part", ["pixels", "labels"])
+@pytest.mark.parametrize("rest", [0, 7, 100, 130])
+def test_a_truncated_array_is_decoded_anew_and_says_so(
+    capsys: pytest.CaptureFixture[str], part: str, rest: int
+) -> None:
+    """Within its mark, its header and its numbers; the array is 128 + 36 bytes, the labels are 128 + 24."""
+    stored = arrays.store(["key"], np.array([1, 0, 2]), 2, three)
+    damaged = {"pixels": stored.path, "labels": stored.path.with_suffix(".labels.npy")}[part]
+    whole = damaged.read_bytes()
+    assert len(whole) == {"pixels": 164, "labels": 152}[part]
+    damaged.write_bytes(whole[:rest])
+    again = arrays.store(["key"], np.array([1, 0, 2]), 2, three)
+    assert capsys.readouterr().err == f"{stored.path} is damaged; its images are decoded anew\n"
+    assert damaged.read_bytes() == whole
+    assert again.pixels[:, 0, 0, 0].tolist() == [7, 7, 9]
+    assert again.labels.tolist() == [1, 0, 2]
+
+
+def test_an_array_without_its_labels_is_made_again() -> None:
+    stored = arrays.store(["key"], np.array([1, 0, 2]), 2, three)
+    stored.path.with_suffix(".labels.npy").unlink()
+    assert arrays.store(["key"], np.array([1, 0, 2]), 2, three).labels.tolist() == [1, 0, 2]
+
+
+def test_what_is_written_is_what_numpy_reads_and_writes() -> None:
+    stored = arrays.store(["key"], np.array([1, 0, 2]), 2, three)
+    buffer = io.BytesIO()
+    np.save(buffer, np.concatenate(three()))
+    assert stored.path.read_bytes() == buffer.getvalue()
+
+
+def test_a_cache_that_is_no_folder_is_one_line(cache: Path) -> None:
+    cache.write_text("a file")
+    with pytest.raises(ArtifactError, match=r"^cannot write \(.*\): .*arrays.*\.npy: ") as caught:
+        arrays.store(["key"], np.array([1, 0, 2]), 2, three)
+    assert "\n" not in str(caught.value)
+
+
+FULL = """
+import sys
+import numpy as np
+from pathlib import Path
+from pipeline.errors import ArtifactError
+from pipeline.federated import arrays, checkpoint
+
+images = np.ones((100, 32, 32, 3), np.uint8)  # 307,200 bytes
+for write in (
+    lambda: arrays.store(["key"], np.arange(100), 32, lambda: np.split(images, 10)),
+    lambda: checkpoint.write(Path(sys.argv[1]) / "weights", {"weights": np.ones(100_000, np.float32)}),
+):
+    try:
+        write()
+    except ArtifactError as error:
+        print(error)
+print([str(path) for path in Path(sys.argv[1]).rglob("*") if path.is_file()])
+"""
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system of 200 kB, which only a namespace of its own may mount."""
+    alone = [shutil.which("unshare") or "unshare", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespace can be made here")
+    monkeypatch.chdir(Path(__file__).parents[2])
+    place = tmp_path / "small"
+    place.mkdir()
+    monkeypatch.setenv("GEN_FEDSD_CACHE", str(place))
+    mount = f'mount -t tmpfs -o size=200k none {place} && exec "$@"'
+    command = [*alone, "sh", "-c", mount, "sh", sys.executable, "-c", FULL, str(place)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    array, weights, left = done.stdout.splitlines()
+    assert array.startswith("cannot write (No space left on device)")
+    assert weights.startswith("cannot write (")
+    assert "No space left on device" in weights
+    assert f"): {place}/weights: make room" in weights
+    assert left == "[]"

@@ -1,3 +1,4 @@
+import resource
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from pipeline import paths, seeds
+from pipeline.errors import ArtifactError
 from pipeline.federated import experiment
 from pipeline.federated.algorithms import make
 from pipeline.federated.algorithms.fedavg import State
@@ -97,6 +99,31 @@ def test_a_run_is_kept_as_often_as_asked(images: Data, run: MakeRun) -> None:
         assert (None if stood is None else len(stood.rounds)) == found
 
 
+def test_the_last_round_is_kept_too(images: Data, run: MakeRun) -> None:
+    """So that nothing is lost where results cannot be saved."""
+    made = run(rounds=2)
+    kept = Checkpoints("a run", made, images, every=3)
+    play(made, images, kept)
+    stood = kept.load()
+    assert stood is not None
+    assert len(stood.rounds) == 2
+
+
+def test_a_file_system_that_takes_no_more_is_one_line(images: Data, run: MakeRun) -> None:
+    """As a limit on the size of files; a full disk is in test_arrays."""
+    kept, made = Checkpoints("a run", run(), images, every=1), begin(run())
+    at = Progress(made.state, {}, [Round(1, 2, 3, 4, 5)])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(ArtifactError, match=r"^cannot write \(.*\): .*\.safetensors: ") as caught:
+            kept.keep(at)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert list(kept.path.parent.iterdir()) == []
+
+
 def test_what_is_read_is_what_was_written(images: Data, run: MakeRun) -> None:
     """Names, vectors, and numbers to the last digit; a class without test images stays without accuracy."""
     done = [Round(1, 30, 6, 40, 50, 0.1 + 0.2, float("inf"), (1 / 3, None)), Round(2, 31, 7, 41, 51)]
@@ -151,6 +178,18 @@ def test_a_damaged_file_counts_as_none_and_says_so(
     assert kept.load() is not None
 
 
+def test_one_flipped_bit_anywhere_is_damage(images: Data, run: MakeRun) -> None:
+    """In the head, in the numbers of the rounds, and in every vector; spaces that fill up the head do not count."""
+    kept = Checkpoints("this run", run(), images, every=1)
+    kept.keep(Progress({"weights": np.ones(4, np.float32)}, {1: {"a": np.ones(2, np.float32)}}, [Round(1, 2, 3, 4, 5)]))
+    whole = kept.path.read_bytes()
+    for place in range(len(whole)):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 1
+        kept.path.write_bytes(spoilt)
+        assert kept.load() is None or whole[place : place + 1] == b" ", place
+
+
 def test_another_run_does_not_find_it(images: Data, run: MakeRun, stored: MakeStored) -> None:
     """Whatever differs of the run, or of its images."""
     made = run()
@@ -196,7 +235,7 @@ def params(**others: object) -> TrainParams:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_experiment_goes_on_from_what_is_kept_and_forgets_it_at_its_end(images: Data, workers: int) -> None:
+def test_an_experiment_goes_on_from_what_is_kept_and_forgets_it_once_it_is_saved(images: Data, workers: int) -> None:
     """One seed's run stands after two rounds, which another has marked: they are not carried out again."""
     arms = {"both": experiment.clients(np.array([10, 20]), np.array([0, 0]), np.array([2, 4]))}
     made = experiment.run_of(arms["both"], "moon", images, 3, params(), seeds.derive(9, "train", 4))
@@ -208,9 +247,17 @@ def test_an_experiment_goes_on_from_what_is_kept_and_forgets_it_at_its_end(image
     stood.rounds[0].samples = 999
     kept.keep(stood)
     crew = Crew(workers, checkpoint_every=1)
-    ends = experiment.execute("train none moon", arms, "moon", images, 3, params(), 9, crew)
+    with (
+        pytest.raises(Interrupted),
+        experiment.executed("train none moon", arms, "moon", images, 3, params(), 9, crew),
+    ):
+        raise Interrupted  # before all was saved
+    assert len(list((paths.cache() / "checkpoints").iterdir())) == 2
+    with experiment.executed("train none moon", arms, "moon", images, 3, params(), 9, crew) as ends:
+        assert len(list((paths.cache() / "checkpoints").iterdir())) == 2
     assert list((paths.cache() / "checkpoints").iterdir()) == []
-    anew = experiment.execute("train none moon", arms, "moon", images, 3, params(), 9, Crew(1, checkpoint_every=9))
+    with experiment.executed("train none moon", arms, "moon", images, 3, params(), 9, Crew(1)) as anew:
+        pass
     assert bits(ends["both", 1]) == bits(anew["both", 1])
     assert ends["both", 4].rounds[0].samples == 999
     ends["both", 4].rounds[0].samples = anew["both", 4].rounds[0].samples

@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 
 from pipeline import seeds
 from pipeline.artifacts import history
+from pipeline.errors import ParameterError
 from pipeline.federated import experiment, workers
 from pipeline.federated.algorithms.fedprox import FedProx
+from pipeline.federated.algorithms.scaffold import Scaffold
 from pipeline.federated.experiment import Crew
 from pipeline.federated.local import Hyper
 from pipeline.federated.models import FlatModel, make
@@ -108,7 +110,8 @@ def test_every_arm_runs_once_for_each_seed(images: Data, capsys: pytest.CaptureF
         "steps": experiment.clients(np.array([10, 20]), np.array([0, 0]), np.array([3, 4])),
     }
     settings = params(momentum=0.5, weight_decay=0.01)
-    outcomes = experiment.execute("train none", arms, "fedavg", images, 3, settings, 9, Crew(1))
+    with experiment.executed("train none", arms, "fedavg", images, 3, settings, 9, Crew(1)) as outcomes:
+        pass
     assert list(outcomes) == [("epochs", 1), ("epochs", 4), ("steps", 1), ("steps", 4)]
     assert len({outcome.weights.tobytes() for outcome in outcomes.values()}) == 4
     assert [[done.steps for done in outcome.rounds] for outcome in outcomes.values()] == [[6, 6]] * 2 + [[7, 7]] * 2
@@ -125,9 +128,66 @@ def test_a_run_that_reaches_its_target_counts_as_done(images: Data, capsys: pyte
     """Any accuracy above nought is at least 0.0001, so the first tested round that is right once ends the run."""
     arms = {"both": experiment.clients(np.array([10, 20]), np.array([0, 0]), np.array([2, 4]))}
     settings = params(rounds=40, stop_at=0.0001)
-    outcomes = experiment.execute("train none", arms, "fedavg", images, 3, settings, 9, Crew(2))
+    with experiment.executed("train none", arms, "fedavg", images, 3, settings, 9, Crew(2)) as outcomes:
+        pass
     assert all(len(outcome.rounds) < 40 for outcome in outcomes.values())
     assert "train none: 80/80 rounds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("schedule", "decay", "rounds", "refused"),
+    [
+        ("exponential", 1e-20, 3, False),  # 0.05 x 1e-40 is a float32
+        ("exponential", 1e-23, 3, True),  # 0.05 x 1e-46 is none
+        ("exponential", 0.5, 2_000, True),
+        ("constant", 1e-23, 3, False),
+        ("cosine", 1e-23, 2_000, False),
+    ],
+)
+def test_a_rate_that_falls_to_nought_is_refused_where_it_divides(
+    images: Data, schedule: str, decay: float, rounds: int, refused: bool
+) -> None:
+    clients = experiment.clients(np.array([10, 20]), np.array([0, 0]), np.array([2, 4]))
+    settings = params(schedule=schedule, decay=decay, rounds=rounds)
+    assert experiment.run_of(clients, "fedavg", images, 3, settings, 1).rounds == rounds
+    if not refused:
+        assert experiment.run_of(clients, "scaffold", images, 3, settings, 1).rounds == rounds
+        return
+    with pytest.raises(ParameterError, match=rf"falls to 0 by round {rounds}, and scaffold divides by it: .*decay"):
+        experiment.run_of(clients, "scaffold", images, 3, settings, 1)
+
+
+def test_the_smallest_rate_that_scaffold_takes_gives_numbers(images: Data, run: MakeRun) -> None:
+    made = replace(run(), algorithm=Scaffold(), schedule=Schedule(0.05, "exponential", 1e-20))
+    ended = workers.execute({"x": simulate(made, begin(made))}, made, images, 1)["x"]
+    assert all(np.isfinite(vector).all() for vector in ended.state.values())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_diverges_is_told_of_once(images: Data, capsys: pytest.CaptureFixture[str], workers: int) -> None:
+    """Steps of rate 1e30 leave no number after the first round, which nobody tests."""
+    arms = {"both": experiment.clients(np.array([10, 20]), np.array([0, 0]), np.array([2, 4]))}
+    for rate in (0.05, 1e30):
+        settings = params(rounds=4, eval_every=2, learning_rate=rate)
+        with experiment.executed("train none", arms, "fedavg", images, 3, settings, 9, Crew(workers)):
+            pass
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+        expected = [
+            f"warning: loss or weights are no finite numbers: train none both, seed {seed}, round 1: "
+            "lower train.learning_rate, or set train.clip_norm"
+            for seed in (1, 4)
+        ]
+        assert sorted(said) == (expected if rate == 1e30 else [])
+
+
+def test_the_round_that_diverged_is_found_by_loss_or_weights() -> None:
+    good, bad = np.ones(3, np.float32), np.array([1, np.inf, 1], np.float32)
+    rounds = [Round(1, 2, 3, 4, 5, 0.5, 2.0), Round(2, 2, 3, 4, 5), Round(3, 2, 3, 4, 5)]
+    assert experiment.first_infinite(Progress({"weights": good})) is None
+    assert experiment.first_infinite(Progress({"weights": good}, {}, rounds)) is None
+    assert experiment.first_infinite(Progress({"weights": bad}, {}, rounds)) == 3
+    rounds[1].loss = float("nan")
+    assert experiment.first_infinite(Progress({"weights": good}, {}, rounds)) == 2
 
 
 def test_rows_are_rounded_to_six_digits() -> None:

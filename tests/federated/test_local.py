@@ -1,5 +1,6 @@
 import math
-from dataclasses import replace
+import tracemalloc
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pipeline import seeds
 from pipeline.federated import local
 from pipeline.federated.algorithms import FedAvg
 from pipeline.federated.local import Augmented, Hyper, Local, Normalisation
@@ -213,6 +215,63 @@ def test_training_augments_if_it_is_to() -> None:
     assert torch.equal(first, trained(10, hyper, 5, seed=3)[0])
     assert not torch.equal(first, trained(10, HYPER, 5, seed=3)[0])
     assert samples == 4 + 4 + 2 + 4 + 4
+
+
+@dataclass(frozen=True)
+class Watching(FedAvg):
+    """FedAvg that keeps the images of its batches, and the seed of the stream that dropout draws from."""
+
+    batches: list[Tensor] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+
+    def loss(self, local: Local, images: Tensor, labels: Tensor) -> Tensor:
+        self.batches.append(images.round().long())
+        self.seeds.append(torch.initial_seed())
+        return super().loss(local, images, labels)
+
+
+def test_an_images_shift_does_not_follow_from_its_index() -> None:
+    """Image i has level i in red, and its row's number in green: row 8 of a moved image shows 8 - 2 + its shift.
+
+    From one stream, its first number r makes r % 10 the first index and r % 5 the first shift: always index % 5.
+    """
+    pixels = torch.zeros(10, 16, 16, 3, dtype=torch.uint8)
+    pixels[..., 0] = torch.arange(10)[:, None, None]
+    pixels[..., 1] = torch.arange(16)[:, None]
+    plain = Normalisation((0.0,) * 3, (1.0,) * 3).on(16, "cpu")
+    watching, model = Watching(), FlatModel("simple-cnn", "group", 3, 16, seed=1)
+    down = {"weights": model.vector.clone()}
+    for seed in range(100):
+        client = Local(model, down, {}, replace(HYPER, batch_size=10, augment=True), RATE, no_other)
+        local.train(client, watching, pixels, torch.arange(10) % 3, plain, 1, seed)
+    firsts = [(int(images[0, 0, 8, 8]), int(images[0, 1, 8, 8]) - 6) for images in watching.batches]
+    assert {index for index, _ in firsts} == set(range(10))
+    assert {shift for _, shift in firsts} == set(range(5))
+    assert sum(shift == index % 5 for index, shift in firsts) < 50
+
+
+def test_dropout_has_a_stream_of_its_own() -> None:
+    watching, model = Watching(), FlatModel("simple-cnn", "group", 3, 16, seed=1)
+    client = Local(model, {"weights": model.vector.clone()}, {}, replace(HYPER, augment=True), RATE, no_other)
+    local.train(client, watching, *images(10), NORMALISE, 1, 5)
+    assert watching.seeds == [seeds.derive(5, "dropout")]
+    assert len({5, watching.seeds[0], seeds.derive(5, "augmentation")}) == 3
+
+
+def test_normalisation_counts_chunk_by_chunk_in_little_memory() -> None:
+    """Three million pixels, of which a chunk of one million takes 9 MB, and the last chunk is part-full."""
+    pixels = np.random.default_rng(1).integers(0, 256, (45, 256, 260, 3)).astype(np.uint8)
+    pixels[40:, :, :, 1] = 9
+    tracemalloc.start()
+    norm = Normalisation.of(pixels)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 15e6
+    for channel in range(3):
+        histogram = np.bincount(pixels[..., channel].ravel(), minlength=256)
+        mean = float(histogram @ np.arange(256)) / histogram.sum()
+        assert norm.mean[channel] == mean
+        assert norm.std[channel] == float(np.sqrt(histogram @ (np.arange(256) - mean) ** 2 / histogram.sum()))
 
 
 def test_normalisation_by_hand() -> None:

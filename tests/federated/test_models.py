@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from pipeline.errors import ParameterError
 from pipeline.federated.algorithms import FedAvg
 from pipeline.federated.local import Hyper, Local, Normalisation, train
-from pipeline.federated.models import MODELS, FlatModel, SimpleCNN, make
+from pipeline.federated.models import MODELS, FlatModel, SimpleCNN, _ConvPoolReLU, make
 
 
 def ordinary(flat: FlatModel, classes: int, size: int) -> nn.Module:
@@ -110,6 +110,31 @@ def test_simple_cnn_computes_what_its_layers_say(size: int, flat_areas: bool) ->
     ]
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_of_equal_pixels_the_first_column_by_column_gets_the_gradient() -> None:
+    """Channel 0 is 1 above right, channel 1 below left; weighted by 1 both pixels are 1. The gradient is the pixel.
+
+    Row by row, as torch goes, above right comes first; column by column below left.
+    """
+    x = torch.tensor([[[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]]])
+    weight, bias = torch.ones(1, 2, 1, 1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    for pooled, expected in (
+        (_ConvPoolReLU.apply(x, weight, bias), [0.0, 1.0]),
+        (F.relu(F.max_pool2d(F.conv2d(x, weight, bias), 2)), [1.0, 0.0]),
+    ):
+        assert pooled.tolist() == [[[[1.0]]]]
+        assert torch.autograd.grad(pooled.sum(), weight)[0].flatten().tolist() == expected
+
+
+def test_the_first_layer_refuses_gradients_that_it_does_not_compute() -> None:
+    """Those of pictures, and those of gradients; neither is passed over in silence."""
+    model = SimpleCNN(10, 16)
+    with pytest.raises(AssertionError, match="pictures get no gradient"):
+        model(pictures(2, 16).requires_grad_())
+    gradients = torch.autograd.grad(model(pictures(2, 16)).sum(), list(model.parameters()), create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradients[0].sum().backward()
 
 
 def test_sgd_on_the_vector_is_sgd_on_an_ordinary_module() -> None:

@@ -2,11 +2,13 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.errors import ParameterError
 from pipeline.federated import workers
 from pipeline.federated.algorithms import FedAvg, make
 from pipeline.federated.algorithms.fedavg import Update
@@ -61,7 +63,7 @@ def test_an_error_in_a_process_surfaces(images: Data, run: MakeRun) -> None:
     """A client whose images have labels that the model does not know."""
     unknown = images.real
     unknown.labels[:] = 7
-    with pytest.raises(IndexError, match="Target 7 is out of bounds"):
+    with pytest.raises(RuntimeError, match=r"in worker \d:\n(.|\n)*IndexError: Target 7 is out of bounds"):
         execute({"a": run()}, replace(images, real=unknown), 2)
     assert not multiprocessing.active_children()
 
@@ -166,3 +168,37 @@ def test_a_run_that_stops_early_leaves_the_others_to_their_end(images: Data, run
 def level(value: float) -> NDArray[np.float32]:
     """Return weights that are all the same."""
     return np.full(len(FlatModel("simple-cnn", "group", 3, 16).vector), value, np.float32)
+
+
+def test_a_killed_worker_changes_no_bit(images: Data, run: MakeRun) -> None:
+    """Each time in another round, of an algorithm whose clients keep something."""
+    made = replace(run(rounds=4), algorithm=make("scaffold", {}))
+    whole = execute({"a": made}, images, 1)["a"]
+    for number in range(1, 4):
+        rounds = list[str]()
+
+        def kill(name: str, number: int = number, rounds: list[str] = rounds) -> None:
+            rounds.append(name)
+            if len(rounds) == number:
+                multiprocessing.active_children()[0].kill()
+
+        assert equal(execute({"a": made}, images, 3, kill)["a"], whole)
+    assert not multiprocessing.active_children()
+
+
+def test_workers_that_all_die_end_the_run_with_one_line(images: Data, run: MakeRun) -> None:
+    def kill(_: str) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(ParameterError, match=r"worker \d died \(exit code -9\); .*: train: if memory"):
+        execute({"a": run()}, images, 2, kill)
+    assert not multiprocessing.active_children()
+
+
+def test_too_little_shared_memory_is_one_line() -> None:
+    """More than any machine has: only promised, it would end the process at the first write."""
+    with pytest.raises(ParameterError, match=r"no shared memory for \d+ MB .*: /dev/shm: give it more"):
+        workers._reserved(1 << 45)
+    left = [path for path in Path("/dev/shm").glob("psm_*") if path.stat().st_size >= 1 << 45]
+    assert left == []

@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -145,14 +146,48 @@ def test_a_shard_of_several_files_gets_its_parts_and_loses_those_of_before(recip
     assert [path.read_bytes() for path in shard.paths] == content
 
 
-def test_parts_of_before_are_removed_though_one_between_is_gone(recipe: Recipe, project: Path) -> None:
-    """As a kill leaves them that comes while parts are being removed."""
+def test_parts_of_before_are_removed_also_after_a_kill_among_them(
+    recipe: Recipe, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run ends after one of three parts is removed; the next one looks no further than the first gap."""
+    big, small = planned(recipe, [[4, 0, 0]]), planned(recipe, [[1, 0, 0]])
+    remove, removed = Path.unlink, list[Path]()
+
+    def interrupted(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".parquet":
+            if removed:
+                raise KeyboardInterrupt
+            removed.append(path)
+        remove(path, missing_ok)
+
     with Pool(paths.pool()) as pool:
-        big = planned(recipe, [[3, 0, 0]])
         stock(pool, big)
         assemble.write(pool, big, 0, 0)
-        paths.shard(0, 1).unlink()
-        assemble.write(pool, planned(recipe, [[1, 0, 0]]), 0, 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                assemble.write(pool, small, 0, 0)
+        assert len(names()) == 3
+        assemble.write(pool, small, 0, 0)
+    assert names() == ["client-00000.parquet"]
+
+
+def test_the_folder_is_not_listed_for_each_client(
+    recipe: Recipe, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listing it takes the square of the number of clients."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    plan = planned(recipe, [[3, 0, 0]])
+    with Pool(paths.pool()) as pool:
+        stock(pool, plan)
+        with monkeypatch.context() as patched:
+            for name in ("scandir", "listdir"):
+                patched.setattr(os, name, refuse)
+            for megabytes in (0, 1):
+                assemble.write(pool, plan, 0, megabytes)
     assert names() == ["client-00000.parquet"]
 
 

@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -81,7 +82,7 @@ def test_stats_count_images_recipes_and_lanes(recipe: Recipe) -> None:
     assert float(first.split()[1]) >= 3.0
 
 
-def test_the_list_tells_each_recipe_by_last_use(recipe: Recipe) -> None:
+def test_the_list_tells_each_recipe_by_last_rendering(recipe: Recipe) -> None:
     old, new = replace(recipe, steps=30, model="hub/name-of-a-model@" + "0" * 40), replace(recipe, guidance=(1.0, 2.5))
     with Pool(paths.pool()) as pool:
         assert care.listing(pool).split() == ["recipe", "images", "size", "first", "last", "model", "settings"]
@@ -339,6 +340,28 @@ def test_an_export_that_fails_leaves_what_was_there(recipe: Recipe, tmp_path: Pa
     assert list(folder.iterdir()) == [out]
 
 
+def test_a_place_that_cannot_be_written_is_blamed_and_not_the_pool(recipe: Recipe, tmp_path: Path) -> None:
+    """A folder; a place below a file; a disk that is full (the system refuses files above a size) at two moments."""
+    (tmp_path / "file").write_text("")
+    below, full = tmp_path / "file" / "out.sqlite", tmp_path / "full" / "out.sqlite"
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Pool(paths.pool()) as pool:
+        put(pool, recipe, "0", "bag", range(100), bytes(10_000))
+        with pytest.raises(ParameterError, match=rf"that is a folder: {tmp_path}: give the name of the file"):
+            care.export(pool, tmp_path, [])
+        with pytest.raises(PipelineError, match=rf"cannot write \(.+\): {below}: "):
+            care.export(pool, below, [])
+        for size in (1, 500_000):
+            try:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+                with pytest.raises(PoolError, match=rf"\(.+\): {full}: choose a file in a folder"):
+                    care.export(pool, full, [])
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+            assert list(full.parent.iterdir()) == []
+        assert care.export(pool, full, []).startswith("100 images")
+
+
 def test_an_export_that_is_killed_leaves_nothing_under_the_final_name(recipe: Recipe, tmp_path: Path) -> None:
     text = (
         "import os, signal, sys\n"
@@ -552,7 +575,7 @@ def test_what_is_no_pool_is_refused_and_left_alone(theirs: Path, tmp_path: Path,
     place = tmp_path / "file"
     no_pool(place, kind)
     before = place.read_bytes() if place.is_file() else b""
-    refused(place, ".")
+    refused(place, "gen-fedsd pool export wrote$")
     assert (place.read_bytes() if place.is_file() else b"") == before
 
 
@@ -561,7 +584,19 @@ def test_a_pool_of_another_format_is_refused(theirs: Path, version: int) -> None
     change(theirs, 'delete from images where "index" = 4')
     with closing(sqlite3.connect(theirs)) as database:
         database.execute(f"pragma user_version = {version}")
-    refused(theirs, f"has format {version}")
+    refused(theirs, f"has format {version}, .*: ask for a file that gen-fedsd pool export wrote$")
+
+
+def test_a_pool_that_lies_where_nothing_can_be_written_is_refused_with_a_way_out(theirs: Path, tmp_path: Path) -> None:
+    """SQLite wants a file beside a pool that was copied raw; a folder in its way stands in for a read-only place."""
+    place = tmp_path / "copied" / "pool.sqlite"
+    place.parent.mkdir()
+    place.write_bytes(theirs.read_bytes())
+    place.with_name("pool.sqlite-wal").mkdir()
+    refused(place, rf"cannot use the pool \(.*\): {place}: ask for a file that gen-fedsd pool export wrote$")
+    place.with_name("pool.sqlite-wal").rmdir()
+    with Pool(paths.pool()) as pool:
+        assert "images imported" in care.merge(pool, place)
 
 
 def test_a_damaged_pool_is_refused(recipe: Recipe, theirs: Path) -> None:

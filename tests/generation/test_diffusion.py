@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import GenerationError, ParameterError
+from pipeline.generation import diffusion
 from pipeline.generation.diffusion import Model
 from pipeline.generation.pictures import FAINT, finish
 from pipeline.generation.plan import batches
@@ -243,6 +244,39 @@ def test_each_distinct_prompt_is_encoded_once(source: Source, monkeypatch: pytes
     assert encoded[2:] == [("a photo of a b", "dark")]
 
 
+@pytest.mark.parametrize(("megabytes", "encoded"), [(1024, 601), (0.1, 1201)])
+def test_each_text_is_encoded_once_while_embeddings_fit(
+    source: Source, monkeypatch: pytest.MonkeyPatch, megabytes: float, encoded: int
+) -> None:
+    """As for two clients of 600 classes each: 600 prompts and one negative.
+
+    In 0.1 MB there is room for 130 of the tiny model's 768 bytes (24 places of 8 numbers), and each prompt is gone when
+    it comes again; the negative prompt, used most, stays. The bytes are the same.
+    """
+    monkeypatch.setattr(diffusion, "_KEPT_BYTES", int(megabytes * 1_000_000))
+    model = model_of(source, batch_size=60, steps=1)
+    runs: list[int] = []
+    model.pipeline.text_encoder.register_forward_hook(lambda *_: runs.append(1))
+    client = [replace(model.recipe.spec("0", f"class {i}", 0), negative_prompt="dark") for i in range(600)]
+    first, second = ([image for batch in batches(client, 60) for image in images(model, batch)] for _ in range(2))
+    assert first == second
+    assert len(runs) == encoded
+    assert model._embeddings._bytes == sum(map(diffusion._size, model._embeddings._kept.values()))
+    assert model._embeddings._bytes <= megabytes * 1_000_000
+
+
+def test_a_negative_prompt_is_encoded_once_for_all_prompts(source: Source, guided: Model) -> None:
+    """Also if the prompts were encoded for unguided images before; the images are those of a model that had not."""
+    model = model_of(source, guidance=(1.0, 2.0))
+    runs: list[int] = []
+    model.pipeline.text_encoder.register_forward_hook(lambda *_: runs.append(1))
+    specs = [replace(spec, negative_prompt="dark") for spec in specs_of(model, "ab")]
+    model.draw([replace(spec, guidance=1.0) for spec in specs])
+    drawn = [images(model, [replace(spec, guidance=2.0)])[0] for spec in specs]
+    assert len(runs) == 3
+    assert drawn == images(guided, [replace(spec, guidance=2.0) for spec in specs])
+
+
 def test_images_are_drawn_at_the_render_size(source: Source) -> None:
     model = model_of(source, render_size=32)
     assert model.draw(specs_of(model, "a")).shape == (1, 32, 32, 3)
@@ -442,6 +476,66 @@ def test_compiling_without_a_compiler_is_one_line(source: Source, tmp_path: Path
     assert said.startswith("InvalidCxxCompiler: ")
     assert ": params.yaml, generate.compile: install a C++ compiler (Triton on CUDA), or set it to fal" in said
     assert said.count("\n") == 1
+
+
+SETTINGS: dict[str, Any] = {
+    "generate.render_size = 100": {"render_size": 100},
+    "generate.steps = 2000": {"steps": 2000},
+    "generate.scheduler_options = {'beta_schedule': 'nosuch'}": {"scheduler_options": {"beta_schedule": "nosuch"}},
+    "generate.scheduler_options = {'timestep_spacing': 'nosuch'}": {
+        "scheduler_options": {"timestep_spacing": "nosuch"}
+    },
+    "generate.scheduler_options = {'trained_betas': 'x'}": {"scheduler_options": {"trained_betas": "x"}},
+    "generate.scheduler_options = {'prediction_type': 'nosuch'}": {"scheduler_options": {"prediction_type": "nosuch"}},
+    "generate.scheduler = 'EulerDiscreteScheduler', generate.scheduler_options = {'timestep_spacing': 1}": {
+        "scheduler": "EulerDiscreteScheduler",
+        "scheduler_options": {"timestep_spacing": 1},
+    },
+}
+
+
+@pytest.mark.parametrize("where", SETTINGS)
+@pytest.mark.parametrize("folder", ["tiny", "demo"])
+def test_a_setting_that_cannot_be_used_is_named(source: Source, folder: str, where: str) -> None:
+    """The tiny model's own scheduler is DDIM, the demo's DPM-Solver."""
+    if folder == "demo":
+        source = replace(source, model=str(ROOT / "data/demo/model"))
+    with pytest.raises(ParameterError) as caught:
+        model_of(source, **SETTINGS[where]).draw([source.recipe.spec("0", "a", 0)])
+    assert f": params.yaml, generate.{where.partition('.')[2]}" in str(caught.value).replace("generate.steps = 2, ", "")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_that_is_not_there_is_named_before_loading(source: Source) -> None:
+    with pytest.raises(ParameterError, match=r"no device cuda:99 here: .*: --devices or \$GEN_FEDSD_DEVICES: use auto"):
+        Model(replace(source, model="nowhere"), "cuda:99")
+
+
+@pytest.mark.parametrize("name", ["FlowMatchEulerDiscreteScheduler", "UnCLIPScheduler", "SchedulerMixin"])
+def test_a_scheduler_that_the_model_cannot_use_is_refused(source: Source, name: str) -> None:
+    message = f"a scheduler that does not fit the model: .*'{name}': one of .*DDIMScheduler, .*PNDMSched"
+    with pytest.raises(ParameterError, match=message):
+        model_of(source, scheduler=name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DDPMScheduler",
+        "DPMSolverMultistepScheduler",
+        "EulerAncestralDiscreteScheduler",
+        "EulerDiscreteScheduler",
+        "HeunDiscreteScheduler",
+        "LCMScheduler",
+        "TCDScheduler",
+        "UniPCMultistepScheduler",
+    ],
+)
+def test_schedulers_that_the_model_can_use_draw(source: Source, name: str) -> None:
+    """Also those that diffusers does not list as compatible, LCM's and TCD's."""
+    model = model_of(source, scheduler=name, steps=4)
+    assert type(model.pipeline.scheduler).__name__ == name
+    assert finish(model.draw(specs_of(model, "a"))[0], model.recipe) is not None
 
 
 @pytest.mark.parametrize("name", ["NoSuchScheduler", "UNet2DConditionModel", "__version__"])

@@ -56,7 +56,7 @@ class Telltale(list[ImageSpec]):
 
 
 def worker(name: str) -> BaseProcess:
-    (found,) = [process for process in multiprocessing.active_children() if process.name == f"render {name}"]
+    (found,) = [process for process in multiprocessing.active_children() if process.name == f"worker {name}"]
     return found
 
 
@@ -94,7 +94,7 @@ def test_one_device_renders_inline_and_several_in_processes(source: Source) -> N
     with engines.make(source, ["cpu", "cpu"]) as processes:
         assert isinstance(processes, Processes)
         names = {process.name for process in multiprocessing.active_children()}
-        assert names == {"render cpu #0", "render cpu #1"}
+        assert names == {"worker cpu #0", "worker cpu #1"}
         for name in ("cpu #0", "cpu #1"):
             kill(name)
 
@@ -212,7 +212,7 @@ def test_a_worker_that_died_while_idle_is_replaced_by_the_others(
 def test_a_batch_that_two_workers_died_of_is_named_and_not_tried_again(source: Source) -> None:
     spec = source.recipe.spec("0", "bag", 5)
     message = (
-        rf"^render cpu #1 died \(exit code -9\); 2 deaths on one batch: the batch that begins with 'a photo of a bag', "
+        rf"^worker cpu #1 died \(exit code -9\); 2 deaths on one task: the batch that begins with 'a photo of a bag', "
         rf"seed {spec.seed}: if memory ran out, lower generate\.batch_size "
     )
     survivors: list[str] = []
@@ -226,7 +226,7 @@ def test_a_batch_that_two_workers_died_of_is_named_and_not_tried_again(source: S
 
     with pytest.raises(GenerationError, match=message):
         render()
-    assert survivors == ["render cpu #2"]
+    assert survivors == ["worker cpu #2"]
     assert not multiprocessing.active_children()
 
 
@@ -242,7 +242,7 @@ def test_a_deadly_batch_is_named_though_the_one_before_is_still_being_encoded(so
             for one in engine.render(asked):
                 done.extend(one.batch)
 
-    with pytest.raises(GenerationError, match=rf"2 deaths on one batch: .* seed {spec.seed}: "):
+    with pytest.raises(GenerationError, match=rf"2 deaths on one task: .* seed {spec.seed}: "):
         render()
     assert spec not in done
     assert not multiprocessing.active_children()
@@ -252,7 +252,7 @@ def test_the_last_worker_to_die_ends_the_run(source: Source) -> None:
     """Two workers die of a batch each, the first time that it is tried."""
     deadly = [Deadly(batch) for batch in batches(source, 2)]
     with (
-        pytest.raises(GenerationError, match=r"^render cpu #[01] died .*1 deaths on one batch"),
+        pytest.raises(GenerationError, match=r"^worker cpu #[01] died .*1 deaths on one task"),
         Processes(source, ["cpu"] * 2) as engine,
     ):
         list(engine.render(deadly))
@@ -290,7 +290,7 @@ def test_too_little_memory_in_a_worker_is_one_line_that_names_the_batch_size(sou
 def test_a_bug_in_a_worker_keeps_its_traceback(source: Source) -> None:
     wrong = replace(source, recipe=replace(source.recipe, dtype="no_such_dtype"))
     with (
-        pytest.raises(RuntimeError, match=r"in the worker on cpu:\nTraceback(.|\n)*no_such_dtype"),
+        pytest.raises(RuntimeError, match=r"in worker cpu:\nTraceback(.|\n)*no_such_dtype"),
         Processes(wrong, ["cpu"]) as engine,
     ):
         list(engine.render(batches(wrong, 1)))
@@ -408,6 +408,6 @@ def test_workers_leave_when_the_coordinator_dies(coordinator: subprocess.Popen[s
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(alive(pid) for pid in pids)
-    assert "in the worker" not in errors
+    assert "in worker" not in errors
     assert "leaked" not in errors
     assert errors.count("Traceback") == (by == signal.SIGINT)

@@ -147,6 +147,20 @@ def test_other_parameters_or_deficits_are_refused_before_anything_is_written(pro
     assert "byte for byte" in inspect.regenerate(read, CPU, 0, fresh=False)
 
 
+@pytest.mark.parametrize("now", [1, 3])
+def test_another_number_of_clients_is_refused_before_anything_is_written(project: Path, now: int) -> None:
+    """Client 1 is in the manifest; the plan of one client has none, and that of three has it unchanged."""
+    lacking([1, 0, 0], [0, 2, 0])
+    read, plan = current()
+    with Pool(paths.pool()) as pool:
+        stock(pool, plan)
+        made = written(pool, plan, 1)
+    lacking(*[[1, 0, 0], [0, 2, 0], [0, 0, 1]][:now])
+    with pytest.raises(ArtifactError, match=rf"deficits are of {now} clients, the shards of 2: .*: run: dvc repro gen"):
+        inspect.regenerate(read, CPU, 1, fresh=False)
+    assert manifest.load() == made
+
+
 def test_verify_renders_images_of_all_files_again(project: Path) -> None:
     """Seven images, each in a part of its own; the one in the last part was replaced by another's picture."""
     lacking([2, 1, 0], [0, 0, 4])

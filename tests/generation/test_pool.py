@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import signal
@@ -245,6 +246,43 @@ def test_a_killed_writer_leaves_no_lock_behind(recipe: Recipe) -> None:
     descriptor = os.open(paths.pool().with_suffix(".lock"), os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(descriptor)
+
+
+def test_a_lock_that_cannot_be_opened_is_a_pool_error(recipe: Recipe) -> None:
+    """Also for root, whom no rights keep out, a folder is no lock file."""
+    place = paths.pool().with_suffix(".lock")
+    with Pool(paths.pool()) as pool:
+        place.mkdir()
+        with (
+            pytest.raises(PoolError, match=r"cannot use the pool \(.*Is a directory.*: set GEN_FEDSD_CACHE"),
+            pool.writing(),
+        ):
+            pass
+        place.rmdir()
+        with pool.writing():
+            pool.put(recipe, finished(recipe, "0", "bag", range(1)))
+
+
+def test_a_file_system_without_locks_is_a_pool_error(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None can be had here, so the system's answer is given in its place."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with Pool(paths.pool()) as pool:
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        with (
+            pytest.raises(PoolError, match=r"cannot use the pool \(.*No locks available.*: set GEN_FEDSD_CACHE"),
+            pool.writing(),
+        ):
+            pass
+
+
+def test_an_error_of_the_block_that_writes_is_not_blamed_on_the_lock(recipe: Recipe) -> None:
+    with Pool(paths.pool()) as pool, pytest.raises(FileNotFoundError), pool.writing():
+        Path("nowhere/at/all").read_bytes()
+    with Pool(paths.pool()) as pool, pool.writing():
+        pass
 
 
 def test_readers_do_not_wait_for_a_writer(recipe: Recipe) -> None:

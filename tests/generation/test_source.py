@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,8 @@ from pipeline.params import GenerateParams
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = COMMIT[::-1]
-PLAIN = str(Path(__file__).parents[2] / "data/prompts/plain.yaml")
+ROOT = Path(__file__).parents[2]
+PLAIN = str(ROOT / "data/prompts/plain.yaml")
 
 
 def params_of(model: Path | str, **others: Any) -> GenerateParams:
@@ -109,6 +111,92 @@ def test_a_renamed_weight_file_changes_the_recipe(tiny_model: Path, tmp_path: Pa
     shutil.copytree(tiny_model, changed)
     (changed / "unet").rename(changed / "other")
     assert recipe_of(changed).digest != recipe_of(tiny_model).digest
+
+
+def test_the_shipped_model_keeps_its_identity() -> None:
+    """Pools and publications hold its images under it; a number on its own would not tell which files count."""
+    listing = [
+        f"{name} {hashlib.sha256((ROOT / 'data/demo/model' / name).read_bytes()).hexdigest()}\n"
+        for name in (
+            "model_index.json",
+            "scheduler/scheduler_config.json",
+            "text_encoder/config.json",
+            "text_encoder/model.safetensors",
+            "tokenizer/merges.txt",
+            "tokenizer/tokenizer.json",
+            "tokenizer/tokenizer_config.json",
+            "tokenizer/vocab.json",
+            "unet/config.json",
+            "unet/diffusion_pytorch_model.safetensors",
+            "vae/config.json",
+            "vae/diffusion_pytorch_model.safetensors",
+        )
+    ]
+    digest = hashlib.sha256("".join(listing).encode()).hexdigest()
+    assert recipe_of(ROOT / "data/demo/model").model == f"sha256:{digest}"
+    assert digest.startswith("29845af1062e90eb")
+
+
+def test_a_linked_part_counts_as_if_it_lay_in_the_folder(tiny_model: Path, tmp_path: Path) -> None:
+    """Linked to other weights it is another model."""
+    linked = tmp_path / "model"
+    shutil.copytree(tiny_model, linked)
+    (linked / "unet").rename(tmp_path / "unet-1")
+    shutil.copytree(tmp_path / "unet-1", tmp_path / "unet-2")
+    with (tmp_path / "unet-2" / "diffusion_pytorch_model.safetensors").open("ab") as file:
+        file.write(b"2")
+    (linked / "unet").symlink_to("../unet-1")
+    assert recipe_of(linked).digest == recipe_of(tiny_model).digest
+    (linked / "unet").unlink()
+    (linked / "unet").symlink_to("../unet-2")
+    assert recipe_of(linked).digest != recipe_of(tiny_model).digest
+
+
+def test_links_that_lead_in_a_circle_end(tiny_model: Path, tmp_path: Path) -> None:
+    """One leads to the model itself; two parts link to each other, so each file has one more name."""
+    circle = tmp_path / "model"
+    shutil.copytree(tiny_model, circle)
+    (circle / "unet" / "up").symlink_to("..")
+    assert recipe_of(circle).digest == recipe_of(tiny_model).digest
+    (circle / "unet" / "vae").symlink_to("../vae")
+    (circle / "vae" / "unet").symlink_to("../unet")
+    assert len(list(source._files(circle))) == len(list(source._files(tiny_model))) + 4
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("tokenizer/spiece.model", True),
+        ("tokenizer/chat_template.jinja", True),
+        ("tokenizer/additional.txt", True),
+        ("unet/safety_checker/config.json", True),
+        ("safety_checker/config.json", False),
+        ("safety_checker/model.safetensors", False),
+        ("feature_extractor/preprocessor_config.json", False),
+        ("unet/diffusion_pytorch_model.bin", False),
+        ("README.md", False),
+    ],
+)
+def test_what_decides_bytes_counts_and_nothing_else(tiny_model: Path, tmp_path: Path, file: str, counts: bool) -> None:
+    """The safety checker is off, and weights that are no safetensors are never loaded."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    digests = {recipe_of(model).digest}
+    for content in ("one", "two"):
+        (model / file).parent.mkdir(exist_ok=True)
+        (model / file).write_text(content)
+        digests.add(recipe_of(model).digest)
+    assert len(digests) == (3 if counts else 1)
+
+
+def test_a_model_that_cannot_be_read_is_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    """A file of the kernel's that nobody can read stands in for another user's."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (model / "unet" / "config.json").unlink()
+    (model / "unet" / "config.json").symlink_to("/proc/self/mem")
+    with pytest.raises(GenerationError, match=rf"cannot read the model \(.*\): {model}: check the folder"):
+        recipe_of(model)
 
 
 def test_a_hub_model_is_pinned_to_its_commit(hub_home: Path) -> None:

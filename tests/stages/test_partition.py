@@ -68,6 +68,17 @@ def test_another_seed_gives_another_partition(scheme: str) -> None:
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_a_seed_of_the_partitions_own_replaces_the_root_seed(scheme: str) -> None:
+    """In the choice of images as well as in who holds them."""
+    labels = np.arange(300) % 5
+    chosen = settings_of(scheme, 6, alpha=1.0, max_images=200)
+    expected = partition.partition(labels, 5, chosen, 3)
+    for root in (1, 2):
+        found = partition.partition(labels, 5, chosen.model_copy(update={"seed": 3}), root)
+        assert all(map(np.array_equal, found, expected))
+
+
 @SOME
 @given(st.integers(1, 8), st.integers(1, 9), st.integers(0, 99), st.data())
 def test_labels_gives_exactly_k_labels_and_even_parts(
@@ -203,6 +214,10 @@ def test_the_stage_writes_partition_and_picture(project: Path, small_data: Path)
     first = paths.PARTITION.read_bytes()
     partition.run(loaded)
     assert paths.PARTITION.read_bytes() == first
+    for root, own, same in ((7, 8, False), (8, 7, True), (8, None, False)):
+        section = loaded.partition.model_copy(update={"seed": own})
+        partition.run(loaded.model_copy(update={"seed": root, "partition": section}))
+        assert (paths.PARTITION.read_bytes() == first) == same
 
 
 @given(st.integers(61, 1000))

@@ -37,4 +37,8 @@ def test_the_settings_name_every_scale_and_template_or_how_many_there_are(
         found = report._settings(loaded, partition_artifact.load(), replace(made, sharing=sharing))
         assert (found["sampling"], found["prompts"]) == (f"2 steps, guidance {said[0]}, float32", said[1])
         assert words in found["synthetic images"]
+        assert found["partition"].endswith("4 clients, seed 7")
         assert found["recipe"] == source.resolve(loaded.generate, loaded.seed, 16, ["cpu"]).recipe.digest
+    document["partition"]["seed"] = 3
+    found = report._settings(Params.model_validate(document), partition_artifact.load(), made)
+    assert found["partition"].endswith("4 clients, seed 3")

@@ -42,6 +42,9 @@ class Update:
 class FedAvg:
     """Clients train from the global weights; the server averages what they reach, weighted by their images."""
 
+    divides_by_rate = False  # without a type it is no hyper-parameter
+    """Whether a learning rate of 0 leaves it without a result; such schedules are refused then."""
+
     def start(self, weights: Vector) -> State:
         """Return the server's state before the first round."""
         return {WEIGHTS: weights}

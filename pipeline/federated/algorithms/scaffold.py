@@ -26,6 +26,8 @@ class Scaffold(FedAvg):
     NIID-Bench does so too. Weights are averaged by images, as FedAvg's are; controls evenly over all clients.
     """
 
+    divides_by_rate = True  # in ``end``
+
     def start(self, weights: Vector) -> State:
         return {WEIGHTS: weights, _CONTROL: np.zeros_like(weights)}
 
