@@ -82,6 +82,7 @@ def test_training_that_is_killed_again_and_again_ends_the_same(work: Params, wor
     assert set(expected) == {
         "history.csv",
         "classes.csv",
+        "clients.csv",
         "metrics.json",
         *(f"weights/both-{seed}.safetensors" for seed in (1, 2)),
     }

@@ -59,6 +59,19 @@ def save_classes(path: Path, rounds: Iterable[Round], class_names: Sequence[str]
         writer.writerows([row.budget, row.seed, row.round, *row.by_class] for row in rounds if row.by_class is not None)
 
 
+def save_clients(path: Path, rounds: Iterable[Round], counts: NDArray[np.int64]) -> None:
+    """Write the accuracy that each client would see (see ``for_clients``), as ``save_classes`` does by class."""
+    with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["budget", "seed", "round", *range(len(counts))])
+        for row in rounds:
+            if row.by_class is not None:
+                seen = [
+                    "" if np.isnan(share) else round(float(share), 4) for share in for_clients(row.by_class, counts)
+                ]
+                writer.writerow([row.budget, row.seed, row.round, *seen])
+
+
 def for_clients(by_class: Sequence[float | None], counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the accuracy that each client would see, (clients,): by class, weighted by its own labels.
 

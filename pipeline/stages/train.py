@@ -43,6 +43,7 @@ def run(params: Params, fill: str, algorithm: str, crew: Crew) -> None:
         ]
         experiment.save(folder, rounds, split.counts())
         history.save_classes(folder / "classes.csv", rounds, split.class_names)
+        history.save_clients(folder / "clients.csv", rounds, split.counts())
         for (budget, seed), outcome in outcomes.items():
             path = folder / "weights" / f"{budget}-{seed}.safetensors"
             experiment.save_weights(path, outcome.weights, params.train, classes, split.image_size)

@@ -78,6 +78,17 @@ def test_the_accuracy_that_a_client_would_see_by_hand() -> None:
     assert np.isnan(seen[2:]).tolist() == [True, True]
 
 
+def test_the_accuracy_of_each_client_in_every_tested_round(tmp_path: Path) -> None:
+    """The first client has one image of each class, the second only of one that no test image has."""
+    rows = [
+        replace(FIRST, by_class=(0.5, None, 1.0)),
+        replace(FIRST, round=2),
+        replace(FIRST, round=3, by_class=(0.0, None, 0.33333)),
+    ]
+    history.save_clients(tmp_path / "clients.csv", rows, np.array([[1, 1, 1], [0, 4, 0]]))
+    assert (tmp_path / "clients.csv").read_text() == "budget,seed,round,0,1\nepochs,1,1,0.75,\nepochs,1,3,0.1667,\n"
+
+
 def test_metrics_tell_how_clients_differ(tmp_path: Path) -> None:
     """Three clients of one class each, and one without images, who does not count.
 
