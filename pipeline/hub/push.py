@@ -160,7 +160,7 @@ class _Workspace:
             if self._known.sharing == "own" and self._known.recipe_text["seed"] < anonymous.GUESSABLE:
                 progress.say(
                     "warning: whoever guesses params.yaml's seed, which is small, can tell from prompts or by drawing "
-                    "images again which belong to one client; a secret random seed of 31 digits prevents that"
+                    "images again which belong to one client; a secret random seed of 128 bits prevents that"
                 )
             self._merged = anonymous.merge(self._known, self._folder, self._options.megabytes)
         described = anonymous.described(self._known, self._merged)
