@@ -13,13 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
-from pipeline import paths
+from pipeline import params, paths
 from pipeline.artifacts import manifest
 from pipeline.errors import ArtifactError, HubError, ParameterError, PipelineError
+from pipeline.federated.experiment import Crew
 from pipeline.generation import inspect
 from pipeline.hub import api, card
 from pipeline.hub import push as push_module
 from pipeline.hub.push import Options, push
+from pipeline.stages import train
 from tests.hub.cards import findings
 from tests.hub.conftest import REPO, TOKEN, generate_project
 from tests.hub.server import Hub
@@ -569,7 +571,6 @@ def test_forgetting_that_it_is_anonymous_tells_of_no_client(hub: Hub, project: P
 
 
 def test_regenerating_and_pushing_one_client_changes_nothing(hub: Hub, project: Path) -> None:
-    from pipeline import params
 
     push(ALL)
     inspect.regenerate(params.load(), ["cpu"], 2, fresh=True)
@@ -614,3 +615,20 @@ def test_an_anonymous_card_tells_what_its_counts_are(hub: Hub, project: Path, sh
     replace(manifest.load(), sharing=sharing).save()
     push(replace(ALL, anonymous=True))
     assert said in hub.tree(REPO)["README.md"].decode()
+
+
+def test_a_seed_of_128_bits_goes_through_everything(
+    hub: Hub,
+    document: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is the one that an anonymous publication asks for; partition, images, training and push take it."""
+    document["seed"] = 2**127 + 3
+    document["train"] |= {"rounds": 1}
+    monkeypatch.chdir(generate_project(tmp_path, document) / "project")
+    train.run(params.load(), "synthetic", "fedavg", Crew(1))
+    capsys.readouterr()
+    assert "6 files to upload" in push(replace(ALL, anonymous=True))
+    assert "warning" not in capsys.readouterr().err
