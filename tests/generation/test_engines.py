@@ -25,6 +25,7 @@ from pipeline.generation.engines import Batch, Inline, Processes
 from pipeline.generation.pictures import Picture
 from pipeline.generation.recipe import ImageSpec
 from pipeline.generation.source import Source
+from pipeline.processes import Workers
 
 Pictures = dict[ImageSpec, Picture | None]
 
@@ -144,6 +145,20 @@ def test_the_number_of_workers_and_the_batches_change_no_byte(
     asked = [batch for size in sizes if (batch := [left.pop() for _ in range(min(size, len(left)))])]
     assert collect(engine, asked) == {spec: alone[spec] for batch in asked for spec in batch}
     assert len(set(alone.values())) == len(specs)
+
+
+def test_workers_that_are_started_afresh_draw_the_same(
+    source: Source, expected: Callable[[Iterable[Batch]], Pictures]
+) -> None:
+    """As those for CUDA are; here on the CPU."""
+    asked = batches(source, 3)
+    afresh = [(str(number), (source, "cpu")) for number in range(2)]
+    given = iter(asked)
+    with Workers[Batch](engines._load, afresh, "pipeline.generation.diffusion", cuda=True) as workers:
+        done = list(workers.carry_out(lambda: next(given, None)))
+    assert {spec: picture for one in done for spec, picture in zip(one.task, one.answer, strict=True)} == expected(
+        asked
+    )
 
 
 def test_batches_are_taken_no_further_ahead_than_two_for_each_worker(source: Source) -> None:

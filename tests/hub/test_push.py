@@ -571,7 +571,6 @@ def test_forgetting_that_it_is_anonymous_tells_of_no_client(hub: Hub, project: P
 
 
 def test_regenerating_and_pushing_one_client_changes_nothing(hub: Hub, project: Path) -> None:
-
     push(ALL)
     inspect.regenerate(params.load(), ["cpu"], 2, fresh=True)
     hub.requests.clear()
