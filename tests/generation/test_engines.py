@@ -156,9 +156,8 @@ def test_workers_that_are_started_afresh_draw_the_same(
     given = iter(asked)
     with Workers[Batch](engines._load, afresh, "pipeline.generation.diffusion", cuda=True) as workers:
         done = list(workers.carry_out(lambda: next(given, None)))
-    assert {spec: picture for one in done for spec, picture in zip(one.task, one.answer, strict=True)} == expected(
-        asked
-    )
+    pictures = {spec: picture for one in done for spec, picture in zip(one.task, one.answer, strict=True)}
+    assert pictures == expected(asked)
 
 
 def test_batches_are_taken_no_further_ahead_than_two_for_each_worker(source: Source) -> None:
