@@ -3,7 +3,7 @@
 import contextlib
 import multiprocessing
 import os
-import select
+import pickle
 import signal
 import sys
 import threading
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
@@ -189,10 +190,31 @@ def _send(pipe: Connection, message: object) -> None:
         pipe.send(message)
 
 
+class _Inbox:
+    """Reads a worker's tasks in a thread of its own."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._messages, self._closed = pipe, SimpleQueue[bytes](), threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self._messages.put(self._pipe.recv_bytes())
+        self._closed.set()
+        self._messages.put(b"")
+
+    def next(self) -> bytes | None:
+        """Wait for the next task and return it as it came; None once the pipe is closed, whatever is left."""
+        message = self._messages.get()
+        return None if self._closed.is_set() else message  # nobody waits for the tasks that are still there
+
+
 def _live(pipe: Connection, asked: Any, make: Make, arguments: tuple[Any, ...]) -> None:
     """A worker's life: get ready, carry out tasks until the pipe closes, and finish each answer during the next task.
 
-    While an answer is on its way the next task is read, so that two large messages never wait for each other.
+    Other threads read tasks and send answers, so that the coordinating process waits neither while a task is carried
+    out nor, if both are large, for ever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # orderly: libraries give back their semaphores
@@ -207,20 +229,16 @@ def _live(pipe: Connection, asked: Any, make: Make, arguments: tuple[Any, ...]) 
     try:
         carry_out = make(*arguments)
         with ThreadPoolExecutor(1) as finisher:
-            last = None
-            closed = select.poll()
-            closed.register(pipe, 0)  # hang-ups are told of unasked
+            inbox, last = _Inbox(pipe), None
             while True:
                 asked.value += 1
-                task = pipe.recv()
-                if closed.poll(0):  # nobody waits for the tasks that are still in the pipe
+                message = inbox.next()
+                if message is None:
                     return
-                answer = carry_out(task)
+                answer = carry_out(pickle.loads(message))
                 if last is not None:
                     last.result()
                 last = finisher.submit(finish, answer)
-    except (EOFError, ConnectionResetError):
-        return
     except PipelineError as error:
         _send(pipe, error)
     except Exception:

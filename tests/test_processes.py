@@ -22,13 +22,15 @@ PATIENCE = 120.0
 
 
 def doubling(size: int) -> Callable[[int], Answer]:
-    """Answer a number with its double and ``size`` bytes; -1 fails after a while."""
+    """Answer a number with its double and ``size`` bytes; -1 fails after a while, -2 takes two seconds."""
 
     def carry_out(task: Any) -> Answer:
         number = task if isinstance(task, int) else len(task)
         if number == -1:
             time.sleep(0.1)
             raise ValueError("no such number")
+        if number == -2:
+            time.sleep(2)
         return lambda: (2 * number, b"x" * size)
 
     return carry_out
@@ -83,6 +85,14 @@ def test_large_messages_in_both_directions_do_not_wait_for_each_other() -> None:
     thread.start()
     thread.join(PATIENCE)
     assert len(found) == 12
+
+
+def test_a_large_task_for_a_busy_worker_keeps_no_other_waiting() -> None:
+    """The first worker's first task takes two seconds; its second one does not fit into the pipe."""
+    with crew(2, 0) as workers:
+        done = collected(workers, [-2, *[b"x" * 3_000_000] * 3])
+    assert [one.worker for one in done[:2]] == ["1", "1"]
+    assert len(done) == 4
 
 
 def test_a_worker_killed_at_any_moment_loses_and_changes_nothing() -> None:
