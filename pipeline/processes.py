@@ -3,7 +3,6 @@
 import contextlib
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -235,7 +235,7 @@ def _live(pipe: Connection, asked: Any, make: Make, arguments: tuple[Any, ...]) 
                 message = inbox.next()
                 if message is None:
                     return
-                answer = carry_out(pickle.loads(message))
+                answer = carry_out(ForkingPickler.loads(message))
                 if last is not None:
                     last.result()
                 last = finisher.submit(finish, answer)

@@ -25,7 +25,6 @@ from pipeline import params, paths
 from pipeline.errors import GenerationError
 from pipeline.generation import assemble, context
 from pipeline.generation.fill import _render
-from pipeline.generation.plan import batches
 from pipeline.generation.pool import Pool
 from pipeline.generation.recipe import ImageSpec
 from pipeline.params import Params
@@ -57,7 +56,7 @@ def work(project: Path, document: dict[str, Any], tiny_model: Path) -> Params:
     shutil.copytree(tiny_model, "model")
     weights = Path("model/vae/diffusion_pytorch_model.safetensors")
     tensors = load_file(weights)
-    tensors["decoder.conv_out.weight"] *= 0.0175
+    tensors["decoder.conv_out.weight"] *= 0.018
     tensors["decoder.conv_out.bias"] *= 0
     save_file(tensors, weights, {"format": "pt"})
     Path("prompts.yaml").write_text(PROMPTS)
@@ -120,10 +119,6 @@ def asked(work: Params) -> list[ImageSpec]:
     return [plan.recipe.spec(want.lane, want.class_name, i) for want in plan.distinct() for i in range(want.count)]
 
 
-def key(spec: ImageSpec) -> Key:
-    return spec.lane, spec.class_name, spec.index
-
-
 def written() -> int:
     """Return how many shards there are."""
     return len(list(paths.SHARDS.glob("client-*"))) if paths.SHARDS.is_dir() else 0
@@ -132,23 +127,15 @@ def written() -> int:
 class Watch:
     """Looks at what a run stores, and compares it with what an undisturbed run leaves."""
 
-    def __init__(self, work: Params, expected: State) -> None:
+    def __init__(self, expected: State) -> None:
         self._expected, self._kept, self.phase = expected, held(), "loading"
         self._images, self._shards = len(self._kept), written()
-        missing = [spec for spec in asked(work) if key(spec) not in self._kept]
-        self._batches = list(batches(missing, work.generate.batch_size))
 
     def look(self) -> str:
-        """Check that nothing is lost, wrong or half done since the last look; return what is there.
-
-        Of every batch, those images that came out at the first draw are there together; a manifest means that all is.
-        """
+        """Check that nothing is lost or wrong since the last look, and that a manifest means all; say what is there."""
         now = held()
         assert self._kept.items() <= now.items()
         assert now.items() <= self._expected.images.items()
-        for batch in self._batches:
-            firsts = [key(spec) for spec in batch if self._expected.images[key(spec)][0] == 0]
-            assert len({one in now for one in firsts}) <= 1
         self._kept = now
         if paths.MANIFEST.exists():
             assert {name: Path(name).read_bytes() for name in self._expected.files} == self._expected.files
@@ -240,7 +227,7 @@ def test_killed_workers_cost_nothing(work: Params, server: None) -> None:
     for _ in range(TRIES * KILLED_WORKERS):
         if len(phases) >= KILLED_WORKERS and {"loading", "rendering"} <= set(phases):
             break
-        count, watch = rng.choice((2, 3)), Watch(work, expected)
+        count, watch = rng.choice((2, 3)), Watch(expected)
         moments = [rng.uniform(0, seconds) for _ in range(rng.randint(1, count))]
         print(f"{count} workers; 3 take {seconds:.2f} s if undisturbed")
         killer = Killer(moments, rng, watch)
@@ -249,7 +236,7 @@ def test_killed_workers_cost_nothing(work: Params, server: None) -> None:
                 generate.run(work, ["cpu"] * count)
         except GenerationError as error:
             print(f"{error}\nthere are {watch.look()}")
-            if "deaths on one batch" not in str(error):
+            if "deaths on one task" not in str(error):
                 raise
         else:
             assert State.now() == expected
@@ -329,7 +316,7 @@ def test_killed_runs_lose_nothing(work: Params, warm: Warm) -> None:
     for _ in range(TRIES * KILLED_SINGLES):
         if len(phases) >= KILLED_SINGLES and len(set(phases)) == 3:
             break
-        moment, watch = rng.uniform(0, seconds), Watch(work, expected)
+        moment, watch = rng.uniform(0, seconds), Watch(expected)
         process = warm.start()
         for _ in range(LOOKS):
             if warm.ended(moment / LOOKS):
@@ -388,7 +375,7 @@ def test_runs_of_several_workers_killed_or_not_leave_the_same_bytes(work: Params
         if not left_over:
             break
         count, whom = left_over[0]
-        moment, watch = rng.uniform(0, seconds[count - 1]), Watch(work, expected)
+        moment, watch = rng.uniform(0, seconds[count - 1]), Watch(expected)
         run = command(count)
         with suppress(subprocess.TimeoutExpired):
             run.wait(moment)
