@@ -33,8 +33,15 @@ class Images:
     """Changes whenever rows, labels or their order may have changed."""
 
     def picture(self, row: int) -> Image.Image:
-        """Return one row's picture as RGB, cut to the middle square and scaled with anti-aliasing if it must be."""
-        picture: Image.Image = self.table[int(row)][self.image_column].convert("RGB")
+        """Return one row's picture as RGB, cut to the middle square and scaled with anti-aliasing if it must be.
+
+        Raises DataError for a picture that cannot be decoded.
+        """
+        try:
+            picture: Image.Image = self.table[int(row)][self.image_column].convert("RGB")
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            where = f"row {row}, column {self.image_column!r}"
+            raise DataError(f"a picture cannot be decoded ({error})", where, "mend or remove it") from None
         size = (self.image_size, self.image_size)
         return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
 

@@ -7,6 +7,7 @@ from PIL import Image
 
 from pipeline.data import images
 from pipeline.errors import DataError
+from pipeline.federated import arrays
 from pipeline.params import DataParams
 
 
@@ -80,6 +81,21 @@ def test_pictures_are_cut_to_the_middle_square_and_scaled(tmp_path: Path) -> Non
     assert split.picture(0).size == (4, 4)
     assert split.pixels([0]).min() > 220
     assert split.pixels([0])[:, :, 1:3].min() == 255
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.0])
+def test_a_damaged_picture_is_named_by_its_row(tmp_path: Path, keep: float) -> None:
+    """Also while an array of decoded pictures is written, whose file is not to blame."""
+    save_folder(tmp_path / "train")
+    victim = tmp_path / "train" / "dog" / "0.png"
+    content = victim.read_bytes()
+    victim.write_bytes(content[: int(len(content) * keep)])
+    loaded = images.load(params(tmp_path, image_size=8), "train")
+    last = len(loaded.labels) - 1
+    with pytest.raises(DataError, match=rf"a picture cannot be decoded \(.*\): row {last}, column 'image': mend or"):
+        loaded.pixels([last])
+    with pytest.raises(DataError, match="a picture cannot be decoded"):
+        arrays._rows(loaded, np.arange(len(loaded.labels)))
 
 
 def test_default_size_is_the_shorter_side_of_the_first_picture(tmp_path: Path) -> None:
