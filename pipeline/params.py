@@ -5,21 +5,16 @@ and environment variables, and never change a byte, unless ``dtype: auto`` resol
 """
 
 import difflib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from pipeline import paths
 from pipeline.errors import ParameterError
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid"]
 Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
-Fill = Literal["none", "transforms", "synthetic"]
-_ALGORITHMS = tuple(sorted(file.stem for file in (Path(__file__).parent / "federated/algorithms").glob("[!_]*.py")))
-Budget = Literal["epochs", "steps"]
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -27,21 +22,13 @@ StrictPositive = Annotated[int, Field(ge=1, strict=True)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
-def _known(name: str) -> str:
-    if name not in _ALGORITHMS:
-        raise ValueError(f"one of {', '.join(_ALGORITHMS)}")
-    return name
-
-
-Algorithm = Annotated[str, AfterValidator(_known)]
-
-
-def _distinct(given: tuple[int, ...]) -> tuple[int, ...]:
+def _distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(given)) < len(given):
-        raise ValueError("equal seeds are equal runs: write each one once")
+        raise ValueError("equal entries are equal runs: write each one once")
     return given
 
 
+Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
 Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
@@ -139,10 +126,11 @@ class GenerateParams(Section):
 class TrainParams(Section):
     """The federated runs, and the central ones beside them."""
 
-    fills: tuple[Fill, ...]
-    algorithms: tuple[Algorithm, ...]
+    fills: Names
+    references: Names = ()
+    algorithms: Names
     seeds: Seeds
-    options: dict[Algorithm, dict[str, float]] = {}
+    options: dict[str, dict[str, float]] = {}
     model: str = "simple-cnn"
     norm: Literal["group", "batch"] = "group"
     rounds: Positive
@@ -165,6 +153,7 @@ class TrainParams(Section):
 class ReportParams(Section):
     """What the report derives from the histories."""
 
+    fill: str = "synthetic"
     target_accuracy: Annotated[float, Field(gt=0, le=1)]
     images_per_class: Positive = 8
 
@@ -181,7 +170,7 @@ class Params(Section):
     report: ReportParams
 
 
-def load(path: Path = paths.PARAMS) -> Params:
+def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check params.yaml; raise ParameterError with the file, the key and the value at fault."""
     if not path.is_file():
         raise ParameterError("no parameters", path, "run in the project's root folder, where params.yaml is")
@@ -193,22 +182,6 @@ def load(path: Path = paths.PARAMS) -> Params:
         return Params.model_validate(document)
     except ValidationError as error:
         raise _explain(path, error) from None
-
-
-def fill(text: str) -> Fill:
-    """Check the name of a fill."""
-    return cast(Fill, _choice(get_args(Fill), text, "--fill"))
-
-
-def algorithm(text: str) -> Algorithm:
-    """Check the name of an algorithm."""
-    return _choice(_ALGORITHMS, text, "--algorithm")
-
-
-def _choice(known: Sequence[str], text: str, where: str) -> str:
-    if text not in known:
-        raise ParameterError(f"unknown value {text!r}", where, f"one of {', '.join(known)}")
-    return text
 
 
 def _explain(path: Path, error: ValidationError) -> ParameterError:

@@ -16,6 +16,8 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.workspace import Workspace
+
 # Both libraries read these when they are imported, so they are set before any test module is.
 _HOME = Path(tempfile.mkdtemp(prefix="gen-fedsd-tests-"))
 os.environ["HF_HOME"] = str(_HOME)
@@ -139,3 +141,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, document: dict[str,
     (folder / "params.yaml").write_text(yaml.safe_dump(document))
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def workspace(project: Path) -> Workspace:
+    """That folder as the workspace of the command line: the working folder, with the tests' cache."""
+    return Workspace()

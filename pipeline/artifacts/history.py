@@ -1,75 +1,202 @@
-"""The history of training runs: one row for each run and round, and the final weights."""
+"""The history of training runs: what every round did, who took part in it, and how good the global model then was."""
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import atomic
 from pipeline.errors import ArtifactError
 
+_REDO = "run: dvc repro -f train"
+
+
+@dataclass(frozen=True, slots=True)
+class Participation:
+    """What one client did in one round that it took part in."""
+
+    client: int
+    samples: int
+    """Images that went through its local training."""
+    steps: int
+    """Its local SGD steps."""
+    bytes_down: int
+    """Sent to it."""
+    bytes_up: int
+    """Sent by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of one run; accuracies and loss are None if its weights were not tested."""
+
+    number: int
+    """From 1."""
+    participants: tuple[Participation, ...]
+    """In order of client."""
+    accuracy: float | None = None
+    """Of the global model on the whole test split, 0 to 1."""
+    loss: float | None = None
+    """Mean cross-entropy on the test split."""
+    by_class: tuple[float | None, ...] | None = None
+    """Accuracy on the test images of each class; None inside for a class without any."""
+
+    @property
+    def samples(self) -> int:
+        """Images that went through local training, of all clients together."""
+        return sum(one.samples for one in self.participants)
+
+    @property
+    def steps(self) -> int:
+        """Local SGD steps, of all clients together."""
+        return sum(one.steps for one in self.participants)
+
+    @property
+    def bytes_down(self) -> int:
+        return sum(one.bytes_down for one in self.participants)
+
+    @property
+    def bytes_up(self) -> int:
+        return sum(one.bytes_up for one in self.participants)
+
 
 @dataclass(frozen=True)
-class Round:
-    """One round of one run."""
+class RunHistory:
+    """All rounds of one run."""
 
     fill: str
     algorithm: str
     budget: str
-    """``epochs``, ``steps``, or ``both`` where the two are the same run."""
+    """``epochs`` or ``steps``."""
     seed: int
-    round: int
-    accuracy: float | None
-    """Of the global model on the whole test split, 0 to 1; None in a round without a test."""
-    loss: float | None
-    """Mean cross-entropy on the test split."""
-    samples: int
-    """Images that went through local training this round, all clients together."""
-    steps: int
-    """Local SGD steps this round, all clients together."""
-    bytes_down: int
-    """Sent to clients this round."""
-    bytes_up: int
-    """Sent by clients this round."""
-    by_class: tuple[float | None, ...] | None = None
-    """Accuracy on the test images of each class, kept in a table of its own; None inside for a class without any."""
+    rounds: tuple[Round, ...]
+
+    @property
+    def tested(self) -> list[Round]:
+        """The rounds that have an accuracy."""
+        return [done for done in self.rounds if done.accuracy is not None]
 
 
-_COLUMNS = tuple(field.name for field in fields(Round))[:-1]
+_KEYS = ("fill", "algorithm", "budget", "seed", "round")
+_COLUMNS = (*_KEYS, "accuracy", "loss", "samples", "steps", "bytes_down", "bytes_up")
+_PARTICIPANTS = "participants.parquet"
+_PARTICIPANT_TYPES = {"budget": pa.string(), "seed": pa.int64(), "round": pa.int32(), "client": pa.int32()} | {
+    field.name: pa.int64() for field in fields(Participation)[1:]
+}
 
 
-def save(path: Path, rounds: Iterable[Round]) -> None:
-    """Write rounds as CSV, one a line, with a head."""
+def save(folder: Path, runs: Sequence[RunHistory], class_names: Sequence[str], counts: NDArray[np.int64]) -> None:
+    """Write the histories of one fill and algorithm.
+
+    ``history.csv`` has a line for each run and round; ``participants.parquet`` a row for each run, round and client that
+    took part; ``classes.csv`` and ``clients.csv`` the accuracy by class and by client of every tested round;
+    ``metrics.json`` the figures that DVC shows. ``counts`` are the clients' real images, (clients, classes).
+    """
+    tested = [(run, done, done.by_class) for run in runs for done in run.tested if done.by_class is not None]
+    with _csv(folder / "history.csv", _COLUMNS) as writer:
+        writer.writerows(_line(run, done) for run in runs for done in run.rounds)
+    with _csv(folder / "classes.csv", ["budget", "seed", "round", *class_names]) as writer:
+        writer.writerows([run.budget, run.seed, done.number, *shares] for run, done, shares in tested)
+    with _csv(folder / "clients.csv", ["budget", "seed", "round", *range(len(counts))]) as writer:
+        for run, done, shares in tested:
+            seen = [None if np.isnan(share) else round(float(share), 4) for share in for_clients(shares, counts)]
+            writer.writerow([run.budget, run.seed, done.number, *seen])
+    columns = list(zip(*_participations(runs), strict=True)) or [()] * len(_PARTICIPANT_TYPES)
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, _PARTICIPANT_TYPES.values(), strict=True)]
+    with atomic.replacing(folder / _PARTICIPANTS) as temporary:
+        pq.write_table(pa.table(arrays, names=list(_PARTICIPANT_TYPES)), temporary, compression="zstd")
+    atomic.write_text(folder / "metrics.json", json.dumps(_metrics(runs, counts), indent=2) + "\n")
+
+
+@contextmanager
+def _csv(path: Path, head: Iterable[object]) -> Iterator[Any]:
+    """Yield the writer of a CSV file that has its head already."""
     with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows([getattr(row, name) for name in _COLUMNS] for row in rounds)
+        writer.writerow(head)
+        yield writer
 
 
-def save_classes(path: Path, rounds: Iterable[Round], class_names: Sequence[str]) -> None:
-    """Write the accuracy by class of every round that was tested, one row for each round, one column for each class."""
-    with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["budget", "seed", "round", *class_names])
-        writer.writerows([row.budget, row.seed, row.round, *row.by_class] for row in rounds if row.by_class is not None)
+def _line(run: RunHistory, done: Round) -> list[object]:
+    keys = [run.fill, run.algorithm, run.budget, run.seed, done.number]
+    return [*keys, *(getattr(done, name) for name in _COLUMNS[len(_KEYS) :])]
 
 
-def save_clients(path: Path, rounds: Iterable[Round], counts: NDArray[np.int64]) -> None:
-    """Write the accuracy that each client would see (see ``for_clients``), as ``save_classes`` does by class."""
-    with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["budget", "seed", "round", *range(len(counts))])
-        for row in rounds:
-            if row.by_class is not None:
-                seen = [
-                    "" if np.isnan(share) else round(float(share), 4) for share in for_clients(row.by_class, counts)
-                ]
-                writer.writerow([row.budget, row.seed, row.round, *seen])
+def _participations(runs: Sequence[RunHistory]) -> Iterator[tuple[object, ...]]:
+    for run in runs:
+        for done in run.rounds:
+            for one in done.participants:
+                yield run.budget, run.seed, done.number, *(getattr(one, f.name) for f in fields(Participation))
+
+
+def load(folder: Path) -> list[RunHistory]:
+    """Read what ``save`` wrote; raise ArtifactError if a file is missing, damaged, or does not match the others."""
+    path = folder / "history.csv"
+    with _reading(path):
+        by_class = {key: shares for key, shares in _tables(folder / "classes.csv")}
+        participants = _read_participants(folder / _PARTICIPANTS)
+        runs: dict[tuple[str, str, str, int], list[Round]] = {}
+        with path.open(newline="", encoding="utf-8") as file:
+            for line in csv.DictReader(file, strict=True):
+                key = line["budget"], int(line["seed"]), int(line["round"])
+                done = _round(line, by_class.get(key), tuple(participants.get(key, ())))
+                if any(int(line[name]) != getattr(done, name) for name in _COLUMNS[-4:]):
+                    raise ArtifactError(f"does not match {_PARTICIPANTS} in round {key[2]}", path, _REDO)
+                runs.setdefault((line["fill"], line["algorithm"], *key[:2]), []).append(done)
+    if not runs:
+        raise ArtifactError("holds no round", path, _REDO)
+    return [RunHistory(*key, tuple(rounds)) for key, rounds in runs.items()]
+
+
+def load_clients(folder: Path) -> dict[tuple[str, int, int], tuple[float | None, ...]]:
+    """Return the accuracy that each client would see, by budget, seed and round, for every tested round."""
+    path = folder / "clients.csv"
+    with _reading(path):
+        return dict(_tables(path))
+
+
+def _round(line: Mapping[str, str], by_class: Any, participants: tuple[Participation, ...]) -> Round:
+    accuracy, loss = (float(line[name]) if line[name] else None for name in ("accuracy", "loss"))
+    return Round(int(line["round"]), participants, accuracy, loss, by_class)
+
+
+def _tables(path: Path) -> Iterator[tuple[tuple[str, int, int], tuple[float | None, ...]]]:
+    """Yield the budget, seed and round of each line, and the shares behind them."""
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = csv.reader(file, strict=True)
+        width = len(next(lines))
+        for budget, seed, number, *shares in lines:
+            if len(shares) + 3 != width:
+                raise ValueError(f"{len(shares) + 3} of {width} columns")
+            yield (budget, int(seed), int(number)), tuple(float(share) if share else None for share in shares)
+
+
+def _read_participants(path: Path) -> dict[tuple[str, int, int], list[Participation]]:
+    found: dict[tuple[str, int, int], list[Participation]] = {}
+    if not path.is_file():
+        raise ArtifactError("no such file", path, _REDO)
+    columns = pq.read_table(path).to_pydict()
+    for budget, seed, number, *rest in zip(*(columns[name] for name in _PARTICIPANT_TYPES), strict=True):
+        found.setdefault((budget, seed, number), []).append(Participation(*rest))
+    return found
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ArtifactError("no such file", error.filename, "run: dvc repro train") from None
+    except (csv.Error, KeyError, ValueError, TypeError, StopIteration, pa.ArrowException, OSError) as error:
+        raise ArtifactError(f"damaged ({error!r})", path, _REDO) from None
 
 
 def for_clients(by_class: Sequence[float | None], counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -85,59 +212,26 @@ def for_clients(by_class: Sequence[float | None], counts: NDArray[np.int64]) -> 
     return accuracy
 
 
-def load(path: Path, stage: str) -> list[Round]:
-    """Read a history; raise ArtifactError if it is missing or damaged."""
-    if not path.is_file():
-        raise ArtifactError("no such file", path, f"run: dvc repro {stage}")
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            rounds = [_parse(line) for line in csv.DictReader(file, strict=True)]
-        except (csv.Error, KeyError, ValueError, TypeError) as error:
-            raise ArtifactError(f"damaged ({error!r})", path, f"run: dvc repro -f {stage}") from None
-    if not rounds:
-        raise ArtifactError("holds no round", path, f"run: dvc repro -f {stage}")
-    return rounds
+def _metrics(runs: Sequence[RunHistory], counts: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
+    """Return each run's final and best accuracy, their mean, and the spread over clients, by budget.
 
-
-def _parse(line: Mapping[str, str]) -> Round:
-    texts = {name: line[name] for name in ("fill", "algorithm", "budget")}
-    counts = {name: int(line[name]) for name in ("seed", "round", "samples", "steps", "bytes_down", "bytes_up")}
-    tests = {name: float(line[name]) if line[name] else None for name in ("accuracy", "loss")}
-    values: dict[str, Any] = {**texts, **counts, **tests}
-    return Round(**values)
-
-
-def runs(rounds: Sequence[Round]) -> dict[tuple[str, int], list[Round]]:
-    """Return the rounds of each (budget, seed)."""
-    grouped: dict[tuple[str, int], list[Round]] = {}
-    for row in rounds:
-        grouped.setdefault((row.budget, row.seed), []).append(row)
-    return grouped
-
-
-def save_metrics(path: Path, rounds: Sequence[Round], counts: NDArray[np.int64] | None = None) -> None:
-    """Write each run's final and best accuracy and the mean of the final ones, by budget.
-
-    With the clients' label counts (clients, classes) also the least, median and greatest accuracy over clients (see
-    ``for_clients``) of the final weights, mean over seeds.
+    The spread is the least, median and greatest accuracy over clients (see ``for_clients``) of the final weights, mean
+    over seeds.
     """
     metrics: dict[str, dict[str, Any]] = {}
     spreads: dict[str, list[NDArray[np.float64]]] = {}
-    for (budget, seed), run in runs(rounds).items():
-        tested = [row for row in run if row.accuracy is not None]
-        section = metrics.setdefault(budget, {"final_accuracy": {}, "best_accuracy": {}})
-        section["final_accuracy"][f"seed {seed}"] = round(tested[-1].accuracy or 0.0, 4)
-        section["best_accuracy"][f"seed {seed}"] = round(max(row.accuracy or 0.0 for row in tested), 4)
-        if counts is not None and tested[-1].by_class is not None:
-            accuracies = for_clients(tested[-1].by_class, counts)
-            accuracies = accuracies[~np.isnan(accuracies)]
-            if not len(accuracies):
-                continue
-            spreads.setdefault(budget, []).append(np.quantile(accuracies, [0, 0.5, 1]))
+    for run in runs:
+        section = metrics.setdefault(run.budget, {"final_accuracy": {}, "best_accuracy": {}})
+        last = run.tested[-1]
+        section["final_accuracy"][f"seed {run.seed}"] = round(last.accuracy or 0.0, 4)
+        section["best_accuracy"][f"seed {run.seed}"] = round(max(done.accuracy or 0.0 for done in run.tested), 4)
+        accuracies = for_clients(last.by_class or [None] * counts.shape[1], counts)
+        if not np.isnan(accuracies).all():
+            spreads.setdefault(run.budget, []).append(np.nanquantile(accuracies, [0, 0.5, 1]))
     for budget, section in metrics.items():
         finals = section["final_accuracy"].values()
         section["mean_final_accuracy"] = round(sum(finals) / len(finals), 4)
         if budget in spreads:
             values = np.mean(spreads[budget], axis=0).round(4).tolist()
             section["client_accuracy"] = dict(zip(("least", "median", "greatest"), values, strict=True))
-    atomic.write_text(path, json.dumps(metrics, indent=2) + "\n")
+    return metrics

@@ -1,13 +1,13 @@
 """The manifest: what shards exist. It is written last, and is all that training, verify and push go by."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from pipeline import atomic, paths
+from pipeline import atomic
 from pipeline.artifacts import parquet
 from pipeline.errors import ArtifactError
 
@@ -25,10 +25,6 @@ class File:
     rows: int
     bytes: int
     sha256: str
-
-    @property
-    def path(self) -> Path:
-        return paths.SHARDS / self.name
 
     @classmethod
     def of(cls, path: Path, rows: int) -> Self:
@@ -58,22 +54,6 @@ class Shard:
     def bytes(self) -> int:
         return sum(file.bytes for file in self.files)
 
-    @property
-    def paths(self) -> list[Path]:
-        return [file.path for file in self.files]
-
-    def check(self, recipe: str) -> None:
-        """Raise ArtifactError if a file is not, byte for byte, the one that this line describes."""
-        fix = f"run: gen-fedsd regenerate --client {self.client}"
-        for file in self.files:
-            if not file.path.is_file():
-                raise ArtifactError("shard missing", file.path, fix)
-            if file.path.stat().st_size != file.bytes or atomic.sha256(file.path) != file.sha256:
-                raise ArtifactError("shard differs from the manifest", file.path, fix)
-            header = parquet.read_header(file.path, "generate")
-            if (header["recipe"], header["plan"]) != (recipe, self.plan):
-                raise ArtifactError("shard is of another recipe or plan than the manifest says", file.path, fix)
-
 
 @dataclass(frozen=True)
 class Manifest:
@@ -88,6 +68,29 @@ class Manifest:
     sharing: str
     class_names: tuple[str, ...]
     shards: tuple[Shard, ...]
+    place: Path = field(default=Path("data/manifest.json"), compare=False)
+    """The manifest's own file; not written into it."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the shards, beside the manifest."""
+        return self.place.with_name("shards")
+
+    def paths(self, shard: Shard) -> list[Path]:
+        """Return the places of a shard's files."""
+        return [self.folder / file.name for file in shard.files]
+
+    def check(self, shard: Shard) -> None:
+        """Raise ArtifactError if a shard's file is not, byte for byte, the one that the manifest describes."""
+        fix = f"run: gen-fedsd regenerate --client {shard.client}"
+        for file, path in zip(shard.files, self.paths(shard), strict=True):
+            if not path.is_file():
+                raise ArtifactError("shard missing", path, fix)
+            if path.stat().st_size != file.bytes or atomic.sha256(path) != file.sha256:
+                raise ArtifactError("shard differs from the manifest", path, fix)
+            header = parquet.read_header(path, "generate")
+            if (header["recipe"], header["plan"]) != (self.recipe, shard.plan):
+                raise ArtifactError("shard is of another recipe or plan than the manifest says", path, fix)
 
     @property
     def rows(self) -> int:
@@ -96,7 +99,7 @@ class Manifest:
     def shard(self, client: int) -> Shard:
         """Return a client's line; raise ArtifactError if there is no such client."""
         if not 0 <= client < len(self.shards):
-            raise ArtifactError(f"no client {client}", paths.MANIFEST, f"clients are 0 to {len(self.shards) - 1}")
+            raise ArtifactError(f"no client {client}", self.place, f"clients are 0 to {len(self.shards) - 1}")
         return self.shards[client]
 
     def with_shard(self, shard: Shard) -> "Manifest":
@@ -104,14 +107,15 @@ class Manifest:
         shards = tuple(shard if old.client == shard.client else old for old in self.shards)
         return replace(self, shards=shards)
 
-    def save(self, path: Path = paths.MANIFEST) -> None:
-        head = {name: value for name, value in asdict(self).items() if name != "shards"}
+    def save(self) -> None:
+        """Write the manifest to its place."""
+        head = {name: value for name, value in asdict(self).items() if name not in ("shards", "place")}
         lines = ",\n".join(f"    {json.dumps(asdict(shard))}" for shard in self.shards)
         text = json.dumps(head, indent=2, sort_keys=True).removesuffix("\n}")
-        atomic.write_text(path, f'{text},\n  "shards": [\n{lines}\n  ]\n}}\n')
+        atomic.write_text(self.place, f'{text},\n  "shards": [\n{lines}\n  ]\n}}\n')
 
 
-def load(path: Path = paths.MANIFEST) -> Manifest:
+def load(path: Path) -> Manifest:
     """Read the manifest; raise ArtifactError if it is missing or damaged. The shards are not looked at."""
     if not path.is_file():
         raise ArtifactError("no such file", path, _REDO)
@@ -128,6 +132,11 @@ def load(path: Path = paths.MANIFEST) -> Manifest:
     ):
         raise ArtifactError("counts of images that do not add up", path, _REDO)
     named = [(file.name, shard.client, i) for shard in manifest.shards for i, file in enumerate(shard.files)]
-    if any(name != paths.shard(client, part).name for name, client, part in named):
+    if any(name != file_name(client, part) for name, client, part in named):
         raise ArtifactError("a file name that is not its client's, or leads out of the folder", path, _REDO)
-    return manifest
+    return replace(manifest, place=path)
+
+
+def file_name(client: int, part: int = 0) -> str:
+    """Return the name of a client's shard, or of a further part of one that is too big for one file."""
+    return f"client-{client:05}.part-{part:03}.parquet" if part else f"client-{client:05}.parquet"
