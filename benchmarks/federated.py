@@ -68,9 +68,9 @@ def prepare(folder: Path) -> None:
     from pipeline.data import images
     from pipeline.federated.local import Normalisation
     from pipeline.federated.models import FlatModel
-    from pipeline.federated.simulation import _choose
+    from pipeline.federated.simulation import choose
     from pipeline.params import DataParams, PartitionParams
-    from pipeline.stages.partition import partition
+    from pipeline.clients.partition import partition
 
     source = DataParams(path=str(ROOT / "data/demo/images"), watch=str(ROOT / "data/demo/images"))
     train, test = images.load(source, "train"), images.load(source, "test")
@@ -90,7 +90,7 @@ def prepare(folder: Path) -> None:
         std=norm.std,
     )
     run, _ = resolved(folder, "simple-cnn", 1, 1)
-    chosen = [_choose(run, number) for number in range(1, 1001)]
+    chosen = [choose(run, number) for number in range(1, 1001)]
     orders = [[seeds.derive(run.seed, "batches", n, i) for i in each] for n, each in enumerate(chosen, 1)]
     np.savez(folder / "rounds.npz", chosen=chosen, seeds=orders)
     for model in ROUNDS:

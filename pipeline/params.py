@@ -6,10 +6,10 @@ and environment variables, and never change a byte, unless ``dtype: auto`` resol
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import ParameterError
 
@@ -148,6 +148,14 @@ class TrainParams(Section):
     augment: bool = False
     eval_every: Positive = 1
     stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _every_algorithm_has_options(self) -> Self:
+        """DVC watches ``train.options.NAME`` for each run, and stops at one that is not there only when its turn comes."""
+        chosen = (*self.algorithms, *(("fedavg",) if self.references else ()))
+        if lacking := [name for name in chosen if name not in self.options]:
+            raise ValueError(f"no train.options.{lacking[0]}: add {lacking[0]}: {{}} there")
+        return self
 
 
 class ReportParams(Section):

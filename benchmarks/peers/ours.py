@@ -4,7 +4,6 @@ WORKERS is a number, or ``kernels`` for one worker whose time inside forward, ba
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -20,27 +19,34 @@ SEED, CLASSES, SIZE = 1, 10, 32
 
 
 def resolved(folder: Path, model: str, epochs: int, rounds: int) -> tuple[Any, Any]:
-    """Return our run and its data."""
+    """Return our run and its inputs."""
     from pipeline import seeds
-    from pipeline.federated import arrays, experiment
+    from pipeline.data import arrays
+    from pipeline.federated import inputs
+    from pipeline.federated.inputs import Inputs
     from pipeline.federated.local import Normalisation
-    from pipeline.federated.workers import Data
+    from pipeline.federated.simulation import Client
+    from pipeline.fills.common.given import stretches
+    from pipeline.fills.common.steps import steps_of
     from pipeline.params import TrainParams
 
-    os.environ["GEN_FEDSD_CACHE"] = str(folder)
     with np.load(folder / "work.npz") as files:
         real, test = (
-            arrays.store([name], files[f"{name}labels"], SIZE, lambda name=name: iter([files[f"{name}images"]]))
+            arrays.store(
+                folder / "arrays", f"{name}images", files[f"{name}labels"], SIZE,
+                lambda name=name: iter([files[f"{name}images"]]),
+            )
             for name in ("", "test_")
-        )
-        data = Data(real, None, test, Normalisation(tuple(files["mean"].tolist()), tuple(files["std"].tolist())))
+        )  # fmt: skip
+        normalisation = Normalisation(tuple(files["mean"].tolist()), tuple(files["std"].tolist()))
         sizes = files["sizes"]
     params = TrainParams(
-        fills=("none",), algorithms=("fedavg",), seeds=(SEED,), model=model, rounds=rounds, clients_per_round=10,
-        local_epochs=epochs, central_steps=1, batch_size=32, learning_rate=0.01, momentum=0.9,
+        fills=("none",), algorithms=("fedavg",), options={"fedavg": {}}, seeds=(SEED,), model=model, rounds=rounds,
+        clients_per_round=10, local_epochs=epochs, central_steps=1, batch_size=32, learning_rate=0.01, momentum=0.9,
     )  # fmt: skip
-    clients = experiment.clients(sizes, np.zeros_like(sizes), experiment.steps_of(sizes, params))
-    return experiment.run_of(clients, "fedavg", data, CLASSES, params, seeds.derive(SEED, "train", SEED)), data
+    held = Inputs((real,), tuple((rows,) for rows in stretches(sizes)), test, normalisation, CLASSES)
+    clients = tuple(map(Client, sizes.tolist(), steps_of(sizes, params).tolist()))
+    return inputs.run(clients, held.digest, held, "fedavg", params, seeds.derive(SEED, "train", SEED)), held
 
 
 def ours(
@@ -56,7 +62,7 @@ def ours(
     from pipeline.federated.models import FlatModel
     from pipeline.federated.simulation import begin, simulate
 
-    run, data = resolved(folder, model, epochs, rounds)
+    run, held = resolved(folder, model, epochs, rounds)
     inside = Stopwatch()
     if how == "kernels":
         inside.watch_kernels()
@@ -70,7 +76,7 @@ def ours(
         stamps.append(time.perf_counter())
         return at
 
-    ended = workers.execute({"": both()}, run, data, 1 if how == "kernels" else int(how))[""]
+    ended = workers.execute({"": both()}, run, held, 1 if how == "kernels" else int(how), folder)[""]
     spent = stamps[1] - stamps[0]
     shares = {name: seconds / spent for name, seconds in inside.seconds.items()}
     accuracies = [done.accuracy for done in ended.rounds]
@@ -90,10 +96,11 @@ class Stopwatch:
     def watch_kernels(self) -> None:
         import torch
 
-        from pipeline.federated import algorithms, models
+        from pipeline.federated import models
+        from pipeline.federated.algorithms.fedavg import FedAvg
 
         for owner, method, name in (
-            (algorithms.FedAvg, "loss", "forward and loss"),
+            (FedAvg, "loss", "forward and loss"),
             (torch.Tensor, "backward", "backward"),
             (torch.optim.SGD, "step", "optimiser"),
             (models.SimpleCNN, "forward", "forward of tests"),

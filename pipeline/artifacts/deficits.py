@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from pipeline import atomic, paths
+from pipeline import atomic
 from pipeline.errors import ArtifactError
 
 _NUMBERS = ("client", "label", "have", "want", "missing")
@@ -33,7 +33,7 @@ class Deficits:
     """Images to make: at most want - have, never negative."""
     class_names: tuple[str, ...]
 
-    def save(self, path: Path = paths.DEFICITS) -> None:
+    def save(self, path: Path) -> None:
         clients, classes = self.have.shape
         labels, names = np.arange(classes), pa.array(self.class_names)
         options = pa.csv.WriteOptions(quoting_style="needed")
@@ -53,7 +53,7 @@ class Deficits:
                 writer.write_table(pa.table(columns, names=list(_TYPES)))
 
 
-def load(path: Path = paths.DEFICITS) -> Deficits:
+def load(path: Path) -> Deficits:
     """Read deficits; raise ArtifactError if the file is missing, or is not one row for each client and label."""
     redo = "run: dvc repro -f deficits"
     if not path.is_file():

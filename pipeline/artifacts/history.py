@@ -96,8 +96,8 @@ _PARTICIPANT_TYPES = {"budget": pa.string(), "seed": pa.int64(), "round": pa.int
 def save(folder: Path, runs: Sequence[RunHistory], class_names: Sequence[str], counts: NDArray[np.int64]) -> None:
     """Write the histories of one fill and algorithm.
 
-    ``history.csv`` has a line for each run and round; ``participants.parquet`` a row for each run, round and client that
-    took part; ``classes.csv`` and ``clients.csv`` the accuracy by class and by client of every tested round;
+    ``history.csv`` has a line for each run and round; ``participants.parquet`` a row for each run, round and client
+    that took part; ``classes.csv`` and ``clients.csv`` the accuracy by class and by client of every tested round;
     ``metrics.json`` the figures that DVC shows. ``counts`` are the clients' real images, (clients, classes).
     """
     tested = [(run, done, done.by_class) for run in runs for done in run.tested if done.by_class is not None]
@@ -141,7 +141,7 @@ def load(folder: Path) -> list[RunHistory]:
     """Read what ``save`` wrote; raise ArtifactError if a file is missing, damaged, or does not match the others."""
     path = folder / "history.csv"
     with _reading(path):
-        by_class = {key: shares for key, shares in _tables(folder / "classes.csv")}
+        by_class = dict(_tables(folder / "classes.csv"))
         participants = _read_participants(folder / _PARTICIPANTS)
         runs: dict[tuple[str, str, str, int], list[Round]] = {}
         with path.open(newline="", encoding="utf-8") as file:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline import atomic, paths
+from pipeline import atomic
 from pipeline.artifacts import parquet
 from pipeline.errors import ArtifactError, DataError
 
@@ -42,7 +42,7 @@ class Partition:
             fix = "restore the data, or run: dvc repro -f partition"
             raise DataError("the training images changed since they were partitioned", where, fix)
 
-    def save(self, path: Path = paths.PARTITION) -> None:
+    def save(self, path: Path) -> None:
         header = {
             "class_names": list(self.class_names),
             "clients": self.client_count,
@@ -54,7 +54,7 @@ class Partition:
             pq.write_table(table.cast(parquet.with_header(table.schema, header)), temporary, compression="zstd")
 
 
-def load(path: Path = paths.PARTITION) -> Partition:
+def load(path: Path) -> Partition:
     """Read a partition; raise ArtifactError if it is missing or damaged."""
     header = parquet.read_header(path, "partition")
     try:

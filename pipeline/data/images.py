@@ -53,18 +53,19 @@ class Images:
         return out
 
 
-def load(params: DataParams, split: str) -> Images:
-    """Read one split; raise DataError if it cannot be found or has no usable image or label column.
+def load(params: DataParams, split: str, root: Path = Path()) -> Images:
+    """Read one split; a local one starts at ``root``.
 
+    Raises DataError if it cannot be found or has no usable image or label column.
     Labels count the classes of the training split, whatever split is read: one may lack a class or number them anew.
     """
     from datasets import disable_progress_bars
 
     disable_progress_bars()
-    table, content = _open(params, split)
+    table, content = _open(params, split, root)
     image_column = _column(table, params.image_column, "image_column", _is_image)
     codes, texts = _labels(table, params)
-    known = texts if split == params.train else _labels(_open(params, params.train)[0], params)[1]
+    known = texts if split == params.train else _labels(_open(params, params.train, root)[0], params)[1]
     number = {text: i for i, text in enumerate(known)}
     labels = np.array([number.get(text, -1) for text in texts], np.int64)[codes]
     if labels.min() < 0:
@@ -85,11 +86,11 @@ def load(params: DataParams, split: str) -> Images:
     )
 
 
-def _open(params: DataParams, split: str) -> tuple[Any, str]:
+def _open(params: DataParams, split: str, root: Path) -> tuple[Any, str]:
     """Return the split's table and a text that identifies its content."""
     import datasets
 
-    folder = Path(params.path)
+    folder = root / params.path
     try:
         if not folder.exists():
             table = datasets.load_dataset(params.path, split=split, revision=params.revision)

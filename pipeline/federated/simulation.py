@@ -6,15 +6,15 @@ is given, and results are used in order of client.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import cos, pi
 
 import numpy as np
 
 from pipeline import seeds
-from pipeline.federated.algorithms import FedAvg
-from pipeline.federated.algorithms.fedavg import WEIGHTS, State, Update, Vector
-from pipeline.federated.local import Hyper
+from pipeline.artifacts.history import Participation, Round
+from pipeline.federated.algorithm import WEIGHTS, Algorithm, LocalSettings, State, Update, Vector
+from pipeline.federated.local import Normalisation
 from pipeline.federated.models import FlatModel
 
 _TEST_PART = 500  # test images in one task: workers share a test, and its small tasks fill the end of a round
@@ -22,27 +22,24 @@ _TEST_PART = 500  # test images in one task: workers share a test, and its small
 
 @dataclass(frozen=True)
 class Client:
-    """What one client trains on: a stretch of the real images, then a stretch of the fill's."""
+    """What a run knows of a client."""
 
-    real: slice
-    extra: slice
+    size: int
+    """Images that it trains on."""
     steps: int
-    """Local SGD steps it takes each round."""
-
-    @property
-    def size(self) -> int:
-        return int(self.real.stop - self.real.start + self.extra.stop - self.extra.start)
+    """Local SGD steps that it takes each round."""
 
 
 @dataclass(frozen=True)
 class TrainTask:
     """Train one client; the result is its Update."""
 
-    client: Client
-    algorithm: FedAvg
-    down: State
-    own: State
-    rate: float
+    client: int
+    algorithm: Algorithm
+    broadcast: State
+    client_state: State
+    learning_rate: float
+    steps: int
     seed: int
 
 
@@ -50,7 +47,7 @@ class TrainTask:
 class EvalTask:
     """Test weights on a stretch of the test images; the result is a Score."""
 
-    down: State
+    broadcast: State
     part: slice
 
 
@@ -72,7 +69,7 @@ class Schedule:
 
     start: float
     kind: str
-    """``constant``; ``exponential``: times ``decay`` each round; ``cosine``: half a cosine, to nought at the end."""
+    """``constant``; ``exponential``: times ``decay`` each round; ``cosine``: half a cosine, which ends at 0."""
     decay: float = 1.0
 
     def rate(self, number: int, rounds: int) -> float:
@@ -84,16 +81,19 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that decides a run, beside the images."""
+    """Everything that decides a run."""
 
     clients: tuple[Client, ...]
-    algorithm: FedAvg
+    images: str
+    """Digest of the images that the clients and the test hold, and of who holds which."""
+    normalisation: Normalisation
+    algorithm: Algorithm
     model: str
     norm: str
     image_size: int
     tests: tuple[int, ...]
     """Test images of each class."""
-    hyper: Hyper
+    settings: LocalSettings
     schedule: Schedule
     rounds: int
     clients_per_round: int | None
@@ -105,26 +105,12 @@ class Run:
 
 
 @dataclass
-class Round:
-    """What one round did; accuracies and loss are None if its weights were not tested."""
-
-    number: int
-    samples: int
-    steps: int
-    bytes_down: int
-    bytes_up: int
-    accuracy: float | None = None
-    loss: float | None = None
-    by_class: tuple[float | None, ...] | None = None
-    """Accuracy on the test images of each class; None for a class without any."""
-
-
-@dataclass
-class Progress:
-    """Where a run stands after some rounds: all that it needs to go on, and at the end its result."""
+class RunState:
+    """The state of a run after some rounds: all that it needs to continue, and at the end its result."""
 
     state: State
-    own: dict[int, State] = field(default_factory=dict)
+    """Of the server."""
+    client_states: dict[int, State] = field(default_factory=dict)
     """What clients keep between rounds, by client."""
     rounds: list[Round] = field(default_factory=list)
 
@@ -133,62 +119,50 @@ class Progress:
         return self.state[WEIGHTS]
 
 
-def begin(run: Run) -> Progress:
-    """Return where a run stands before its first round."""
+def begin(run: Run) -> RunState:
+    """Return the state of a run before its first round."""
     seed = seeds.derive(run.seed, "weights")
     model = FlatModel(run.model, run.norm, len(run.tests), run.image_size, seed)
-    return Progress(run.algorithm.start(model.vector.numpy().copy()))
+    return RunState(run.algorithm.start(model.vector.numpy().copy()))
 
 
 def simulate(
-    run: Run, at: Progress, on_round: Callable[[Progress], None] = lambda _: None
-) -> Generator[Sequence[Task], Sequence[Result], Progress]:
-    """Yield each round's tasks, expect their results in the same order, and return where the run ends.
+    run: Run, at: RunState, on_round: Callable[[RunState], None] = lambda _: None
+) -> Generator[Sequence[Task], Sequence[Result], RunState]:
+    """Yield each round's tasks, expect their results in the same order, and return the run's last state.
 
-    Goes on from ``at``, which may come from an earlier, interrupted run. ``on_round`` sees each round's end. The test
-    of a round's weights is asked for together with the next round's training, since neither waits for the other.
+    Continues from ``at``, which may come from an earlier, interrupted run. ``on_round`` is called at the end of each
+    round. The test of a round's weights is asked for together with the next round's training, since neither waits for
+    the other.
     """
-    algorithm, parameters = run.algorithm, _parameters(run)
+    algorithm, trainable = run.algorithm, _trainable(run)
     for number in range(len(at.rounds) + 1, run.rounds + 1):
-        chosen, down = _choose(run, number), algorithm.down(at.state)
-        rate = run.schedule.rate(number, run.rounds)
-        train: list[Task] = [
-            TrainTask(
-                run.clients[i], algorithm, down, at.own.get(i, {}), rate, seeds.derive(run.seed, "batches", number, i)
-            )
-            for i in chosen
-        ]
-        tests = _tests(run, down) if _due(run, at) else []
+        chosen, broadcast = choose(run, number), algorithm.broadcast(at.state)
+        train = [_train_task(run, at, broadcast, number, client) for client in chosen]
+        tests = _tests(run, broadcast) if _due(run, at) else []
         results = yield [*train, *tests]
         _note(run, at, results[len(train) :])
         if _reached(run, at):
             return at
         updates = [update for update in results[: len(train)] if isinstance(update, Update)]
-        at.state = algorithm.aggregate(at.state, updates, parameters, len(run.clients))
-        at.own |= {i: update.own for i, update in zip(chosen, updates, strict=True) if update.own}
-        at.rounds.append(
-            Round(
-                number=number,
-                samples=sum(update.samples for update in updates),
-                steps=sum(update.steps for update in updates),
-                bytes_down=_size(down) * len(chosen),
-                bytes_up=sum(_size(update.up) for update in updates),
-            )
+        at.state = algorithm.aggregate(at.state, updates, trainable, len(run.clients))
+        at.client_states |= {i: one.client_state for i, one in zip(chosen, updates, strict=True) if one.client_state}
+        sent = _size(broadcast)
+        took_part = (
+            Participation(client, update.samples, update.steps, sent, _size(update.up))
+            for client, update in zip(chosen, updates, strict=True)
         )
+        at.rounds.append(Round(number, tuple(took_part)))
         on_round(at)
     if _due(run, at):
-        _note(run, at, (yield _tests(run, algorithm.down(at.state))))
+        _note(run, at, (yield _tests(run, algorithm.broadcast(at.state))))
     return at
 
 
-def _parameters(run: Run) -> int:
-    return len(FlatModel(run.model, run.norm, len(run.tests), run.image_size).parameters)
+def choose(run: Run, number: int) -> list[int]:
+    """Return the clients of a round in ascending order; one that has nothing to train on may be drawn, and sits out.
 
-
-def _choose(run: Run, number: int) -> list[int]:
-    """Return the round's clients in ascending order; one that has nothing to train on may be drawn, and sits out.
-
-    It is drawn all the same, so that the choice hangs on no fill.
+    It is drawn all the same, so that the choice depends on no fill.
     """
     everyone = range(len(run.clients))
     if run.clients_per_round is None or run.clients_per_round >= len(everyone):
@@ -199,30 +173,50 @@ def _choose(run: Run, number: int) -> list[int]:
     return [i for i in chosen if run.clients[i].size]
 
 
-def _due(run: Run, at: Progress) -> bool:
+def _train_task(run: Run, at: RunState, broadcast: State, number: int, client: int) -> Task:
+    return TrainTask(
+        client=client,
+        algorithm=run.algorithm,
+        broadcast=broadcast,
+        client_state=at.client_states.get(client, {}),
+        learning_rate=run.schedule.rate(number, run.rounds),
+        steps=run.clients[client].steps,
+        seed=seeds.derive(run.seed, "batches", number, client),
+    )
+
+
+def _trainable(run: Run) -> int:
+    """Return how many of the weights are parameters; buffers follow them."""
+    return len(FlatModel(run.model, run.norm, len(run.tests), run.image_size).parameters)
+
+
+def _due(run: Run, at: RunState) -> bool:
     """Tell whether the last round's weights are to be tested and were not."""
     if not at.rounds or at.rounds[-1].accuracy is not None:
         return False
     return at.rounds[-1].number % run.eval_every == 0 or at.rounds[-1].number == run.rounds
 
 
-def _tests(run: Run, down: State) -> list[Task]:
+def _tests(run: Run, broadcast: State) -> list[Task]:
     total = sum(run.tests)
-    weights = {WEIGHTS: down[WEIGHTS]} if len(down) > 1 else down
+    weights = {WEIGHTS: broadcast[WEIGHTS]} if len(broadcast) > 1 else broadcast
     return [EvalTask(weights, slice(i, min(i + _TEST_PART, total))) for i in range(0, total, _TEST_PART)]
 
 
-def _note(run: Run, at: Progress, results: Sequence[Result]) -> None:
+def _note(run: Run, at: RunState, results: Sequence[Result]) -> None:
     scores = [score for score in results if isinstance(score, Score)]
     if not scores:
         return
     right, total = np.sum([score.right for score in scores], axis=0), sum(run.tests)
-    tested = at.rounds[-1]
-    tested.accuracy, tested.loss = int(right.sum()) / total, sum(score.loss for score in scores) / total
-    tested.by_class = tuple(int(good) / count if count else None for good, count in zip(right, run.tests, strict=True))
+    at.rounds[-1] = replace(
+        at.rounds[-1],
+        accuracy=int(right.sum()) / total,
+        loss=sum(score.loss for score in scores) / total,
+        by_class=tuple(int(good) / count if count else None for good, count in zip(right, run.tests, strict=True)),
+    )
 
 
-def _reached(run: Run, at: Progress) -> bool:
+def _reached(run: Run, at: RunState) -> bool:
     accuracy = at.rounds[-1].accuracy if at.rounds else None
     return run.stop_at is not None and accuracy is not None and accuracy >= run.stop_at
 

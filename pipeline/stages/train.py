@@ -1,83 +1,43 @@
-"""Stage ``train``: federated training on the clients' real images plus one fill, under two budgets of local work."""
+"""Stage ``train``: federated training on what the clients hold with one fill, for every budget and seed."""
 
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
 
-from pipeline import paths
-from pipeline.artifacts import deficits, history, manifest, partition
-from pipeline.artifacts.deficits import Deficits
-from pipeline.artifacts.manifest import Manifest
-from pipeline.artifacts.partition import Partition
-from pipeline.data import images
-from pipeline.errors import ArtifactError
-from pipeline.federated import arrays, experiment
-from pipeline.federated.arrays import Stored
-from pipeline.federated.experiment import Crew
-from pipeline.federated.local import Normalisation
-from pipeline.federated.simulation import Client
-from pipeline.federated.workers import Data
-from pipeline.params import Params, TrainParams
+import torch
 
-Int64 = NDArray[np.int64]
+from pipeline import fills
+from pipeline.artifacts import history, holdings
+from pipeline.data import arrays, images
+from pipeline.federated import inputs as federated
+from pipeline.federated import state_file, training
+from pipeline.federated.models import FlatModel
+from pipeline.federated.simulation import Run, RunState
+from pipeline.federated.workers import ExecutionOptions
+from pipeline.fills.common.given import Given
+from pipeline.params import Params
+from pipeline.workspace import Workspace
 
 
-def run(params: Params, fill: str, algorithm: str, crew: Crew) -> None:
+def run(workspace: Workspace, params: Params, fill: str, algorithm: str, options: ExecutionOptions) -> None:
     """Train every budget and seed of one fill; write histories, metrics and final weights."""
-    split, shards = partition.load(), manifest.load()
-    train = images.load(params.data, params.data.train)
-    test = images.load(params.data, params.data.test)
-    split.check_source(train.fingerprint, params.data.path)
-    real = arrays.real(train, split)
-    extra, sizes = _fill(fill, split, shards, real, params.seed)
-    data = Data(real, extra, arrays.test(test), Normalisation.of(real.pixels))
-    arms = budgets(split.counts().sum(axis=1), sizes, _rows(shards, split), params.train)
+    held, given = holdings.load(workspace.fill(fill)), Given(workspace, params)
+    tests = images.load(params.data, params.data.test, workspace.root)
+    inputs = federated.Inputs.of(held, fills.open_sources(held, given), arrays.test(workspace.arrays, tests))
+    runs = {
+        (budget, seed): run for budget, seed, run in federated.runs(held, inputs, algorithm, params.train, params.seed)
+    }
+    named = {f"{budget}, seed {seed}": run for (budget, seed), run in runs.items()}
+    ends = training.train(f"train {fill} {algorithm}", named, inputs, workspace, options)
 
-    folder = paths.run(fill, algorithm)
-    classes = len(split.class_names)
-    title = f"train {fill} {algorithm}"
-    with experiment.executed(title, arms, algorithm, data, classes, params.train, params.seed, crew) as outcomes:
-        rounds = [
-            row
-            for (budget, seed), outcome in outcomes.items()
-            for row in experiment.rows(outcome, fill, algorithm, budget, seed)
-        ]
-        experiment.save(folder, rounds, split.counts())
-        history.save_classes(folder / "classes.csv", rounds, split.class_names)
-        history.save_clients(folder / "clients.csv", rounds, split.counts())
-        for (budget, seed), outcome in outcomes.items():
-            path = folder / "weights" / f"{budget}-{seed}.safetensors"
-            experiment.save_weights(path, outcome.weights, params.train, classes, split.image_size)
+    folder = workspace.run(fill, algorithm)
+    histories = []
+    for (budget, seed), end in zip(runs, ends.values(), strict=True):
+        histories.append(training.history(end, fill, algorithm, budget, seed))
+        _save_weights(folder / "weights" / f"{budget}-{seed}.safetensors", runs[budget, seed], end)
+    history.save(folder, histories, held.class_names, given.counts)
 
 
-def budgets(real: Int64, extra: Int64, synthetic: Int64, params: TrainParams) -> dict[str, tuple[Client, ...]]:
-    """Return the clients of each budget; all counts are images by client, (clients,).
-
-    ``epochs``: each client passes ``local_epochs`` times over what it has. ``steps``: each client takes as many steps
-    as with the synthetic fill, so that no fill wins by more work. Where both are equal, one run stands for both.
-    """
-    own = experiment.steps_of(real + extra, params)
-    same = np.where(real + extra > 0, experiment.steps_of(real + synthetic, params), 0)
-    if np.array_equal(own, same):
-        return {"both": experiment.clients(real, extra, own)}
-    return {"epochs": experiment.clients(real, extra, own), "steps": experiment.clients(real, extra, same)}
-
-
-def _fill(fill: str, split: Partition, shards: Manifest, real: Stored, seed: int) -> tuple[Stored | None, Int64]:
-    """Return the extra images in order of client, and how many each client has."""
-    if fill == "none":
-        return None, np.zeros(split.client_count, np.int64)
-    if fill == "synthetic":
-        return arrays.synthetic(shards, split.image_size), _rows(shards, split)
-    from pipeline.federated import transforms  # torchvision takes two seconds to load, and only this fill needs it
-
-    lacking: Deficits = deficits.load()
-    counts = split.counts()
-    possible = np.where(counts > 0, lacking.missing, 0)
-    return transforms.make(real, counts, possible, seed), possible.sum(axis=1)
-
-
-def _rows(shards: Manifest, split: Partition) -> Int64:
-    if len(shards.shards) != split.client_count:
-        what = f"{len(shards.shards)} shards for {split.client_count} clients"
-        raise ArtifactError(what, paths.MANIFEST, "run: dvc repro generate")
-    return np.array([shard.rows for shard in shards.shards], np.int64)
+def _save_weights(path: Path, run: Run, end: RunState) -> None:
+    """Write final weights by parameter name, as safetensors."""
+    model = FlatModel(run.model, run.norm, len(run.tests), run.image_size)
+    model.vector.copy_(torch.from_numpy(end.weights))
+    state_file.write_arrays(path, {name: tensor.numpy() for name, tensor in model.state().items()})

@@ -6,10 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import paths
 from pipeline.artifacts import partition
 from pipeline.artifacts.partition import Partition
 from pipeline.errors import ArtifactError, DataError
+
+PLACE = Path("data/partition.parquet")
 
 
 def example() -> Partition:
@@ -31,8 +32,8 @@ def test_counts() -> None:
 
 def test_round_trip(project: Path) -> None:
     made = example()
-    made.save()
-    loaded = partition.load()
+    made.save(PLACE)
+    loaded = partition.load(PLACE)
     for name in ("rows", "clients", "labels"):
         assert getattr(loaded, name).tolist() == getattr(made, name).tolist(), name
         assert getattr(loaded, name).dtype == getattr(made, name).dtype, name
@@ -49,23 +50,23 @@ def test_saving_again_gives_equal_bytes(tmp_path: Path) -> None:
 
 def test_missing_cut_off_and_foreign_files(project: Path) -> None:
     with pytest.raises(ArtifactError, match=r"no such file: data/partition.parquet: run: dvc repro partition"):
-        partition.load()
-    example().save()
-    paths.PARTITION.write_bytes(paths.PARTITION.read_bytes()[:-20])
+        partition.load(PLACE)
+    example().save(PLACE)
+    PLACE.write_bytes(PLACE.read_bytes()[:-20])
     with pytest.raises(ArtifactError, match=r"damaged or not ours .*data/partition.parquet: run: dvc repro -f"):
-        partition.load()
-    pq.write_table(pa.table({"row": [1]}), paths.PARTITION)
+        partition.load(PLACE)
+    pq.write_table(pa.table({"row": [1]}), PLACE)
     with pytest.raises(ArtifactError, match="damaged or not ours"):
-        partition.load()
+        partition.load(PLACE)
 
 
 def test_damage_before_the_footer_is_an_artifact_error(project: Path) -> None:
-    example().save()
-    content = bytearray(paths.PARTITION.read_bytes())
+    example().save(PLACE)
+    content = bytearray(PLACE.read_bytes())
     content[4:120] = bytes(116)
-    paths.PARTITION.write_bytes(content)
+    PLACE.write_bytes(content)
     with pytest.raises(ArtifactError, match="damaged"):
-        partition.load()
+        partition.load(PLACE)
 
 
 def test_check_source() -> None:

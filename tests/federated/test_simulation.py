@@ -4,15 +4,15 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from pipeline.federated.algorithm import WEIGHTS, Update
 
 from pipeline import seeds
-from pipeline.federated.algorithms.fedavg import WEIGHTS, Update
 from pipeline.federated.models import FlatModel
 from pipeline.federated.simulation import (
     Client,
     EvalTask,
-    Progress,
     Run,
+    RunState,
     Schedule,
     Score,
     Task,
@@ -39,9 +39,12 @@ class Script:
     start: float = 0.0
     kept: bool = False
     """Whether clients keep anything."""
+    sizes: Sequence[int] = (16, 10, 16)
+    """The clients' numbers of images."""
 
-    def play(self, run: Run) -> Progress:
+    def play(self, run: Run) -> RunState:
         at = begin(run)
+        self.sizes = [client.size for client in run.clients]
         self.start = float(at.weights.mean(dtype=np.float64))
         execution = simulate(run, at)
         tasks = next(execution)
@@ -50,15 +53,18 @@ class Script:
             try:
                 tasks = execution.send([self.answer(task) for task in tasks])
             except StopIteration as end:
-                progress: Progress = end.value
-                return progress
+                last: RunState = end.value
+                return last
 
     def answer(self, task: Task) -> Update | Score:
         if isinstance(task, TrainTask):
-            steps = task.client.steps
-            own = {"steps": np.append(task.own.get("steps", []), steps).astype(np.float32)} if self.kept else {}
-            return Update({WEIGHTS: task.down[WEIGHTS] + np.float32(steps)}, own, task.client.size, steps, steps * 5)
-        moved = float(task.down[WEIGHTS].mean(dtype=np.float64)) - self.start
+            steps = task.steps
+            own = (
+                {"steps": np.append(task.client_state.get("steps", []), steps).astype(np.float32)} if self.kept else {}
+            )
+            size = self.sizes[task.client]
+            return Update({WEIGHTS: task.broadcast[WEIGHTS] + np.float32(steps)}, own, size, steps, steps * 5)
+        moved = float(task.broadcast[WEIGHTS].mean(dtype=np.float64)) - self.start
         return Score((round(moved / GAIN), 0, 0), (task.part.stop - task.part.start) * float(len(self.asked)))
 
     @property
@@ -72,7 +78,7 @@ def initial(run: Run) -> FlatModel:
 
 def equal_clients(count: int, empty: Sequence[int] = ()) -> list[Client]:
     """Clients of ten images each, none for those in ``empty``; client i takes i + 1 steps."""
-    return [Client(slice(0, 0 if i in empty else 10), slice(0, 0), i + 1) for i in range(count)]
+    return [Client(0 if i in empty else 10, i + 1) for i in range(count)]
 
 
 def test_weights_move_by_the_weighted_mean_of_what_clients_did(run: MakeRun) -> None:
@@ -83,7 +89,7 @@ def test_weights_move_by_the_weighted_mean_of_what_clients_did(run: MakeRun) -> 
     np.testing.assert_allclose(outcome.weights, start + 3 * GAIN, rtol=1e-4, atol=1e-5)
     for number, tasks in enumerate(script.trained):
         for task in tasks:
-            np.testing.assert_allclose(task.down[WEIGHTS], start + number * GAIN, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(task.broadcast[WEIGHTS], start + number * GAIN, rtol=1e-4, atol=1e-5)
 
 
 def test_rounds_by_hand(run: MakeRun) -> None:
@@ -126,10 +132,10 @@ def test_testing_less_often_changes_nothing_else(run: MakeRun) -> None:
 
 
 def chosen(run: Run) -> list[list[int]]:
-    """Return each round's clients; a client's steps tell its number."""
+    """Return each round's clients."""
     script = Script()
     script.play(run)
-    return [[task.client.steps - 1 for task in tasks] for tasks in script.trained if tasks]
+    return [[task.client for task in tasks] for tasks in script.trained if tasks]
 
 
 def test_clients_of_a_round_are_drawn_without_repetition_and_in_order(run: MakeRun) -> None:
@@ -156,17 +162,15 @@ def test_clients_without_images_are_never_drawn(run: MakeRun) -> None:
 def test_runs_of_equal_seeds_are_paired_whatever_the_fill(run: MakeRun) -> None:
     """A fill and a budget change what a client has and how long it trains, not who is drawn, nor any seed."""
     bare = equal_clients(8)
-    filled = [replace(one, extra=slice(0, 7), steps=one.steps + 8) for one in bare]
+    filled = [replace(one, size=one.size + 7, steps=one.steps + 8) for one in bare]
     scripts = [Script(), Script(), Script()]
     for script, clients, seed in zip(scripts, (bare, filled, bare), (1, 1, 2), strict=True):
         script.play(run(clients, rounds=6, clients_per_round=3, seed=seed))
-    numbers, same, other = (
-        [[(task.client.steps - 1) % 8 for task in tasks] for tasks in script.trained] for script in scripts
-    )
+    numbers, same, other = ([[task.client for task in tasks] for tasks in script.trained] for script in scripts)
     assert numbers == same != other
     batch_seeds, equal, different = ([[task.seed for task in tasks] for tasks in script.trained] for script in scripts)
     assert batch_seeds == equal != different
-    first, filled_first, other_first = (script.trained[0][0].down[WEIGHTS] for script in scripts)
+    first, filled_first, other_first = (script.trained[0][0].broadcast[WEIGHTS] for script in scripts)
     assert np.array_equal(first, filled_first)
     assert not np.array_equal(first, other_first)
 
@@ -183,7 +187,7 @@ def test_tasks_given_out_earlier_keep_their_weights(run: MakeRun) -> None:
     script, made = Script(), run()
     script.play(made)
     start = initial(made).vector.numpy()
-    assert np.array_equal(script.trained[0][0].down[WEIGHTS], start)
+    assert np.array_equal(script.trained[0][0].broadcast[WEIGHTS], start)
 
 
 def test_a_big_test_is_cut_into_parts_that_add_up(run: MakeRun) -> None:
@@ -239,20 +243,20 @@ def test_what_clients_keep_reaches_them_again_and_nobody_else(run: MakeRun) -> N
     times = dict.fromkeys(range(6), 0)
     for tasks in script.trained:
         for task in tasks:
-            number = task.client.steps - 1
+            number = task.client
             expected = {"steps": [number + 1] * times[number]} if times[number] else {}
-            assert {name: vector.tolist() for name, vector in task.own.items()} == expected
+            assert {name: vector.tolist() for name, vector in task.client_state.items()} == expected
             times[number] += 1
     assert max(times.values()) > 2
-    kept = {number: own["steps"].tolist() for number, own in outcome.own.items()}
+    kept = {number: own["steps"].tolist() for number, own in outcome.client_states.items()}
     assert kept == {number: [number + 1] * count for number, count in times.items() if count}
 
 
-def test_each_round_is_told_when_it_is_over(run: MakeRun) -> None:
+def test_each_round_is_reported_when_it_is_over(run: MakeRun) -> None:
     """Its weights are there and not yet tested."""
     seen: list[tuple[int, float | None, float]] = []
 
-    def note(at: Progress) -> None:
+    def note(at: RunState) -> None:
         seen.append((at.rounds[-1].number, at.rounds[-1].accuracy, float(at.weights.mean(dtype=np.float64))))
 
     execution = simulate(made := run(), at := begin(made), note)
@@ -276,4 +280,4 @@ def test_every_round_has_its_learning_rate(run: MakeRun, schedule: Schedule, rat
     script = Script()
     script.play(replace(run(rounds=4), schedule=schedule))
     for tasks, rate in zip(script.trained, rates, strict=False):
-        assert [task.rate for task in tasks] == pytest.approx([rate] * 3, rel=1e-12)
+        assert [task.learning_rate for task in tasks] == pytest.approx([rate] * 3, rel=1e-12)

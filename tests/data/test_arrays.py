@@ -1,3 +1,4 @@
+import hashlib
 import io
 import shutil
 import subprocess
@@ -11,18 +12,22 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import paths
 from pipeline.artifacts import shards
-from pipeline.artifacts.manifest import File, Manifest, Shard
+from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
 from pipeline.artifacts.partition import Partition
 from pipeline.artifacts.shards import SyntheticImage
-from pipeline.data import images
+from pipeline.data import arrays, images
 from pipeline.data.images import Images
 from pipeline.errors import ArtifactError
-from pipeline.federated import arrays
 from pipeline.params import DataParams
 
+FOLDER = Path("arrays")
 NAMES = ("ankle boot", "bag", "coat")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -50,7 +55,7 @@ def shard(client: int, greys: list[int], side: int = 4, parts: int = 1) -> Shard
     header = {"client": client, "recipe": "r", "plan": "p"}
     files = list[File]()
     for part, some in enumerate(np.array_split(greys, parts)):
-        place = [paths.shard(client, part)].__getitem__
+        place = [Path("data/shards", file_name(client, part))].__getitem__
         files += [File.of(*made) for made in shards.write(place, rows(some.tolist()), NAMES, header, 10**9)]
     counts = tuple(sum(grey % 3 == label for grey in greys) for label in range(3))
     return Shard(client, "p", counts, tuple(files))
@@ -60,33 +65,35 @@ def manifest(*written: Shard) -> Manifest:
     return Manifest("r", {}, "own", NAMES, written)
 
 
-def test_real_images_lie_in_the_order_of_the_partition(train: Images, cache: Path) -> None:
-    stored = arrays.real(train, split(train, [59, 0, 21, 20]))
+def test_real_images_lie_in_the_order_of_the_partition(train: Images) -> None:
+    chosen = split(train, [59, 0, 21, 20])
+    stored = arrays.real(FOLDER, train, chosen)
+    assert stored.path.stem == arrays.real_name(chosen)
     assert stored.labels.tolist() == [2, 0, 1, 1]
     assert np.array_equal(stored.pixels, train.pixels([59, 0, 21, 20]))
     assert len(stored) == 4
-    assert stored.path.is_relative_to(cache)
+    assert stored.path.parent == FOLDER
 
 
 def test_another_partition_is_another_array_and_the_same_one_is_made_once(train: Images) -> None:
-    first, other = arrays.real(train, split(train, [1, 2])), arrays.real(train, split(train, [2, 1]))
+    first, other = arrays.real(FOLDER, train, split(train, [1, 2])), arrays.real(FOLDER, train, split(train, [2, 1]))
     assert first.path != other.path
     changed = first.path.stat().st_mtime_ns
-    assert arrays.real(train, split(train, [1, 2])).path == first.path
+    assert arrays.real(FOLDER, train, split(train, [1, 2])).path == first.path
     assert first.path.stat().st_mtime_ns == changed
-    assert arrays.real(replace(train, fingerprint="other"), split(train, [1, 2])).path != first.path
-    smaller = arrays.real(replace(train, image_size=8), split(train, [1, 2]))
+    assert arrays.real(FOLDER, train, replace(split(train, [1, 2]), fingerprint="other")).path != first.path
+    smaller = arrays.real(FOLDER, replace(train, image_size=8), replace(split(train, [1, 2]), image_size=8))
     assert smaller.pixels.shape == (2, 8, 8, 3)
 
 
 def test_a_test_split_is_whole_and_in_its_own_order(train: Images) -> None:
-    stored = arrays.test(train)
+    stored = arrays.test(FOLDER, train)
     assert stored.labels.tolist() == train.labels.tolist()
     assert np.array_equal(stored.pixels, train.pixels(range(60)))
 
 
 def test_arrays_that_are_shared_cannot_be_written_through(train: Images) -> None:
-    stored = arrays.real(train, split(train, [1, 2]))
+    stored = arrays.real(FOLDER, train, split(train, [1, 2]))
     pixels = stored.pixels
     pixels[:] = 0
     assert stored.pixels.any()
@@ -94,54 +101,54 @@ def test_arrays_that_are_shared_cannot_be_written_through(train: Images) -> None
 
 def test_synthetic_images_lie_in_order_of_client_at_the_real_size(project: Path) -> None:
     made = manifest(shard(0, [10, 20]), shard(1, []), shard(2, [30], side=8))
-    stored = arrays.synthetic(made, 4)
+    stored = arrays.synthetic(FOLDER, made, 4)
     assert stored.pixels[:, 0, 0, 0].tolist() == [10, 20, 30]
     assert stored.pixels.shape == (3, 4, 4, 3)
     assert stored.labels.tolist() == [1, 2, 0]
-    again = arrays.synthetic(made, 4)
+    again = arrays.synthetic(FOLDER, made, 4)
     assert (again.path, again.labels.tolist()) == (stored.path, [1, 2, 0])
-    assert arrays.synthetic(made, 8).path != stored.path
-    assert arrays.synthetic(manifest(shard(0, [10, 21]), *made.shards[1:]), 4).labels.tolist() == [1, 0, 0]
+    assert arrays.synthetic(FOLDER, made, 8).path != stored.path
+    assert arrays.synthetic(FOLDER, manifest(shard(0, [10, 21]), *made.shards[1:]), 4).labels.tolist() == [1, 0, 0]
 
 
 def test_the_files_of_a_shard_are_read_one_after_another(project: Path) -> None:
     """The same images in other files are another array; each file's bytes count."""
     made = manifest(shard(0, [10, 20, 30, 40, 50], parts=2), shard(1, [60]))
     assert [file.rows for file in made.shards[0].files] == [3, 2]
-    stored = arrays.synthetic(made, 4)
+    stored = arrays.synthetic(FOLDER, made, 4)
     assert stored.pixels[:, 0, 0, 0].tolist() == [10, 20, 30, 40, 50, 60]
     assert stored.labels.tolist() == [1, 2, 0, 1, 2, 0]
     again = manifest(shard(0, [10, 20, 30, 40, 51], parts=2), made.shards[1])
     assert again.shards[0].files[0] == made.shards[0].files[0]
-    assert arrays.synthetic(again, 4).pixels[:, 0, 0, 0].tolist() == [10, 20, 30, 40, 51, 60]
-    made.shards[0].paths[1].unlink()
+    assert arrays.synthetic(FOLDER, again, 4).pixels[:, 0, 0, 0].tolist() == [10, 20, 30, 40, 51, 60]
+    made.paths(made.shards[0])[1].unlink()
     with pytest.raises(ArtifactError, match=r"shard missing: .*client-00000.part-001.parquet"):
-        arrays.synthetic(again, 4)
+        arrays.synthetic(FOLDER, again, 4)
 
 
 def test_no_synthetic_image_at_all(project: Path) -> None:
-    stored = arrays.synthetic(manifest(shard(0, [])), 4)
+    stored = arrays.synthetic(FOLDER, manifest(shard(0, [])), 4)
     assert stored.pixels.shape == (0, 4, 4, 3)
     assert len(stored) == 0
 
 
 def test_shards_are_checked_even_if_the_array_is_there(project: Path) -> None:
     made = manifest(shard(0, [10]))
-    arrays.synthetic(made, 4)
+    arrays.synthetic(FOLDER, made, 4)
     shard(0, [11])
     with pytest.raises(ArtifactError, match="shard differs from the manifest"):
-        arrays.synthetic(made, 4)
+        arrays.synthetic(FOLDER, made, 4)
 
 
-def test_a_manifest_with_a_wrong_count_leaves_no_array(project: Path, cache: Path) -> None:
+def test_a_manifest_with_a_wrong_count_leaves_no_array(project: Path) -> None:
     right = shard(0, [10])
     made = manifest(replace(right, files=(replace(right.files[0], rows=2),)))
     with pytest.raises(ArtifactError, match="1 images, not 2"):
-        arrays.synthetic(made, 4)
-    assert list((cache / "arrays").iterdir()) == []
+        arrays.synthetic(FOLDER, made, 4)
+    assert list((FOLDER).iterdir()) == []
 
 
-def test_an_interrupted_array_is_made_again(cache: Path) -> None:
+def test_an_interrupted_array_is_made_again() -> None:
     labels = np.array([1, 0])
 
     def broken() -> Iterable[NDArray[np.uint8]]:
@@ -153,9 +160,9 @@ def test_an_interrupted_array_is_made_again(cache: Path) -> None:
         yield np.full((1, 2, 2, 3), 9, np.uint8)
 
     with pytest.raises(KeyError):
-        arrays.store(["key"], labels, 2, broken)
-    assert list((cache / "arrays").iterdir()) == []
-    assert arrays.store(["key"], labels, 2, whole).pixels[:, 0, 0, 0].tolist() == [7, 9]
+        arrays.store(FOLDER, "key", labels, 2, broken)
+    assert list((FOLDER).iterdir()) == []
+    assert arrays.store(FOLDER, "key", labels, 2, whole).pixels[:, 0, 0, 0].tolist() == [7, 9]
 
 
 def three() -> list[NDArray[np.uint8]]:
@@ -168,35 +175,35 @@ def test_a_truncated_array_is_decoded_anew_and_says_so(
     capsys: pytest.CaptureFixture[str], part: str, rest: int
 ) -> None:
     """Within its mark, its header and its numbers; the array is 128 + 36 bytes, the labels are 128 + 24."""
-    stored = arrays.store(["key"], np.array([1, 0, 2]), 2, three)
+    stored = arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three)
     damaged = {"pixels": stored.path, "labels": stored.path.with_suffix(".labels.npy")}[part]
     whole = damaged.read_bytes()
     assert len(whole) == {"pixels": 164, "labels": 152}[part]
     damaged.write_bytes(whole[:rest])
-    again = arrays.store(["key"], np.array([1, 0, 2]), 2, three)
-    assert capsys.readouterr().err == f"{stored.path} is damaged; its images are decoded anew\n"
+    again = arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three)
+    assert capsys.readouterr().err == f"{stored.path} is damaged; its images are decoded again\n"
     assert damaged.read_bytes() == whole
     assert again.pixels[:, 0, 0, 0].tolist() == [7, 7, 9]
     assert again.labels.tolist() == [1, 0, 2]
 
 
 def test_an_array_without_its_labels_is_made_again() -> None:
-    stored = arrays.store(["key"], np.array([1, 0, 2]), 2, three)
+    stored = arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three)
     stored.path.with_suffix(".labels.npy").unlink()
-    assert arrays.store(["key"], np.array([1, 0, 2]), 2, three).labels.tolist() == [1, 0, 2]
+    assert arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three).labels.tolist() == [1, 0, 2]
 
 
 def test_what_is_written_is_what_numpy_reads_and_writes() -> None:
-    stored = arrays.store(["key"], np.array([1, 0, 2]), 2, three)
+    stored = arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three)
     buffer = io.BytesIO()
     np.save(buffer, np.concatenate(three()))
     assert stored.path.read_bytes() == buffer.getvalue()
 
 
-def test_a_cache_that_is_no_folder_is_one_line(cache: Path) -> None:
-    cache.write_text("a file")
+def test_a_cache_that_is_no_folder_is_one_line() -> None:
+    FOLDER.write_text("a file")
     with pytest.raises(ArtifactError, match=r"^cannot write \(.*\): .*arrays.*\.npy: ") as caught:
-        arrays.store(["key"], np.array([1, 0, 2]), 2, three)
+        arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three)
     assert "\n" not in str(caught.value)
 
 
@@ -205,12 +212,13 @@ import sys
 import numpy as np
 from pathlib import Path
 from pipeline.errors import ArtifactError
-from pipeline.federated import arrays, checkpoint
+from pipeline.data import arrays
+from pipeline.federated import state_file
 
 images = np.ones((100, 32, 32, 3), np.uint8)  # 307,200 bytes
 for write in (
-    lambda: arrays.store(["key"], np.arange(100), 32, lambda: np.split(images, 10)),
-    lambda: checkpoint.write(Path(sys.argv[1]) / "weights", {"weights": np.ones(100_000, np.float32)}),
+    lambda: arrays.store(Path(sys.argv[1]) / "arrays", "key", np.arange(100), 32, lambda: np.split(images, 10)),
+    lambda: state_file.write_arrays(Path(sys.argv[1]) / "weights", {"weights": np.ones(100_000, np.float32)}),
 ):
     try:
         write()
@@ -228,7 +236,6 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(Path(__file__).parents[2])
     place = tmp_path / "small"
     place.mkdir()
-    monkeypatch.setenv("GEN_FEDSD_CACHE", str(place))
     mount = f'mount -t tmpfs -o size=200k none {place} && exec "$@"'
     command = [*alone, "sh", "-c", mount, "sh", sys.executable, "-c", FULL, str(place)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -239,3 +246,34 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
     assert "No space left on device" in weights
     assert f"): {place}/weights: make room" in weights
     assert left == "[]"
+
+
+def test_content_is_known_whatever_it_was_made_from() -> None:
+    """Equal pixels and labels have one digest, in whatever chunks they came; other labels or pixels have another."""
+    labels = np.array([1, 0, 2])
+    whole = np.concatenate(three())
+    first = arrays.store(FOLDER, "a", labels, 2, three)
+    assert first.content == hashlib.sha256(whole.tobytes() + labels.tobytes()).hexdigest()
+    assert arrays.store(FOLDER, "b", labels, 2, lambda: [whole]).content == first.content
+    assert arrays.store(FOLDER, "a", labels, 2, three).content == first.content
+    assert arrays.store(FOLDER, "c", labels + 1, 2, three).content != first.content
+    assert arrays.store(FOLDER, "d", labels, 2, lambda: [whole + 1]).content != first.content
+
+
+def test_histograms_are_counted_once_and_again_if_they_are_damaged(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two images of level 7 and one of level 9, of 4 pixels each."""
+    stored = arrays.store(FOLDER, "a", np.array([1, 0, 2]), 2, three)
+    expected = np.zeros((3, 256), int)
+    expected[:, 7], expected[:, 9] = 8, 4
+    place = stored.path.with_suffix(".histograms.npy")
+    assert not place.exists()
+    assert np.array_equal(stored.histograms(), expected)
+    marked = expected.copy()
+    marked[0, 7], marked[0, 8] = 7, 1
+    np.save(place, marked)
+    assert np.array_equal(stored.histograms(), marked)  # read, not counted
+    place.write_bytes(place.read_bytes()[:200])
+    assert np.array_equal(stored.histograms(), expected)
+    assert "counted again" in capsys.readouterr().err
+    np.save(place, expected * 2)  # of other images
+    assert np.array_equal(stored.histograms(), expected)

@@ -6,16 +6,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.federated import arrays, transforms
-from pipeline.federated.arrays import Stored
+from pipeline.data import arrays
+from pipeline.data.arrays import Stored
+from pipeline.fills import transforms
 
 
 @pytest.fixture
-def real() -> Stored:
+def real(tmp_path: Path) -> Stored:
     """Client 0: labels 0, 0, 1; client 1: labels 1, 2. Image i has level 40 x (i + 1), all over."""
     labels = np.array([0, 0, 1, 1, 2])
     pixels = (np.arange(1, 6) * 40).astype(np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
-    return arrays.store(["five"], labels, 8, lambda: [pixels])
+    return arrays.store(tmp_path, "five", labels, 8, lambda: [pixels])
 
 
 COUNTS = np.array([[2, 1, 0], [0, 1, 1]])
@@ -27,12 +28,12 @@ def test_sources_by_hand() -> None:
     Client 1 cannot fill label 0 and lacks 2 of label 2 (row 4, twice).
     """
     missing = np.array([[3, 1, 5], [4, 0, 2]])
-    chosen = transforms.sources(COUNTS, missing, np.array([0, 0, 1, 1, 2]))
+    chosen = transforms.originals(COUNTS, missing, np.array([0, 0, 1, 1, 2]))
     assert chosen.tolist() == [0, 1, 0, 2, 4, 4]
 
 
 def test_nothing_missing() -> None:
-    assert transforms.sources(COUNTS, COUNTS * 0, np.array([0, 0, 1, 1, 2])).tolist() == []
+    assert transforms.originals(COUNTS, COUNTS * 0, np.array([0, 0, 1, 1, 2])).tolist() == []
 
 
 @settings(max_examples=40)
@@ -42,7 +43,7 @@ def test_every_extra_image_comes_from_its_own_client_and_label(clients: int, see
     counts, missing = rng.integers(0, 4, (clients, 3)), rng.integers(0, 5, (clients, 3))
     owners = np.repeat(np.arange(clients), counts.sum(axis=1))
     labels = np.concatenate([rng.permutation(np.repeat(np.arange(3), row)) for row in counts])
-    chosen = transforms.sources(counts, missing, labels)
+    chosen = transforms.originals(counts, missing, labels)
     possible = np.where(counts > 0, missing, 0)
     expected = [
         (client, label) for client in range(clients) for label in range(3) for _ in range(possible[client, label])
@@ -55,28 +56,25 @@ def test_every_extra_image_comes_from_its_own_client_and_label(clients: int, see
             assert not len(own) or own.max() - own.min() <= 1
 
 
-def test_extra_images_are_labelled_changed_and_repeatable(real: Stored) -> None:
-    """A one-coloured picture keeps its level; a crop over the border or a turn brings in black."""
+def test_extra_images_are_labelled_changed_and_repeatable(real: Stored, tmp_path: Path) -> None:
+    """A one-coloured picture keeps its level; a crop over the border or a rotation brings in black."""
     missing = np.array([[6, 6, 0], [0, 0, 6]])
-    made = transforms.make(real, COUNTS, missing, 3)
+    made = transforms.transformed(tmp_path, real, COUNTS, missing, 3)
     assert made.labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6
     levels = np.array([40, 80] * 3 + [120] * 6 + [200] * 6)
     assert made.pixels.max(axis=(1, 2, 3)).tolist() == levels.tolist()
     assert len({image.tobytes() for image in made.pixels}) > 6
     assert (made.pixels == 0).any()
-    assert transforms.make(real, COUNTS, missing, 4).path != made.path
+    assert transforms.transformed(tmp_path, real, COUNTS, missing, 4).path != made.path
 
 
-def test_equal_arguments_give_equal_bytes_in_another_cache(
-    real: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equal_arguments_give_equal_bytes_in_another_cache(real: Stored, tmp_path: Path) -> None:
     missing = np.array([[6, 0, 0], [0, 0, 0]])
-    first = transforms.make(real, COUNTS, missing, 3)
+    first = transforms.transformed(tmp_path, real, COUNTS, missing, 3)
     torch.manual_seed(99)
     before = torch.random.get_rng_state()
-    monkeypatch.setenv("GEN_FEDSD_CACHE", str(tmp_path / "another cache"))
-    again = transforms.make(real, COUNTS, missing, 3)
+    again = transforms.transformed(tmp_path / "another", real, COUNTS, missing, 3)
     assert again.path != first.path
     assert np.array_equal(again.pixels, first.pixels)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert not np.array_equal(transforms.make(real, COUNTS, missing, 4).pixels, first.pixels)
+    assert not np.array_equal(transforms.transformed(tmp_path, real, COUNTS, missing, 4).pixels, first.pixels)

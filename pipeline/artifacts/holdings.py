@@ -1,0 +1,113 @@
+"""Holdings: which rows of which source each client trains on, and how many local steps it takes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline import atomic
+from pipeline.artifacts import parquet
+from pipeline.errors import ArtifactError
+
+Int64 = NDArray[np.int64]
+_REDO = "run: dvc repro -f fill"
+_STEPS = "steps, equal "
+
+
+@dataclass(frozen=True)
+class Source:
+    """An array of decoded images that clients hold rows of."""
+
+    array: str
+    """Its name: the digest of what it is made from."""
+    images: int
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What every client trains on, with one fill. A central run is holdings with one client."""
+
+    fill: str
+    sources: Mapping[str, Source]
+    """By name: ``real`` (the partition's images in its order), ``synthetic`` (the shards' in order of client), ..."""
+    rows: Mapping[str, tuple[Int64, ...]]
+    """For each source, the rows that each client holds."""
+    steps: Mapping[str, Int64]
+    """For each budget, the local steps of each client in a round, (clients,)."""
+    normalised_by: str
+    """The source whose channels' mean and deviation normalise all images."""
+    rounds: int | None
+    """Rounds that the training is cut into, with a test after each; None: as many as the parameters say."""
+    class_names: tuple[str, ...]
+    image_size: int
+    """Pixels a side."""
+
+    @property
+    def clients(self) -> int:
+        """How many there are."""
+        return len(next(iter(self.steps.values())))
+
+    def sizes(self) -> Int64:
+        """Return how many images each client holds, (clients,)."""
+        return np.sum([[len(rows) for rows in held] for held in self.rows.values()], axis=0, dtype=np.int64)
+
+    def save(self, path: Path) -> None:
+        header = {
+            "fill": self.fill,
+            "sources": {name: asdict(source) for name, source in self.sources.items()},
+            "normalised_by": self.normalised_by,
+            "rounds": self.rounds,
+            "class_names": list(self.class_names),
+            "image_size": self.image_size,
+        }
+        columns = {"client": pa.array(np.arange(self.clients), pa.int32())}
+        for name, held in self.rows.items():
+            ends = np.cumsum([0, *map(len, held)])
+            values = np.concatenate(held) if ends[-1] else np.empty(0, np.int64)
+            columns[name] = pa.LargeListArray.from_arrays(ends, values)
+        columns |= {f"{_STEPS}{budget}": pa.array(steps, pa.int64()) for budget, steps in self.steps.items()}
+        table = pa.table(columns)
+        with atomic.replacing(path) as temporary:
+            pq.write_table(table.cast(parquet.with_header(table.schema, header)), temporary, compression="zstd")
+
+
+def load(path: Path) -> Holdings:
+    """Read holdings; raise ArtifactError if the file is missing, damaged or names rows that a source does not have."""
+    header = parquet.read_header(path, "fill")
+    try:
+        table = pq.read_table(path)
+        sources = {name: Source(**described) for name, described in header["sources"].items()}
+        rows = {name: _lists(table[name]) for name in sources}
+        held = Holdings(
+            fill=header["fill"],
+            sources=sources,
+            rows=rows,
+            steps={n.removeprefix(_STEPS): table[n].to_numpy() for n in table.column_names if n.startswith(_STEPS)},
+            normalised_by=header["normalised_by"],
+            rounds=header["rounds"],
+            class_names=tuple(header["class_names"]),
+            image_size=header["image_size"],
+        )
+        if held.normalised_by not in sources:
+            raise ValueError(f"no source {held.normalised_by!r}")
+        if not held.steps or table["client"].to_pylist() != list(range(held.clients)):
+            raise ValueError("clients missing or out of order")
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"damaged ({error})", path, _REDO) from None
+    for name, source in sources.items():
+        of_all = np.concatenate(rows[name])
+        if len(of_all) and not 0 <= of_all.min() <= of_all.max() < source.images:
+            raise ArtifactError(f"a row beyond the {source.images} images of source {name!r}", path, _REDO)
+    return held
+
+
+def _lists(column: pa.ChunkedArray) -> tuple[Int64, ...]:
+    """Return the lists of a column as arrays."""
+    array = column.combine_chunks()
+    values, ends = array.values.to_numpy(), array.offsets.to_numpy()
+    return tuple(values[start:stop] for start, stop in pairwise(ends))

@@ -1,0 +1,93 @@
+"""The store of finished training runs: a run is paid for once, and found by everything that decides it.
+
+A file for each run holds its history, with the accuracy by class, and its last weights. Losing the store costs time, never
+correctness.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import progress
+from pipeline.federated import state_file
+from pipeline.federated.algorithm import WEIGHTS
+from pipeline.federated.simulation import Run, RunState
+
+VERSION = 4
+"""Raise it when a change of code changes what a run computes; ``test_numbers_of_a_run`` notices such a change."""
+_ENDING = ".safetensors"
+
+
+def digest(run: Run) -> str:
+    """Return the identity of a run on this kind of hardware with this version of torch, 24 hexadecimal digits."""
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    identity = json.dumps([VERSION, torch.__version__, kind, repr(run)])
+    return hashlib.sha256(identity.encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One file of the store."""
+
+    digest: str
+    about: dict[str, Any]
+    """Title, algorithm, model, rounds, and the accuracy after the last one, as they were when the run was kept."""
+    bytes: int
+    used: float
+    """When it was written or last read, in seconds since 1970."""
+
+
+class RunStore:
+    """Finished runs in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, run: Run) -> RunState | None:
+        """Return the end of a run, or None if nobody trained it; a damaged file counts as none, and is reported."""
+        path = self._path(digest(run))
+        if not path.is_file():
+            return None
+        try:
+            end = state_file.read(path)
+        except state_file.DAMAGED:
+            progress.say(f"{path} is damaged; this run is trained again")
+            return None
+        os.utime(path)
+        return end
+
+    def keep(self, run: Run, end: RunState, title: str) -> None:
+        """Keep the end of a run; raise ArtifactError if the disk is full."""
+        about = {
+            "title": title,
+            "algorithm": repr(run.algorithm),
+            "model": run.model,
+            "rounds": len(end.rounds),
+            "accuracy": end.rounds[-1].accuracy if end.rounds else None,
+        }
+        state_file.write(self._path(digest(run)), RunState({WEIGHTS: end.weights}, {}, end.rounds), about)
+
+    def entries(self) -> list[StoredRun]:
+        """Return what the store holds, that which was used longest ago first; damaged files are reported."""
+        found = []
+        for path in self.folder.glob(f"*{_ENDING}"):
+            try:
+                status = path.stat()
+                about = state_file.read_about(path)
+            except FileNotFoundError:  # another process deleted it meanwhile
+                continue
+            except state_file.DAMAGED:
+                about = {"title": "damaged"}
+            found.append(StoredRun(path.name.removesuffix(_ENDING), about, status.st_size, status.st_mtime))
+        return sorted(found, key=lambda one: (one.used, one.digest))
+
+    def delete(self, entry: StoredRun) -> None:
+        self._path(entry.digest).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}{_ENDING}"

@@ -1,0 +1,101 @@
+"""What carries out the tasks of runs on one device, in whichever process."""
+
+import ctypes
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from pipeline import progress
+from pipeline.data.arrays import Stored
+from pipeline.federated import local
+from pipeline.federated.algorithm import WEIGHTS
+from pipeline.federated.inputs import Inputs
+from pipeline.federated.models import FlatModel
+from pipeline.federated.pictures import ClientPictures
+from pipeline.federated.simulation import EvalTask, Result, Run, Score, Task
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
+_SHARE = 0.5
+"""Of a device's free memory, what the images of all its workers may take; training needs the rest."""
+
+
+class Worker:
+    """Carries out tasks on one device; one in each process.
+
+    On a GPU the images are in its memory if they fit, else they are read from disk by the batch, as on a CPU.
+    """
+
+    def __init__(self, inputs: Inputs, run: Run, device: str = "cpu", sharing: int = 1) -> None:
+        """Prepare for the runs that have the model and settings of ``run``; ``sharing`` workers use the device."""
+        if device == "cpu":
+            torch.set_num_threads(1)
+            _keep_memory()
+        else:
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        self.inputs, self.run, self.device = inputs, run, device
+        self._make = partial(FlatModel, run.model, run.norm, len(run.tests), run.image_size, device=device)
+        self.model, self.others = self._make(), dict[str, FlatModel]()
+        self.normalise = run.normalisation.on(run.image_size, device)
+        place = device if fits(inputs, device, sharing) else "cpu"
+        self.sources = [_images(stored, place) for stored in inputs.sources]
+        self.test_images = _images(inputs.test, place)
+        self.test_labels = torch.from_numpy(inputs.test.labels).to(device)
+
+    def carry_out(self, task: Task) -> Result:
+        """Return the Update of a training task, the Score of a test."""
+        if isinstance(task, EvalTask):
+            self.model.vector.copy_(torch.from_numpy(task.broadcast[WEIGHTS]))
+            images, labels = self.test_images[task.part].to(self.device), self.test_labels[task.part]
+            right, loss = local.test(self.model, images, labels, self.normalise, len(self.run.tests))
+            return Score(tuple(right.tolist()), loss)
+        rows = self.inputs.clients[task.client]
+        return local.train_client(
+            model=self.model,
+            algorithm=task.algorithm,
+            broadcast=task.broadcast,
+            client_state=task.client_state,
+            images=ClientPictures(list(zip(self.sources, rows, strict=True)), self.device),
+            labels=torch.from_numpy(self.inputs.labels(task.client)).to(self.device),
+            normalise=self.normalise,
+            settings=self.run.settings,
+            learning_rate=task.learning_rate,
+            steps=task.steps,
+            seed=task.seed,
+            second_model=self._second_model,
+        )
+
+    def _second_model(self, name: str, weights: Tensor) -> FlatModel:
+        if name not in self.others:
+            self.others[name] = self._make()
+            self.others[name].module.eval()
+        self.others[name].vector.copy_(weights)
+        return self.others[name]
+
+
+def fits(inputs: Inputs, device: str, sharing: int = 1) -> bool:
+    """Tell whether the images fit into the device's memory ``sharing`` times; a CPU reads them from the page cache."""
+    if device == "cpu":
+        return False
+    size = sum(stored.pixels.nbytes for stored in (*inputs.sources, inputs.test))
+    free, _ = torch.cuda.mem_get_info(device)
+    if size <= free * _SHARE / sharing:
+        return True
+    progress.say(f"{size / 1e9:.1f} GB of images do not fit on {device}: they are read from disk by the batch")
+    return False
+
+
+def _images(stored: Stored, device: str) -> Tensor:
+    return torch.from_numpy(stored.pixels).to(device)
+
+
+def _keep_memory() -> None:
+    """Have glibc keep freed memory for the next step.
+
+    It would give that of the larger activations back to the system after each step, which then clears it page by page
+    for the next: a fifth of ResNet-20's time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if mallopt is not None:
+        for option, size in ((_TRIM_THRESHOLD, 1 << 30), (_MMAP_THRESHOLD, 32 << 20), (_TOP_PAD, 64 << 20)):
+            mallopt(option, size)

@@ -1,0 +1,114 @@
+"""What fills are made from: the artifacts of the earlier stages, each read once, when a fill asks for it."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifacts import deficits, manifest, partition
+from pipeline.artifacts.deficits import Deficits
+from pipeline.artifacts.holdings import Holdings, Source
+from pipeline.artifacts.manifest import Manifest
+from pipeline.artifacts.partition import Partition
+from pipeline.data import arrays, images
+from pipeline.data.arrays import Stored
+from pipeline.errors import ArtifactError
+from pipeline.fills.common import steps
+from pipeline.params import Params
+from pipeline.workspace import Workspace
+
+Int64 = NDArray[np.int64]
+REAL, SYNTHETIC = "real", "synthetic"
+_CENTRAL_ROUNDS = 4  # that the steps of a central run are cut into, with a test after each
+
+
+class Given:
+    """The artifacts of one workspace, and the holdings that fills make from them."""
+
+    def __init__(self, workspace: Workspace, params: Params) -> None:
+        self.workspace, self.params = workspace, params
+
+    @cached_property
+    def partition(self) -> Partition:
+        return partition.load(self.workspace.partition)
+
+    @cached_property
+    def counts(self) -> Int64:
+        """Real images of each client and label, (clients, classes)."""
+        return self.partition.counts()
+
+    @cached_property
+    def deficits(self) -> Deficits:
+        """The deficits; raises ArtifactError if they are not the partition's."""
+        found = deficits.load(self.workspace.deficits)
+        if not np.array_equal(found.have, self.counts):
+            fix = "run: dvc repro deficits"
+            raise ArtifactError("the deficits are of another partition", self.workspace.deficits, fix)
+        return found
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest; raises ArtifactError if its shards are not of the partition's clients."""
+        found = manifest.load(self.workspace.manifest)
+        if len(found.shards) != self.partition.client_count:
+            what = f"{len(found.shards)} shards for {self.partition.client_count} clients"
+            raise ArtifactError(what, self.workspace.manifest, "run: dvc repro generate")
+        return found
+
+    @cached_property
+    def real_images(self) -> Stored:
+        """The clients' real images in the order of the partition, from the cache or decoded."""
+        chosen = self.params.data
+        split = images.load(chosen, chosen.train, self.workspace.root)
+        self.partition.check_source(split.fingerprint, chosen.path)
+        return arrays.real(self.workspace.arrays, split, self.partition)
+
+    @cached_property
+    def synthetic_images(self) -> Stored:
+        """All shards' images in order of client, from the cache or decoded."""
+        return arrays.synthetic(self.workspace.arrays, self.manifest, self.partition.image_size)
+
+    def source(self, name: str) -> Source:
+        """Return how holdings name one of the sources that several fills share."""
+        if name == REAL:
+            return Source(arrays.real_name(self.partition), len(self.partition.rows))
+        made = self.manifest
+        return Source(arrays.synthetic_name(made, self.partition.image_size), made.rows)
+
+    def rows(self, name: str) -> tuple[Int64, ...]:
+        """Return the rows of such a source that belong to each client."""
+        if name == REAL:
+            return stretches(self.counts.sum(axis=1))
+        return stretches(np.array([shard.rows for shard in self.manifest.shards], np.int64))
+
+    def holdings(self, fill: str, sources: Mapping[str, Source], rows: Mapping[str, tuple[Int64, ...]]) -> Holdings:
+        """Return the holdings of clients that train on these rows, with the steps of both budgets."""
+        held = np.sum([[len(own) for own in of_all] for of_all in rows.values()], axis=0, dtype=np.int64)
+        filled = (self.counts + self.deficits.missing).sum(axis=1)
+        return self._holdings(fill, sources, rows, steps.by_budget(held, filled, self.params.train))
+
+    def central(self, fill: str, name: str) -> Holdings:
+        """Return the holdings of one client that has all images of a source and takes ``central_steps`` in all."""
+        sources = {REAL: self.source(REAL), name: self.source(name)}
+        rows = {source: (np.arange(of.images if source == name else 0),) for source, of in sources.items()}
+        each = -(-self.params.train.central_steps // _CENTRAL_ROUNDS) if sources[name].images else 0
+        return self._holdings(fill, sources, rows, {"steps": np.array([each])}, _CENTRAL_ROUNDS)
+
+    def _holdings(
+        self,
+        fill: str,
+        sources: Mapping[str, Source],
+        rows: Mapping[str, tuple[Int64, ...]],
+        by_budget: Mapping[str, Int64],
+        rounds: int | None = None,
+    ) -> Holdings:
+        split = self.partition
+        return Holdings(fill, sources, rows, by_budget, REAL, rounds, split.class_names, split.image_size)
+
+
+def stretches(sizes: Int64) -> tuple[Int64, ...]:
+    """Return the rows of each client in an array that holds one client after another."""
+    ends = np.cumsum([0, *sizes.tolist()])
+    return tuple(np.arange(start, stop) for start, stop in pairwise(ends))

@@ -1,0 +1,12 @@
+"""Images that the diffusion model drew of the classes that the client lacks (Gen-FedSD, arXiv 2405.07925)."""
+
+from pipeline.artifacts.holdings import Holdings
+from pipeline.fills.common.given import REAL, SYNTHETIC, Given
+
+
+def make(given: Given) -> Holdings:
+    """Return every client's real images and its shard."""
+    names = (REAL, SYNTHETIC)
+    return given.holdings(
+        "synthetic", {name: given.source(name) for name in names}, {name: given.rows(name) for name in names}
+    )

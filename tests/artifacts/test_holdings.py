@@ -1,0 +1,103 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.artifacts import holdings
+from pipeline.artifacts.holdings import Holdings, Source
+from pipeline.errors import ArtifactError
+
+PLACE = "fills/synthetic.parquet"
+
+
+def rows(*lists: list[int]) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], ...]:
+    return tuple(np.array(each, np.int64) for each in lists)
+
+
+NOTHING = rows([], [], [])
+
+
+def example() -> Holdings:
+    """Three clients: the first has two real and three synthetic images, the second none, the third two real ones."""
+    return Holdings(
+        fill="synthetic",
+        sources={"real": Source("a", 5), "synthetic": Source("b", 3)},
+        rows={"real": rows([0, 1], [], [4, 3]), "synthetic": rows([0, 1, 2], [], [])},
+        steps={"epochs": np.array([1, 0, 1]), "steps": np.array([2, 0, 3])},
+        normalised_by="real",
+        rounds=None,
+        class_names=("bag", "coat"),
+        image_size=16,
+    )
+
+
+def described(held: Holdings) -> Any:
+    """Return the content as lists, so that it can be compared."""
+    return (
+        replace(held, rows={}, steps={}),
+        {name: [each.tolist() for each in of_all] for name, of_all in held.rows.items()},
+        {budget: taken.tolist() for budget, taken in held.steps.items()},
+    )
+
+
+@pytest.mark.parametrize("rounds", [None, 4])
+def test_round_trip_and_equal_bytes(tmp_path: Path, rounds: int | None) -> None:
+    made = replace(example(), rounds=rounds)
+    made.save(tmp_path / PLACE)
+    first = (tmp_path / PLACE).read_bytes()
+    assert described(holdings.load(tmp_path / PLACE)) == described(made)
+    made.save(tmp_path / PLACE)
+    assert (tmp_path / PLACE).read_bytes() == first
+
+
+def test_sizes_by_hand() -> None:
+    assert example().sizes().tolist() == [5, 0, 2]
+    assert example().clients == 3
+
+
+def test_a_row_of_the_file_is_a_client(tmp_path: Path) -> None:
+    example().save(tmp_path / PLACE)
+    table = pq.read_table(tmp_path / PLACE).to_pylist()
+    assert table[0] == {
+        "client": 0,
+        "real": [0, 1],
+        "synthetic": [0, 1, 2],
+        "steps, equal epochs": 1,
+        "steps, equal steps": 2,
+    }
+
+
+def test_a_source_of_which_nobody_has_a_row(tmp_path: Path) -> None:
+    made = replace(example(), rows={"real": rows([0], [1], [2]), "synthetic": rows([], [], [])})
+    made.save(tmp_path / PLACE)
+    assert described(holdings.load(tmp_path / PLACE)) == described(made)
+
+
+def test_a_missing_and_a_damaged_file_are_named(tmp_path: Path) -> None:
+    path = tmp_path / PLACE
+    with pytest.raises(ArtifactError, match=r"^no such file: .*synthetic\.parquet: run: dvc repro fill$"):
+        holdings.load(path)
+    example().save(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ArtifactError, match=r"^damaged"):
+        holdings.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        (
+            {"rows": {"real": rows([0], [], [5]), "synthetic": rows([0], [], [])}},
+            "a row beyond the 5 images of source 'real'",
+        ),
+        ({"rows": {"real": rows([0], [], [-1]), "synthetic": rows([0], [], [])}}, "a row beyond the 5 images"),
+        ({"normalised_by": "another"}, "no source 'another'"),
+    ],
+)
+def test_holdings_that_contradict_themselves_are_refused(tmp_path: Path, changes: dict[str, Any], what: str) -> None:
+    replace(example(), **changes).save(tmp_path / PLACE)
+    with pytest.raises(ArtifactError, match=what):
+        holdings.load(tmp_path / PLACE)
