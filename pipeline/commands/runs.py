@@ -45,8 +45,8 @@ def list_runs(workspace: Workspace) -> list[StoredRun]:
 def gc(workspace: Workspace, chosen: Sequence[str], older_than: float | None, dry_run: bool) -> Size:
     """Delete these runs, those not used for so many days, or (both given) those that are both; return what is deleted.
 
-    ``chosen`` are beginnings of digests. With ``dry_run`` nothing is deleted. Raises ParameterError if nothing is chosen,
-    or a beginning is that of no run or of several.
+    ``chosen`` are beginnings of digests. With ``dry_run`` nothing is deleted. Raises ParameterError if nothing is
+    chosen, or a beginning is that of no run or of several.
     """
     if not chosen and older_than is None:
         raise ParameterError("nothing chosen", "gen-fedsd runs gc", "give --run, --older-than, or both")

@@ -1,4 +1,4 @@
-"""The state of interrupted runs: written every few rounds into the cache, whole or not at all, and deleted at the end."""
+"""The state of interrupted runs: written every few rounds into the cache, whole or not at all, deleted at the end."""
 
 from pathlib import Path
 

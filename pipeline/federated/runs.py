@@ -1,7 +1,7 @@
 """The store of finished training runs: a run is paid for once, and found by everything that decides it.
 
-A file for each run holds its history, with the accuracy by class, and its last weights. Losing the store costs time, never
-correctness.
+A file for each run holds its history, with the accuracy by class, and its last weights. Losing the store costs time,
+never correctness.
 """
 
 import hashlib

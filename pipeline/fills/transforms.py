@@ -28,9 +28,9 @@ Int64 = NDArray[np.int64]
 
 def make(given: Given) -> Holdings:
     """Return every client's real images and transformed copies of them."""
-    possible = _possible(given)
+    possible, real = _possible(given), given.source(REAL)
     sources = {
-        REAL: given.source(REAL),
+        REAL: real,
         _NAME: Source(_array(real.array, possible, given.params.seed), int(possible.sum())),
     }
     rows = {REAL: given.rows(REAL), _NAME: common.stretches(possible.sum(axis=1))}

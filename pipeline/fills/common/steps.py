@@ -9,7 +9,7 @@ Int64 = NDArray[np.int64]
 
 
 def steps_of(sizes: Int64, params: TrainParams) -> Int64:
-    """Return the local steps a round, (clients,), of clients with so many images; a pass ends with a part of a batch."""
+    """Return the local steps a round, (clients,), of clients with so many images; a pass ends with part of a batch."""
     if params.local_steps is not None:
         return np.where(sizes > 0, params.local_steps, 0)
     return params.local_epochs * -(-sizes // params.batch_size)
