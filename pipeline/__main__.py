@@ -8,25 +8,25 @@ import typer
 from pipeline.cli import app
 from pipeline.errors import PipelineError
 
-# The base of what typer raises for options and commands it cannot use; typer does not export it by name.
+# The base of what typer raises for options and commands that do not exist; typer does not export it by name.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 INTERRUPTED = 130
-"""The exit code that typer turns Ctrl-C into, as shells do."""
+"""The exit code that typer returns after Ctrl-C, as shells do."""
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2, our own keeps its traceback."""
+    """Run the command line; a user's mistake is one line on stderr and exit code 2, a bug keeps its traceback."""
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except PipelineError as error:
         _fail(str(error), 2)
     except UsageError as error:
         _fail(f"{error.format_message().rstrip('.')}: command line: see gen-fedsd --help", 2)  # type: ignore[attr-defined]
-    except BrokenPipeError:  # the reader of our output left, as in `gen-fedsd status | head`
+    except BrokenPipeError:  # the reader of the output stopped, as in `gen-fedsd status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     if code == INTERRUPTED:
-        _fail("interrupted: what is finished is kept: run again to go on", INTERRUPTED)
+        _fail("interrupted: what is finished is kept: run again to resume", INTERRUPTED)
     sys.exit(code)
 
 

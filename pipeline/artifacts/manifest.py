@@ -3,9 +3,10 @@
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import PydanticKnownError
 
 from pipeline import atomic
 from pipeline.artifacts import parquet
@@ -13,6 +14,10 @@ from pipeline.errors import ArtifactError
 
 _REDO = "run: dvc repro generate"
 _STRICT = ConfigDict(strict=True, extra="forbid")  # how the file is read: no value is converted, none ignored
+
+
+def _unknown_key(_: object) -> Path:
+    raise PydanticKnownError("unexpected_keyword_argument")
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,8 @@ class Manifest:
     sharing: str
     class_names: tuple[str, ...]
     shards: tuple[Shard, ...]
-    place: Path = field(default=Path("data/manifest.json"), compare=False)
-    """The manifest's own file; not written into it."""
+    place: Annotated[Path, BeforeValidator(_unknown_key)] = field(default=Path("data/manifest.json"), compare=False)
+    """The manifest's own file; not written into it, and refused if the file contains it."""
 
     @property
     def folder(self) -> Path:

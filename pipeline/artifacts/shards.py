@@ -1,88 +1,74 @@
 """Shards: one client's synthetic images as Parquet that ``datasets.load_dataset`` reads as it is."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import atomic
-from pipeline.artifacts import parquet
+from pipeline.artifacts import parquet, spec
+from pipeline.artifacts.spec import Column, ImageSpec
 
 _ROW_GROUP = 1_000
 _ROW_GROUP_BYTES = 32_000_000  # of images; what a reader holds at a time
 
 
-@dataclass(slots=True)
-class SyntheticImage:
-    """One row of a shard: the image, and everything needed to draw it again."""
-
-    image: bytes
-    label: int
-    class_name: str
-    """The name that prompts call the class by; the label's own name is in the schema."""
-    client: int
-    lane: str
-    index: int
-    prompt: str
-    negative_prompt: str
-    guidance: float
-    seed: int
-    retry: int
-    flags: str
-    recipe: str
+Row = tuple[Any, ...]
+"""The values of one image, in the order of the columns; the first is the encoded image."""
 
 
-@dataclass(slots=True)
-class AnonymousImage:
-    """A row that tells nothing of the client that lacked the image."""
+class _Beside:
+    """What a shard stores of an image beside its spec."""
 
-    image: bytes
-    label: int
-    class_name: str
-    prompt: str
-    negative_prompt: str
-    guidance: float
-    flags: str
-
-
-Row = SyntheticImage | AnonymousImage
+    image: Annotated[bytes, Column(0, "image", anonymous=True)]
+    label: Annotated[int, Column(1, "label", anonymous=True)]
+    """In the order of the data set's class names, which are in the schema."""
+    client: Annotated[int, Column(3, "int32")]
+    flags: Annotated[str, Column(11, "string", anonymous=True)]
+    """Remarks on the quality of the image."""
+    recipe: Annotated[str, Column(12, "string")]
+    """The digest of the recipe."""
 
 
-def _names(kind: type[Row]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+_BESIDE = spec.columns(_Beside)
+_DESCRIBED = dict(sorted((_BESIDE | spec.columns(ImageSpec)).items(), key=lambda item: item[1].place))
+COLUMNS = tuple(_DESCRIBED)
+"""The columns of a client's shard, in order."""
+ANONYMOUS = tuple(name for name, column in _DESCRIBED.items() if column.anonymous)
+"""Those of a file that does not show which clients lack its images."""
+
+_values = attrgetter(*spec.NAMES)
+_given = (*_BESIDE, *spec.NAMES)
+_ordered = itemgetter(*map(_given.index, COLUMNS))
 
 
-def schema(class_names: Sequence[str], kind: type[Row] = SyntheticImage) -> pa.Schema:
+def row_of(image: bytes, label: int, client: int, flags: str, recipe: str, described: ImageSpec) -> Row:
+    """Return the row of one image, values in the order of ``COLUMNS``."""
+    made: Row = _ordered((image, label, client, flags, recipe, *_values(described)))
+    return made
+
+
+def spec_of(values: Mapping[str, Any]) -> ImageSpec:
+    """Return the spec of an image from a row's values by name."""
+    return ImageSpec(*(values[name] for name in spec.NAMES))
+
+
+def schema(class_names: Sequence[str], columns: Sequence[str] = COLUMNS) -> pa.Schema:
     """Return the Arrow schema of shards, with the features' description that ``datasets`` looks for."""
-    return _schema(_names(kind), tuple(class_names))
+    return _schema(tuple(columns), tuple(class_names))
 
 
 @cache
-def _schema(names: tuple[str, ...], class_names: tuple[str, ...]) -> pa.Schema:
+def _schema(columns: tuple[str, ...], class_names: tuple[str, ...]) -> pa.Schema:
     from datasets import ClassLabel, Features, Image, Value
 
-    text = Value("string")
-    types: dict[str, Any] = {
-        "image": Image(),
-        "label": ClassLabel(names=list(class_names)),
-        "class_name": text,
-        "client": Value("int32"),
-        "lane": text,
-        "index": Value("int32"),
-        "prompt": text,
-        "negative_prompt": text,
-        "guidance": Value("float64"),
-        "seed": Value("int64"),
-        "retry": Value("int32"),
-        "flags": text,
-        "recipe": text,
-    }
-    made: pa.Schema = Features({name: types[name] for name in names}).arrow_schema
+    special: dict[str, Any] = {"image": Image(), "label": ClassLabel(names=list(class_names))}
+    kinds = {name: _DESCRIBED[name].kind for name in columns}
+    made: pa.Schema = Features({name: special.get(kind) or Value(kind) for name, kind in kinds.items()}).arrow_schema
     return made
 
 
@@ -92,33 +78,33 @@ def write(
     class_names: Sequence[str],
     header: dict[str, Any],
     most_bytes: int,
-    kind: type[Row] = SyntheticImage,
+    columns: Sequence[str] = COLUMNS,
 ) -> list[tuple[Path, int]]:
     """Write one shard and return its files with their numbers of rows; each is there whole or not at all.
 
-    ``place`` names each part, from 0; a part is closed before another row group would bring its images beyond
-    ``most_bytes``, which bounds row groups too, but for their last image. There is at least one file. Only one row
-    group is held in memory.
+    ``place`` names each part, from 0. A part ends before the row group that would bring its images beyond
+    ``most_bytes``; a row group has at most about as many bytes, too: only its last image may exceed them. There is at
+    least one file. Only one row group is held in memory.
     """
-    names, groups = _names(kind), _row_groups(rows, min(most_bytes, _ROW_GROUP_BYTES))
-    values, described = attrgetter(*names), schema(class_names, kind)
+    groups, described = _row_groups(rows, min(most_bytes, _ROW_GROUP_BYTES)), schema(class_names, columns)
     group, files = next(groups, None), list[tuple[Path, int]]()
     while group or not files:
         path, total, size = place(len(files)), 0, 0
-        with (
-            atomic.replacing(path) as temporary,
-            _writer(temporary, described, header) as writer,
-        ):
+        with atomic.replacing(path) as temporary, _writer(temporary, described, header) as writer:
             while group and (total == 0 or size + _bytes(group) <= most_bytes):
-                columns: dict[str, Any] = dict(zip(names, zip(*map(values, group), strict=True), strict=True))
-                columns["image"] = pa.StructArray.from_arrays(
-                    [pa.array(columns["image"], pa.binary()), pa.nulls(len(group), pa.string())], ["bytes", "path"]
-                )
-                writer.write_table(pa.table(columns, schema=writer.schema), row_group_size=_ROW_GROUP)
+                writer.write_table(_table(group, writer.schema), row_group_size=_ROW_GROUP)
                 total, size = total + len(group), size + _bytes(group)
                 group = next(groups, None)
         files.append((path, total))
     return files
+
+
+def _table(group: list[Row], described: pa.Schema) -> pa.Table:
+    images, *others = zip(*group, strict=True)
+    encoded = pa.StructArray.from_arrays(
+        [pa.array(images, pa.binary()), pa.nulls(len(group), pa.string())], ["bytes", "path"]
+    )
+    return pa.table(dict(zip(described.names, [encoded, *others], strict=True)), schema=described)
 
 
 def _row_groups(rows: Iterable[Row], enough: int) -> Iterator[list[Row]]:
@@ -126,7 +112,7 @@ def _row_groups(rows: Iterable[Row], enough: int) -> Iterator[list[Row]]:
     group, size = list[Row](), 0
     for row in rows:
         group.append(row)
-        size += len(row.image)
+        size += len(row[0])
         if len(group) == _ROW_GROUP or size >= enough:
             yield group
             group, size = [], 0
@@ -135,7 +121,7 @@ def _row_groups(rows: Iterable[Row], enough: int) -> Iterator[list[Row]]:
 
 
 def _bytes(group: list[Row]) -> int:
-    return sum(len(row.image) for row in group)
+    return sum(len(row[0]) for row in group)
 
 
 def _writer(path: Path, described: pa.Schema, header: dict[str, Any]) -> pq.ParquetWriter:

@@ -15,10 +15,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError, ParameterError, PipelineError
 from pipeline.generation import devices
-from pipeline.generation.recipe import ImageSpec, Recipe
-from pipeline.generation.source import Source
+from pipeline.generation.model import ResolvedModel
+from pipeline.generation.recipe import Recipe
 
 _PLAIN = ("prompt_embeds", "negative_prompt_embeds")
 _POOLED = (*_PLAIN, "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
@@ -32,9 +33,9 @@ _EMBEDDINGS = {
 }
 """What ``encode_prompt`` returns, by the names under which the pipeline takes it. Other kinds get texts."""
 
-# Of embeddings kept on the device. Clients come in turn, each with the same classes: prompts that are gone before they
-# come again are all encoded every time. 1 GiB is little beside the models, and holds 9,000 prompts of Stable Diffusion
-# 1.5 in float16 (118 kB each), 3,300 of XL (320 kB), 400 of PixArt-Sigma (2.5 MB).
+# Of embeddings kept on the device. Clients follow each other with the same classes: if a prompt were evicted before it
+# is used again, every prompt would be encoded every time. 1 GiB is little beside the models, and holds 9,000 prompts of
+# Stable Diffusion 1.5 in float16 (118 kB each), 3,300 of XL (320 kB), 400 of PixArt-Sigma (2.5 MB).
 _KEPT_BYTES = 2**30
 _MISTAKES = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, AssertionError)
 """What diffusers raises for values that it cannot use."""
@@ -48,16 +49,16 @@ class Model:
     batch or on its batch-mates.
     """
 
-    def __init__(self, source: Source, device: str) -> None:
+    def __init__(self, model: ResolvedModel, device: str) -> None:
         devices.check(device)
-        self.recipe, self.device = source.recipe, torch.device(device)
+        self.recipe, self.device = model.recipe, torch.device(device)
         if self.device.type == "cpu":
             torch.set_num_threads(1)
         for library in (diffusers, transformers):
             library.utils.logging.set_verbosity_error()
             library.utils.logging.disable_progress_bar()
         try:
-            self.pipeline = _load(source).to(self.device)
+            self.pipeline = _load(model).to(self.device)
         except RuntimeError as error:
             if explained := _explained(error, self.recipe, self.device):
                 raise explained from error
@@ -70,7 +71,7 @@ class Model:
         self._embeddings = _Embeddings()
 
     def _prepare(self) -> None:
-        """Lay the convolutions out for speed, compile if asked, and watch what the decoder reads and writes."""
+        """Set the fastest memory layout, compile if asked, and check what the decoder reads and writes."""
         for name, part in self.pipeline.components.items():
             if isinstance(part, nn.Module) and any(isinstance(module, nn.Conv2d) for module in part.modules()):
                 part.to(memory_format=torch.channels_last)
@@ -119,12 +120,12 @@ class Model:
         return images
 
     def _condition(self, specs: Sequence[ImageSpec]) -> dict[str, Any]:
-        """Return what tells the pipeline the prompts: embeddings (N, ...) that are computed once for each prompt."""
+        """Return the prompts for the pipeline: as embeddings (N, ...), computed once for each prompt, or as texts."""
         guided = specs[0].guidance > 1
         if self._kind in _EMBEDDINGS:
             each = [self._embedded(spec.prompt, spec.negative_prompt, guided) for spec in specs]
             joined: dict[str, Any] = {name: torch.cat([one[name] for one in each]) for name in each[0]}
-            # PixArt's own default is an empty text, which it takes for a second negative.
+            # PixArt's own default is an empty text, which it would use as a second negative prompt.
             return joined | ({"negative_prompt": None} if "negative_prompt" in self._accepted else {})
         texts = {"prompt": [spec.prompt for spec in specs]}
         if guided and specs[0].negative_prompt and "negative_prompt" in self._accepted:
@@ -161,7 +162,7 @@ class Model:
 
 
 class _Embeddings:
-    """Embeddings by text, up to a number of bytes; those that were used least recently go first."""
+    """Embeddings by text, up to a number of bytes; those that were used least recently are evicted first."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], dict[str, Tensor]] = {}
@@ -188,14 +189,14 @@ def _size(embeddings: dict[str, Tensor]) -> int:
 
 
 def _finite(images: Tensor) -> Tensor:
-    """Tell of each image (N, ...) whether all its numbers are finite, (N,)."""
+    """Return for each image (N, ...) whether all its numbers are finite, (N,)."""
     return torch.isfinite(images).flatten(1).all(1)
 
 
 def _explained(error: Exception, recipe: Recipe, device: torch.device) -> PipelineError | None:
-    """Return what to raise for an error in the pipeline that a user can mend, None for any other.
+    """Return what to raise for an error in the pipeline that a user can fix, None for any other.
 
-    Memory or a compiler was lacking; or where it was raised tells which parameter has a value that cannot be used.
+    Memory or a compiler was missing; or the place where it was raised shows which parameter has an unusable value.
     """
     if isinstance(error, TorchDynamoException):
         fix = "install a C++ compiler (Triton on CUDA), or set it to false"
@@ -222,23 +223,23 @@ def _named(recipe: Recipe, *names: str) -> str:
     return "params.yaml, " + ", ".join(f"generate.{name} = {value!r}" for name, value in values.items() if value)
 
 
-def _load(source: Source) -> Any:
+def _load(model: ResolvedModel) -> Any:
     """Load the pipeline without its safety checker, which blacks out harmless pictures and so spoils counts."""
-    recipe = source.recipe
+    recipe = model.recipe
     options: dict[str, Any] = {
         "dtype": getattr(torch, recipe.dtype),
-        "revision": source.revision,
+        "revision": model.revision,
         "variant": recipe.variant,
         "use_safetensors": True,
-        "local_files_only": source.revision is None,
+        "local_files_only": model.revision is None,
     }
     try:
-        config = diffusers.DiffusionPipeline.load_config(source.model, revision=source.revision)
+        config = diffusers.DiffusionPipeline.load_config(model.model, revision=model.revision)
         if "safety_checker" in config:
             options |= {"safety_checker": None, "requires_safety_checker": False}
-        pipeline = AutoPipelineForText2Image.from_pretrained(source.model, **options)
+        pipeline = AutoPipelineForText2Image.from_pretrained(model.model, **options)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise GenerationError(f"cannot load the model ({error})", source.model, "check generate.model") from error
+        raise GenerationError(f"cannot load the model ({error})", model.model, "check generate.model") from error
     if recipe.scheduler or recipe.scheduler_options:
         pipeline.scheduler = _scheduler(pipeline.scheduler, recipe)
     most = pipeline.scheduler.config.get("num_train_timesteps")
@@ -262,13 +263,15 @@ def _scheduler(current: Any, recipe: Recipe) -> Any:
         raise ParameterError(f"{kind.__name__} has no such option", where, f"one of {', '.join(known)}")
     try:
         return kind.from_config(current.config, **options)
-    except Exception as error:  # whatever comes of building one from values that nobody has checked
+    except Exception as error:  # anything, since nobody has checked these values
         where = _named(recipe, "scheduler", "scheduler_options")
-        raise ParameterError(f"{kind.__name__} cannot be set so ({error})", where, "choose other values") from error
+        raise ParameterError(
+            f"{kind.__name__} cannot be made with these options ({error})", where, "choose other values"
+        ) from error
 
 
 def _fits(kind: Any, current: Any, options: dict[str, Any]) -> bool:
-    """Tell whether a scheduler steps the way the model was trained: removing noise, or along a flow.
+    """Return whether a scheduler steps the way the model was trained: removing noise, or along a flow.
 
     Diffusers lists kinds that fit, but leaves out many, such as LCMScheduler.
     """

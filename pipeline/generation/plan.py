@@ -1,30 +1,37 @@
-"""The plan: which images the deficits ask for. A pure function of recipe and deficits."""
+"""The plan: which images the deficits ask for. A pure function of recipe, deficits and refused images."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.generation.recipe import COMMON, ImageSpec, Recipe
+from pipeline.artifacts.spec import ImageSpec
+from pipeline.generation.recipe import COMMON, Recipe
 
 
 @dataclass(frozen=True)
-class Want:
-    """The first ``count`` images of one class in one lane."""
+class Wanted:
+    """A set of images of one class in one lane."""
 
     lane: str
     class_name: str
-    """The name that prompts call the class by."""
+    """The name that prompts use for the class."""
     label: int
-    count: int
+    indices: Sequence[int]
+    """Increasing; a ``range`` from 0 unless some images are refused, so that a million images take no memory."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The images of every client; a client's part hangs on its own deficits only."""
+    """The images of every client; a client's part depends on its own deficits only.
+
+    In every lane and class a client has the first ones that are not refused. So of two clients that share a lane, the
+    indices of one that wants fewer are the first indices of the other.
+    """
 
     recipe: Recipe
     missing: NDArray[np.int64]
@@ -35,32 +42,48 @@ class Plan:
     """What prompts call the classes; images are known by these names."""
     sharing: str
     """``own``: each client has its lane; ``common``: one lane serves all."""
+    refused: Mapping[tuple[str, str], Collection[int]] = field(default_factory=dict)
+    """Indices that no client gets, by lane and class name (the one in prompts); later ones replace them."""
 
     def lane(self, client: int) -> str:
         """Return the lane that a client's images come from."""
         return str(client) if self.sharing == "own" else COMMON
 
-    def of(self, client: int) -> list[Want]:
+    def wanted_by(self, client: int) -> list[Wanted]:
         """Return what one client wants, in order of label; classes it lacks nothing of are left out."""
         counts, lane = self.missing[client], self.lane(client)
-        return [Want(lane, self.prompt_names[i], i, int(counts[i])) for i in np.flatnonzero(counts).tolist()]
+        return [self._wanted(lane, label, int(counts[label])) for label in np.flatnonzero(counts).tolist()]
 
-    def distinct(self, clients: Sequence[int] | None = None) -> Iterator[Want]:
+    def wanted(self, clients: Sequence[int] | None = None) -> Iterator[Wanted]:
         """Yield what must exist for these clients (default: all), each image once."""
         chosen = range(len(self.missing)) if clients is None else clients
         if self.sharing == "own":
             for client in chosen:
-                yield from self.of(client)
+                yield from self.wanted_by(client)
         elif len(chosen):
             most = self.missing[list(chosen)].max(axis=0)
             for label in np.flatnonzero(most).tolist():
-                yield Want(COMMON, self.prompt_names[label], label, int(most[label]))
+                yield self._wanted(COMMON, label, int(most[label]))
 
     def digest(self, client: int) -> str:
         """Return the identity of one client's part, 16 hexadecimal digits."""
-        wants = [[want.label, want.class_name, want.count] for want in self.of(client)]
-        text = json.dumps([self.recipe.digest, client, self.lane(client), list(self.class_names), wants])
+        wanted = [[one.label, one.class_name, len(one.indices), *_gaps(one.indices)] for one in self.wanted_by(client)]
+        text = json.dumps([self.recipe.digest, client, self.lane(client), list(self.class_names), wanted])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _wanted(self, lane: str, label: int, number: int) -> Wanted:
+        name = self.prompt_names[label]
+        refused = set(self.refused.get((lane, name), ()))
+        indices: Sequence[int] = range(number)
+        if any(index in indices for index in refused):
+            indices = tuple(islice((index for index in count() if index not in refused), number))
+        return Wanted(lane, name, label, indices)
+
+
+def _gaps(indices: Sequence[int]) -> list[list[int]]:
+    """Return what the digest says of refused images: the indices before the last one that are left out, if any."""
+    gaps = [] if isinstance(indices, range) else sorted(set(range(indices[-1])).difference(indices))
+    return [gaps] if gaps else []
 
 
 def batches(specs: Iterable[ImageSpec], size: int) -> Iterator[list[ImageSpec]]:

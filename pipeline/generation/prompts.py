@@ -45,13 +45,16 @@ class PromptSet:
         return sentence.replace(_CLASS_MARK, class_name)
 
 
-def load(path: Path) -> PromptSet:
-    """Read a prompt set; raise ParameterError naming the file and the entry at fault."""
+def load(path: Path, shipped: Path | None = None) -> PromptSet:
+    """Read a prompt set; raise ParameterError naming the file and the entry at fault.
+
+    If there is no such file, the error lists the prompt sets in the folder ``shipped``.
+    """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError:
-        shipped = ", ".join(str(file) for file in sorted(Path("data/prompts").glob("*.yaml")))
-        fix = f"set generate.prompts to a file{': ' if shipped else ''}{shipped}"
+        others = ", ".join(str(file) for file in sorted(shipped.glob("*.yaml"))) if shipped else ""
+        fix = f"set generate.prompts to a file{': ' if others else ''}{others}"
         raise ParameterError("no such prompt set", path, fix) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError("not readable as YAML", path, str(error)) from None
@@ -76,7 +79,7 @@ def rename(class_names: Sequence[str], overrides: Mapping[str, str]) -> tuple[st
     renamed = tuple(overrides.get(name, name) for name in class_names)
     twice = {name for name in renamed if renamed.count(name) > 1} if overrides else set()
     if twice:
-        raise ParameterError(f"two classes are called {min(twice)!r}", where, "call them differently")
+        raise ParameterError(f"two classes are called {min(twice)!r}", where, "give them different names")
     return renamed
 
 
@@ -99,7 +102,7 @@ def _check(path: Path, templates: Iterable[str], attributes: Mapping[str, tuple[
         used |= words
     for name, values in attributes.items():
         if name == _CLASS:
-            raise ParameterError("the class is no attribute", f"{path}, {name}", "call the attribute otherwise")
+            raise ParameterError("the class is not an attribute", f"{path}, {name}", "give the attribute another name")
         for value in values:
             if "{" in value or "}" in value:
                 raise ParameterError("braces in a value", f"{path}, {name}, {value!r}", "use them in templates only")

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from pipeline import seeds
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.generation.prompts import PromptSet
 
 FORMAT_VERSION = 2
@@ -17,28 +18,9 @@ COMMON = "common"
 """The one lane of images that clients share."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSpec:
-    """One synthetic image before it exists. Lane, class name and index identify it within a recipe."""
-
-    lane: str
-    """Whose image it is: a client's number, or ``common``."""
-    class_name: str
-    """The name that prompts call the class by."""
-    index: int
-    """Counts a lane's images of one class, from 0."""
-    prompt: str
-    negative_prompt: str
-    guidance: float
-    seed: int
-    """Seeds the image's initial noise; differs between retries."""
-    retry: int = 0
-    """How often the image was drawn before and found unusable."""
-
-
 @dataclass(frozen=True)
 class Recipe:
-    """Two images with equal recipes and equal (lane, class name, index) have equal bytes on equal hardware."""
+    """Images of equal recipe, lane, class name and index have equal bytes on equal hardware."""
 
     seed: int
     model: str
@@ -83,8 +65,8 @@ class Recipe:
         return digest(self.as_dict())
 
     def spec(self, lane: str, class_name: str, index: int, retry: int = 0) -> ImageSpec:
-        """Return the spec of one image: its choices hang on its name alone, its seed on name and retry number."""
-        left = seeds.derive(self.seed, "choice", lane, class_name, index) if self._choosy else 0
+        """Return the spec of one image: prompt and guidance follow from its name, the seed from name and retry."""
+        left = seeds.derive(self.seed, "choice", lane, class_name, index) if self._images_differ else 0
 
         def choose(among: int) -> int:
             nonlocal left
@@ -104,11 +86,17 @@ class Recipe:
         )
 
     @cached_property
-    def _choosy(self) -> bool:
-        """Tell whether images differ in anything but class and seed."""
+    def _images_differ(self) -> bool:
+        """Return whether images differ in anything but class and seed."""
         return len(self.guidance) > 1 or self.prompts.choices > 1
 
 
 def digest(described: Mapping[str, Any]) -> str:
     """Return the identity of a recipe that is described by JSON-ready values."""
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Return the names of the settings in which two recipes differ, both described by JSON-ready values."""
+    absent = object()
+    return [name for name in {**mine, **theirs} if mine.get(name, absent) != theirs.get(name, absent)]

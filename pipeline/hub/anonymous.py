@@ -1,4 +1,4 @@
-"""Merge clients' shards into class-wise files from which no client can be told."""
+"""Merge clients' shards into files by class that do not reveal which client an image belongs to."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -13,31 +13,30 @@ import pyarrow.parquet as pq
 from pipeline import progress
 from pipeline.artifacts import shards
 from pipeline.artifacts.manifest import File, Manifest
-from pipeline.artifacts.shards import AnonymousImage
 
-_COLUMNS = ("class_name", "prompt", "negative_prompt", "guidance", "flags")
+_COLUMNS = ", ".join(shards.ANONYMOUS)
+_MARKS = ", ".join("?" * (1 + len(shards.ANONYMOUS)))
 _ROWS = 1_000
 GUESSABLE = 2**100
-"""Root seeds below this might be tried out one by one: a prompt tells in one hash whether a guess is right."""
+"""Root seeds below this can be found by trial: one hash compared with a prompt shows whether a guess is right."""
 
 
 def merge(known: Manifest, folder: Path, megabytes: int) -> dict[int, list[File]]:
-    """Write the images of all clients by class, each once, ordered by their own digest; return the files by label.
+    """Write the images of all clients by class, each once, ordered by their SHA-256; return the files by label.
 
-    Client, lane, index and seed are left out: each tells, or lets one compute, whose image it is; so would the order.
-    Memory does not grow with the number of images: they are sorted in a database on disk.
+    Client, lane, index and seed are left out: each names the client of an image or lets a reader compute it; so would
+    the order. Memory does not grow with the number of images: a database on disk sorts them.
     """
     with closing(sqlite3.connect(folder / "sorting.sqlite", isolation_level=None)) as db:
         db.executescript(
             "pragma journal_mode = off; pragma synchronous = off;"
-            "create table images (label integer, digest blob, image blob, class_name text, prompt text,"
-            " negative_prompt text, guidance real, flags text, primary key (label, digest)) without rowid"
+            f"create table images (digest, {_COLUMNS}, primary key (label, digest)) without rowid"
         )
         with progress.bar("merging", len(known.shards), "clients") as advance:
             for shard in known.shards:
-                for path in shard.paths:
+                for path in known.paths(shard):
                     db.execute("begin")
-                    db.executemany("insert or ignore into images values (?, ?, ?, ?, ?, ?, ?, ?)", _rows(path))
+                    db.executemany(f"insert or ignore into images values ({_MARKS})", _rows(path))
                     db.execute("commit")
                 advance()
         return {
@@ -47,20 +46,21 @@ def merge(known: Manifest, folder: Path, megabytes: int) -> dict[int, list[File]
 
 
 def _rows(path: Path) -> Iterator[tuple[Any, ...]]:
+    """Yield the SHA-256 of each image and the values of the columns that merged files have."""
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS, columns=["label", "image.bytes", *_COLUMNS]):
-            images = batch.column("image").field("bytes").to_pylist()
-            others = (batch.column(name).to_pylist() for name in _COLUMNS)
-            for label, image, *rest in zip(batch.column("label").to_pylist(), images, *others, strict=True):
-                yield label, sha256(image).digest(), image, *rest
+        for batch in file.iter_batches(_ROWS, columns=list(shards.ANONYMOUS)):
+            values = {name: batch.column(name) for name in shards.ANONYMOUS}
+            values["image"] = values["image"].field("bytes")
+            images = values["image"].to_pylist()
+            columns = (column.to_pylist() for column in values.values())
+            for image, *row in zip(images, *columns, strict=True):
+                yield sha256(image).digest(), *row
 
 
 def _write(db: sqlite3.Connection, label: int, known: Manifest, folder: Path, megabytes: int) -> list[File]:
-    query = f"select image, {', '.join(_COLUMNS)} from images where label = ? order by digest"
-    found = db.execute(query, (label,))
-    rows = (AnonymousImage(image, label, *rest) for image, *rest in found)
+    rows = db.execute(f"select {_COLUMNS} from images where label = ? order by digest", (label,))
     place, header = partial(_place, folder, label), {"anonymous": True}
-    written = shards.write(place, rows, known.class_names, header, megabytes * 1_000_000, AnonymousImage)
+    written = shards.write(place, rows, known.class_names, header, megabytes * 1_000_000, shards.ANONYMOUS)
     return [File.of(path, count) for path, count in written]
 
 
@@ -68,8 +68,8 @@ def _place(folder: Path, label: int, part: int) -> Path:
     return folder / (f"class-{label:05}.part-{part:03}.parquet" if part else f"class-{label:05}.parquet")
 
 
-def described(known: Manifest, files: dict[int, list[File]]) -> dict[str, Any]:
-    """Return the manifest of the merged files: the recipe without root seed and digest, which give clients away."""
+def describe(known: Manifest, files: dict[int, list[File]]) -> dict[str, Any]:
+    """Return the manifest of the merged files, without the recipe's root seed and digest: they reveal the clients."""
     recipe = {name: value for name, value in known.recipe_text.items() if name != "seed"}
     return {
         "anonymous": True,

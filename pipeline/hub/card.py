@@ -1,4 +1,4 @@
-"""The data set's card: what a stranger needs to load, judge, cite and draw again the images."""
+"""The data set's card: what a stranger needs to load, judge, cite and render the images again."""
 
 import json
 import re
@@ -12,29 +12,28 @@ import yaml
 from huggingface_hub import metadata_load
 
 from pipeline.artifacts.manifest import Manifest
-from pipeline.errors import ArtifactError
 from pipeline.hub import publication
-from pipeline.reporting import summary
+from pipeline.hub.options import ResultTables
 
 MOST_CONFIGS = 100
-"""Clients up to which each has a configuration; with more, loading and the Hub's checks of the card become slow."""
+"""Up to so many clients each have a configuration; more would make loading and the Hub's checks of the card slow."""
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _LARGEST = "n>1M"
 _NAMED = ("variant", "scheduler", "scheduler_options", "steps", "render_size", "dtype")
 
 
-def of_clients(repo_id: str, known: Manifest, licence: str, metrics: str | None) -> str:
-    """Return the card of client-wise shards."""
+def by_client(repo_id: str, known: Manifest, licence: str, results: ResultTables | None) -> str:
+    """Return the card of shards by client."""
     filled = [shard.client for shard in known.shards if shard.rows]
     values = {
         "clients": len(known.shards),
         "example": filled[0],
         "per_client": len(known.shards) <= MOST_CONFIGS,
         "empty": [shard.client for shard in known.shards if not shard.rows],
-        "table": _table(known),
+        "counts": _counts(known),
         "sharing": known.sharing,
-        "metrics": metrics,
+        "results": results,
         "rows": f"{known.rows:,}",
     }
     configs = publication.configs(known, MOST_CONFIGS)
@@ -42,7 +41,7 @@ def of_clients(repo_id: str, known: Manifest, licence: str, metrics: str | None)
     return _render(repo_id, configs, licence, known.rows, known.class_names, recipe, values)
 
 
-def anonymous(repo_id: str, described: Mapping[str, Any], licence: str, metrics: str | None) -> str:
+def anonymous(repo_id: str, described: Mapping[str, Any], licence: str, results: ResultTables | None) -> str:
     """Return the card of merged files; ``described`` is their manifest."""
     names = described["class_names"]
     counts = [0] * len(names)
@@ -51,8 +50,8 @@ def anonymous(repo_id: str, described: Mapping[str, Any], licence: str, metrics:
     values = {
         "clients": 0,
         "sharing": described["sharing"],
-        "table": [["class", "images"], *([name, count] for name, count in zip(names, counts, strict=True))],
-        "metrics": metrics,
+        "counts": [["class", "images"], *([name, count] for name, count in zip(names, counts, strict=True))],
+        "results": results,
         "rows": f"{sum(counts):,}",
     }
     configs = [{"config_name": "default", "data_files": [{"split": "train", "path": "data/class-*.parquet"}]}]
@@ -66,15 +65,6 @@ def licence(path: Path) -> str | None:
     except (ValueError, yaml.YAMLError):
         return None
     return found if isinstance(found, str) else None
-
-
-def metrics_of(digest: str) -> str | None:
-    """Return the last report's result table if it is about the manifest with this SHA-256, else None."""
-    try:
-        numbers = summary.load()
-    except ArtifactError:
-        return None
-    return summary.as_text(numbers) if numbers.get("manifest") == digest else None
 
 
 def _render(
@@ -111,17 +101,17 @@ def _render(
     return f"---\n{front}---\n\n{body}\n"
 
 
-def _table(known: Manifest) -> list[list[object]]:
-    """Return images by client and class, or, of many clients, the total and the extremes of each class."""
+def _counts(known: Manifest) -> list[list[object]]:
+    """Return images by client and class; for many clients the total and the extremes of each class instead."""
     names = list(known.class_names)
     counts = [shard.counts for shard in known.shards]
     totals = [sum(column) for column in zip(*counts, strict=True)]
     if len(known.shards) <= MOST_CONFIGS:
-        lines: list[list[object]] = [[s.client, *s.counts, s.rows] for s in known.shards]
-        return [["client", *names, "all"], *lines, ["all", *totals, known.rows]]
+        rows: list[list[object]] = [[s.client, *s.counts, s.rows] for s in known.shards]
+        return [["client", *names, "all"], *rows, ["all", *totals, known.rows]]
     extremes = [(min(column), max(column)) for column in zip(*counts, strict=True)]
-    rows = [[name, total, *ends] for name, total, ends in zip(names, totals, extremes, strict=True)]
-    return [["class", "images", "fewest of a client", "most of a client"], *rows]
+    by_class = [[name, total, *ends] for name, total, ends in zip(names, totals, extremes, strict=True)]
+    return [["class", "images", "fewest of a client", "most of a client"], *by_class]
 
 
 def _cell(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a publication consists of: the files of the shards, the manifest, and which of ours are stale on the Hub."""
+"""What a publication consists of: its files and their places on the Hub, commit titles, and what a push changes."""
 
 import hashlib
 import re
@@ -15,17 +15,17 @@ MANIFEST = "manifest.json"
 CARD = "README.md"
 SHEET = "contact-sheet.png"
 BESIDE = (CARD, MANIFEST, SHEET)
-"""What lies beside the images."""
+"""The files beside those of the images."""
 _FOLDER = 1_000
 """Clients in one folder; the Hub takes at most 10,000 files in each."""
 
-_OURS = re.compile(r"data/(?:\d{3,}/client-\d{5,}(?:\.part-\d{3,})?|class-\d{5}(?:\.part-\d{3,})?)\.parquet")
+_IMAGES = re.compile(r"data/(?:\d{3,}/client-\d{5,}(?:\.part-\d{3,})?|class-\d{5}(?:\.part-\d{3,})?)\.parquet")
 _CLIENT = re.compile(r"client-(\d{5,})")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One local file that is to be on the Hub."""
+    """One local file that should be on the Hub."""
 
     path: Path
     bytes: int
@@ -36,7 +36,7 @@ class Item:
         return cls(path, path.stat().st_size, atomic.sha256(path))
 
     def is_same(self, there: RepoFile) -> bool:
-        """Tell whether the Hub has these bytes."""
+        """Return whether the Hub has these bytes."""
         if there.size != self.bytes:
             return False
         if there.lfs is not None:
@@ -44,19 +44,14 @@ class Item:
         return bool(there.blob_id == _git_blob(self.path.read_bytes()))
 
 
-def title(rows: int, clients: int) -> str:
-    """Return what the commit of a whole client-wise publication is called."""
-    return f"Publish {rows} images of {clients} clients"
+@dataclass(frozen=True)
+class Wanted:
+    """Everything that a push wants on the Hub."""
 
-
-def title_of_update(clients: Iterable[int]) -> str:
-    """Return what the commit of some clients' shards is called."""
-    return f"Update client {', '.join(map(str, clients))}"
-
-
-def tells_of_clients(found: str) -> bool:
-    """Tell whether a commit with this title has client-wise files."""
-    return re.fullmatch(r"Publish \d+ images of \d+ clients|Update client [\d, ]+", found) is not None
+    files: dict[str, Item]
+    """By place on the Hub."""
+    title: str
+    """Of the commit that makes the changes."""
 
 
 @dataclass(frozen=True)
@@ -70,33 +65,53 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.upload or self.delete)
 
-    def describe(self) -> str:
-        size = sum(item.bytes for item in self.upload.values()) / 1e6
-        return (
-            f"{len(self.upload)} files to upload ({size:.1f} MB), {len(self.delete)} to delete, "
-            f"{self.unchanged} there already"
-        )
+    @property
+    def bytes(self) -> int:
+        """The size of what is uploaded."""
+        return sum(item.bytes for item in self.upload.values())
+
+
+def title(rows: int, clients: int) -> str:
+    """Return the title of the commit of a whole publication by client."""
+    return f"Publish {rows} images of {clients} clients"
+
+
+def title_of_update(clients: Iterable[int]) -> str:
+    """Return the title of the commit of some clients' shards."""
+    return f"Update client {', '.join(map(str, clients))}"
+
+
+def names_clients(title: str) -> bool:
+    """Return whether a commit with this title contains files by client."""
+    return re.fullmatch(r"Publish \d+ images of \d+ clients|Update client [\d, ]+", title) is not None
 
 
 def place(name: str) -> str:
-    """Return where a shard's file goes: in a folder of its thousand clients."""
+    """Return the place of a shard's file on the Hub: in a folder of a thousand clients."""
     found = _CLIENT.match(name)
     assert found is not None
     return f"data/{int(found[1]) // _FOLDER:03}/{name}"
 
 
-def of_shards(shards: Iterable[Shard]) -> dict[str, Item]:
+def of_shards(known: Manifest, shards: Iterable[Shard]) -> dict[str, Item]:
     """Return the files of these shards, as the manifest describes them, by their place on the Hub."""
-    return {place(f.name): Item(f.path, f.bytes, f.sha256) for shard in shards for f in shard.files}
+    return {
+        place(file.name): Item(path, file.bytes, file.sha256)
+        for shard in shards
+        for file, path in zip(shard.files, known.paths(shard), strict=True)
+    }
 
 
-def is_ours(path: str) -> bool:
-    """Tell whether push puts files at such a path."""
-    return _OURS.fullmatch(path) is not None
+def is_image_file(path: str) -> bool:
+    """Return whether push writes files of images at such a path."""
+    return _IMAGES.fullmatch(path) is not None
 
 
 def compare(wanted: Mapping[str, Item], there: Mapping[str, RepoFile], clients: Iterable[int] | None) -> Changes:
-    """Return what to change; deleted are only unwanted files of our own, and with ``clients`` only theirs."""
+    """Return what to change.
+
+    Deleted are only files of images that are not wanted any more, and with ``clients`` only those of these clients.
+    """
     upload = {path: item for path, item in wanted.items() if path not in there or not item.is_same(there[path])}
     chosen = None if clients is None else set(clients)
 
@@ -104,12 +119,12 @@ def compare(wanted: Mapping[str, Item], there: Mapping[str, RepoFile], clients: 
         found = _CLIENT.search(path)
         return chosen is None or (found is not None and int(found[1]) in chosen)
 
-    delete = sorted(path for path in there if is_ours(path) and path not in wanted and stale(path))
+    delete = sorted(path for path in there if is_image_file(path) and path not in wanted and stale(path))
     return Changes(upload, delete, len(wanted) - len(upload))
 
 
 def configs(known: Manifest, most: int) -> list[dict[str, object]]:
-    """Return the card's configurations: ``default``, and up to ``most`` clients that have images one each."""
+    """Return the card's configurations: ``default``, and for up to ``most`` clients one for each with images."""
 
     def config(name: str, files: object) -> dict[str, object]:
         return {"config_name": name, "data_files": [{"split": "train", "path": files}]}
@@ -125,5 +140,5 @@ def configs(known: Manifest, most: int) -> list[dict[str, object]]:
 
 
 def _git_blob(content: bytes) -> str:
-    """Return git's name for a file's content, by which the Hub knows files that are not large."""
+    """Return git's name for a file's content, by which the Hub identifies small files."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,81 +1,64 @@
-"""Fetch a publication: check every byte against its manifest, and put the images into the pool."""
+"""Fetch a publication, and check every byte against its manifest and every image against its recipe."""
 
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline import atomic, paths, progress
+from pipeline import atomic, progress
 from pipeline.artifacts import parquet, shards
 from pipeline.artifacts.manifest import File, Manifest, Shard
-from pipeline.errors import ArtifactError, HubError, PipelineError, PoolError
-from pipeline.generation import care, source
-from pipeline.generation.pool import Finished, Pool
-from pipeline.generation.recipe import ImageSpec, Recipe
-from pipeline.hub import publication
+from pipeline.errors import ArtifactError, HubError
+from pipeline.generation.pool import Pool, StoredImage
+from pipeline.generation.recipe import Recipe
+from pipeline.hub import publication, published
 from pipeline.hub.api import Hub
-from pipeline.hub.push import published
-from pipeline.params import Params
 
 _ROWS = 1_000
-_CHANGED = "the publication was changed; nothing was taken over"
-_SPEC = ("lane", "class_name", "index", "prompt", "negative_prompt", "guidance", "seed", "retry")
+CHANGED = "the publication was changed; nothing was imported"
 
 
-def pull(repo_id: str, revision: str | None, params: Params, devices: list[str]) -> str:
-    """Put the images of a publication into the pool, all or none; say whether the parameters ask for its recipe.
+@dataclass(frozen=True)
+class Publication:
+    """What one commit of a repository publishes."""
 
-    Files come from the Hub, or from its local cache where they lie since an earlier call.
+    hub: Hub
+    commit: str
+    manifest: Manifest
+    recipe: Recipe
 
-    Raises HubError if a file is not the one that the manifest names, or an image not one that the recipe gives.
-    """
+
+def find(repo_id: str, revision: str | None) -> Publication:
+    """Return what is published; raise HubError if there is no publication by client, or its recipe was edited."""
     hub = Hub(repo_id)
     if "/" not in repo_id:
         hub.log_in()
-        repo_id = hub.repo_id
-    remote = hub.look(revision)
+    remote = hub.snapshot(revision)
     if remote is None:
-        raise HubError("no such repository", repo_id, "check --repo-id; a private one needs a token that may read it")
-    known = published(hub, remote)
-    recipe = _recipe(known, repo_id)
-    with Pool(paths.pool()) as pool, TemporaryDirectory(dir=paths.cache(), prefix=".pull-") as folder:
-        place = Path(folder) / "pulled.sqlite"
-        with Pool(place) as fetched, progress.bar("fetching", known.rows, "images") as advance:
-            for shard in known.shards:
-                for file in shard.files:
-                    local = _fetched(hub, remote.commit, known, shard, file)
-                    for images in _images(local, known, recipe, shard, file, repo_id):
-                        fetched.put(recipe, images)
-                    advance(file.rows)
-        try:
-            new, _ = care.take_over(pool, place)
-        except PoolError as error:
-            if error.where != str(place):
-                raise
-            raise HubError(error.what, repo_id, _CHANGED) from None
-    return (
-        f"{repo_id} at {remote.commit[:12]}: {known.rows} images of {len(known.shards)} clients, "
-        f"recipe {known.recipe}, all as its manifest says; {new} are new in {paths.pool()}\n"
-        f"{_compared(recipe, params, devices)}"
-    )
+        fix = "check --repo-id; a private one needs a token that may read it"
+        raise HubError("no such repository", hub.repo_id, fix)
+    known = published.read_manifest(hub, remote)
+    return Publication(hub, remote.commit, known, _recipe(known, hub.repo_id))
 
 
-def _compared(recipe: Recipe, params: Params, devices: list[str]) -> str:
-    """Say whether the parameters here ask for these images."""
-    try:
-        mine = source.resolve(params.generate, params.seed, recipe.image_size, devices).recipe
-    except PipelineError as error:
-        return f"params.yaml asks for a model that is not here ({error.what})"
-    if mine.digest == recipe.digest:
-        return "params.yaml asks for this recipe: what the plan wants of these images will not be rendered again"
-    theirs = recipe.as_dict()
-    changed = ", ".join(name for name, value in mine.as_dict().items() if theirs.get(name) != value)
-    return f"params.yaml asks for another recipe, so these images will not be used: it differs in {changed}"
+def fetch(found: Publication, pool: Pool) -> None:
+    """Put all images of a publication into an empty pool.
+
+    Files come from the Hub, or from its local cache if an earlier call fetched them. Raises HubError if a file is not
+    the one that the manifest names, or a row is not an image that the recipe can give.
+    """
+    with progress.bar("fetching", found.manifest.rows, "images") as advance:
+        for shard in found.manifest.shards:
+            for file in shard.files:
+                path = _fetched(found, shard, file)
+                for images in _images(found, shard, file, path):
+                    pool.put(found.recipe, images)
+                advance(file.rows)
 
 
 def _recipe(known: Manifest, repo_id: str) -> Recipe:
@@ -89,54 +72,52 @@ def _recipe(known: Manifest, repo_id: str) -> Recipe:
     raise HubError(f"the manifest's recipe does not have the digest {known.recipe}", repo_id, fix)
 
 
-def _fetched(hub: Hub, commit: str, known: Manifest, shard: Shard, file: File) -> Path:
-    """Return a file's local place; raise HubError unless it is, byte for byte, the one that the manifest names."""
-    path = publication.place(file.name)
-    for anew in (False, True):  # again if only the local cache was damaged
-        local = hub.download(path, commit, anew)
+def _fetched(found: Publication, shard: Shard, file: File) -> Path:
+    """Return a file's local path; raise HubError unless it is, byte for byte, the one that the manifest names."""
+    path, hub = publication.place(file.name), found.hub
+    for force in (False, True):  # the second time because only the local cache may be damaged
+        local = hub.download(path, found.commit, force)
         if local.stat().st_size == file.bytes and atomic.sha256(local) == file.sha256:
             break
     else:
-        raise HubError(f"{path} is not the file that the manifest names", hub.repo_id, _CHANGED)
+        raise HubError(f"{path} is not the file that the manifest names", hub.repo_id, CHANGED)
     try:
         header = parquet.read_header(local, "generate")
     except ArtifactError as error:
-        raise HubError(f"{path}: {error.what}", hub.repo_id, _CHANGED) from None
-    if (header.get("recipe"), header.get("plan")) != (known.recipe, shard.plan):
-        what = f"{path} is of another recipe or plan than the manifest says"
-        raise HubError(what, hub.repo_id, _CHANGED)
+        raise HubError(f"{path}: {error.what}", hub.repo_id, CHANGED) from None
+    if (header.get("recipe"), header.get("plan")) != (found.manifest.recipe, shard.plan):
+        what = f"{path} has another recipe or plan than the manifest says"
+        raise HubError(what, hub.repo_id, CHANGED)
     return local
 
 
-def _images(
-    local: Path, known: Manifest, recipe: Recipe, shard: Shard, file: File, repo_id: str
-) -> Iterator[list[Finished]]:
-    """Yield the rows of a file as finished images; raise HubError if they are not what a shard holds."""
-    path = publication.place(file.name)
+def _images(found: Publication, shard: Shard, file: File, local: Path) -> Iterator[list[StoredImage]]:
+    """Yield the rows of a file as images, some at a time; raise HubError if it is not a shard of this recipe."""
+    path, repo_id = publication.place(file.name), found.hub.repo_id
     try:
         with pq.ParquetFile(local) as opened:
             if opened.metadata.num_rows != file.rows:
-                raise HubError(f"{path} has {opened.metadata.num_rows} rows, not {file.rows}", repo_id, _CHANGED)
-            if not opened.schema_arrow.equals(shards.schema(known.class_names)):
+                raise HubError(f"{path} has {opened.metadata.num_rows} rows, not {file.rows}", repo_id, CHANGED)
+            if not opened.schema_arrow.equals(shards.schema(found.manifest.class_names)):
                 raise ValueError("other columns")
             for batch in opened.iter_batches(_ROWS):
                 if any(column.null_count for column in batch.columns):
                     raise ValueError("an empty value")
-                yield [_finished(row, shard.client, recipe) for row in batch.to_pylist()]
+                yield [_image(row, shard.client, found.recipe) for row in batch.to_pylist()]
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise HubError(f"{path} is no shard ({error})", repo_id, _CHANGED) from None
+        raise HubError(f"{path} is not a shard ({error})", repo_id, CHANGED) from None
 
 
-def _finished(row: dict[str, Any], client: int, recipe: Recipe) -> Finished:
-    """Return a row as a finished image; raise ValueError if it is none that the recipe could give."""
+def _image(row: dict[str, Any], client: int, recipe: Recipe) -> StoredImage:
+    """Return a row as an image for the pool; raise ValueError if the recipe cannot give it."""
     image, index = row["image"]["bytes"], row["index"]
     if row["client"] != client:
         raise ValueError(f"a row of client {row['client']}")
     try:
         with Image.open(io.BytesIO(image or b""), formats=[recipe.image_format]) as opened:
-            if opened.size == (recipe.image_size, recipe.image_size):  # known before the rest is decoded
+            if opened.size == (recipe.image_size, recipe.image_size):  # known before the pixels are decoded
                 opened.load()
-                return Finished(ImageSpec(*(row[name] for name in _SPEC)), image, row["flags"])
+                return StoredImage(shards.spec_of(row), image, row["flags"])
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"image {index} of {row['class_name']!r}: {error}") from None
     raise ValueError(f"image {index} of {row['class_name']!r} measures {opened.size}")

@@ -2,7 +2,7 @@
 
 One process writes at a time (a lock file, which the system releases when its holder dies); any number read. A batch is
 one transaction. Images are keyed by recipe, lane, class name and index, never by client or experiment, so another
-partition, a longer fill or a second experiment renders only what no earlier one did.
+partition, higher deficits or a second experiment render only what no earlier run did.
 """
 
 import fcntl
@@ -11,40 +11,46 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, get_type_hints
 from urllib.parse import quote
 
 from pipeline import progress
+from pipeline.artifacts import spec
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import PoolError
-from pipeline.generation.plan import Want
-from pipeline.generation.recipe import ImageSpec, Recipe
+from pipeline.generation.plan import Wanted
+from pipeline.generation.recipe import Recipe
 
+_SQL = {str: "text", int: "integer", float: "real"}
+_quoted = {name: '"index"' if name == "index" else name for name in spec.NAMES}  # a keyword of SQL
+SPEC = ", ".join(_quoted.values())
+COLUMNS = f"recipe, {SPEC}, flags, added, image"
+_MARKS = ", ".join("?" * len(COLUMNS.split(", ")))
+INSERT = f"into images ({COLUMNS}) values ({_MARKS})"
 _VERSION = 1
+_SPEC_TYPES = ", ".join(f"{_quoted[name]} {_SQL[kind]} not null" for name, kind in get_type_hints(ImageSpec).items())
 _SCHEMA = f"""
 create table if not exists recipes (digest text primary key, recipe text not null);
 create table if not exists images (
-    recipe text not null, lane text not null, class_name text not null, "index" integer not null,
-    retry integer not null, seed integer not null, guidance real not null,
-    prompt text not null, negative_prompt text not null,
-    flags text not null, added integer not null, image blob not null);
+    recipe text not null, {_SPEC_TYPES}, flags text not null, added integer not null, image blob not null);
 create unique index if not exists image on images (recipe, lane, class_name, "index");
 create table if not exists rates (recipe text primary key, images_per_second real not null);
 pragma user_version = {_VERSION};
 """
-COLUMNS = 'recipe, lane, class_name, "index", retry, seed, guidance, prompt, negative_prompt, flags, added, image'
 _PATIENCE = 60  # seconds to wait for another process
 _FIX_MINE = "set GEN_FEDSD_CACHE to a folder on a local disk that you may write to, or move the file away"
 _FIX_THEIRS = "ask for a file that gen-fedsd pool export wrote"
-_FIND = 'recipe = ? and lane = ? and class_name = ? and "index" < ?'
+_values = attrgetter(*spec.NAMES)
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class StoredImage:
     """One image: its spec, its encoded bytes, and remarks on its quality (see ``Picture``)."""
 
     spec: ImageSpec
@@ -57,8 +63,8 @@ class Pool:
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
         self.path, self._lock = path, threading.RLock()
-        self._fix = _FIX_THEIRS if read_only else _FIX_MINE  # only somebody else's pool is opened to be read
-        with self.usable():
+        self._fix = _FIX_THEIRS if read_only else _FIX_MINE  # only others' pools are opened read-only
+        with self.errors():
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
             place = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
@@ -70,12 +76,12 @@ class Pool:
                 raise
 
     def _prepare(self, read_only: bool) -> None:
-        """Check the file, or make it a pool if it is empty; two processes may do so at a time."""
+        """Check the file, or make it a pool if it is empty; two processes may do this at the same time."""
         query = "select (select user_version from pragma_user_version), (select group_concat(name) from sqlite_master)"
         version, found = self.db.execute(query).fetchone()
         if (found or read_only) and (version != _VERSION or not {"recipes", "images"} <= set((found or "").split(","))):
             what = f"this pool has format {version}, and this version of gen-fedsd reads format {_VERSION}"
-            what = what if version != _VERSION else "this file is no pool"
+            what = what if version != _VERSION else "this file is not a pool"
             fix = _FIX_THEIRS if read_only else "move the file away, or set GEN_FEDSD_CACHE to another folder"
             raise PoolError(what, self.path, fix)
         if read_only:
@@ -92,20 +98,20 @@ class Pool:
         self.db.close()
 
     @contextmanager
-    def usable(self) -> Iterator[None]:
-        """Turn what SQLite complains of into a PoolError that names the file."""
+    def errors(self) -> Iterator[None]:
+        """Turn the errors of SQLite and of the system into a PoolError that names the file."""
         try:
             yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            raise  # these are our mistakes
+            raise  # these are bugs of ours
         except (OSError, sqlite3.Error) as error:
             raise PoolError(f"cannot use the pool ({error})", self.path, self._fix) from None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the right to write while the block runs; wait, and say so, while another run holds it."""
+        """Hold the lock for writing while the block runs; wait, and say so, while another run holds it."""
         with ExitStack() as held:
-            with self.usable():  # the block's own errors are not the pool's
+            with self.errors():  # the block's own errors are not the pool's
                 lock = held.enter_context(self.path.with_suffix(".lock").open("w"))
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,84 +123,98 @@ class Pool:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make all changes of the block or none."""
-        with self._lock, self.usable():
+        with self._lock, self.errors():
             self.db.execute("begin immediate")
             with self.db:
                 yield
 
-    def missing(self, recipe: Recipe, wants: Iterable[Want]) -> Iterator[ImageSpec]:
-        """Yield the spec of every wanted image that the pool does not hold, in the order of ``wants``."""
-        for want, held in self.held(recipe, wants):
-            for index in range(want.count):
-                if not held[index]:
-                    yield recipe.spec(want.lane, want.class_name, index)
+    def missing(self, recipe: Recipe, wanted: Iterable[Wanted]) -> Iterator[ImageSpec]:
+        """Yield the spec of every wanted image that the pool does not hold, in the order of ``wanted``."""
+        for one, held in self.held(recipe, wanted):
+            for index, there in zip(one.indices, held, strict=True):
+                if not there:
+                    yield recipe.spec(one.lane, one.class_name, index)
 
-    def lacks(self, recipe: Recipe, wants: Iterable[Want]) -> int:
+    def lacks(self, recipe: Recipe, wanted: Iterable[Wanted]) -> int:
         """Return how many of the wanted images the pool does not hold."""
-        return sum(held.count(0) for _, held in self.held(recipe, wants))
+        return sum(held.count(0) for _, held in self.held(recipe, wanted))
 
-    def held(self, recipe: Recipe, wants: Iterable[Want]) -> Iterator[tuple[Want, bytearray]]:
-        """Yield each want with a byte for each of its images: 1 if the pool holds it. One query for each lane."""
+    def held(self, recipe: Recipe, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, bytearray]]:
+        """Yield each wanted set with a byte for each of its indices, in order: 1 if the pool holds the image.
+
+        Sets of one lane that follow each other are looked up in one query; they are of different classes.
+        """
         query = 'select class_name, "index" from images where recipe = ? and lane = ?'
-        for lane, group in itertools.groupby(wants, lambda want: want.lane):
-            flags = {want.class_name: (want, bytearray(want.count)) for want in group}
-            with self.usable():
+        for lane, group in itertools.groupby(wanted, lambda one: one.lane):
+            sets = [(one, bytearray(len(one.indices))) for one in group]
+            found = {one.class_name: (_positions(one.indices), flags) for one, flags in sets}
+            with self.errors():
                 for name, index in self.db.execute(query, (recipe.digest, lane)):
-                    found = flags.get(name)
-                    if found is not None and index < len(found[1]):
-                        found[1][index] = 1
-            yield from flags.values()
+                    if name in found:
+                        positions, flags = found[name]
+                        if index in positions:
+                            flags[positions[index]] = 1
+            yield from sets
 
-    def put(self, recipe: Recipe, images: Sequence[Finished]) -> None:
+    def put(self, recipe: Recipe, images: Sequence[StoredImage]) -> None:
         """Store images in one transaction; an image that is already there is replaced."""
         described, now = json.dumps(recipe.as_dict(), sort_keys=True), int(time.time())
-        rows = []
-        for finished in images:
-            s = finished.spec
-            key = (recipe.digest, s.lane, s.class_name, s.index)
-            drawn_from = (s.retry, s.seed, s.guidance, s.prompt, s.negative_prompt)
-            rows.append((*key, *drawn_from, finished.flags, now, finished.image))
+        rows = [(recipe.digest, *_values(one.spec), one.flags, now, one.image) for one in images]
         with self.transaction():
             self.db.execute("insert or ignore into recipes values (?, ?)", (recipe.digest, described))
-            self.db.executemany("insert or replace into images values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self.db.executemany(f"insert or replace {INSERT}", rows)
 
-    def fetch(self, recipe: Recipe, want: Want) -> Iterator[Finished]:
+    def fetch(self, recipe: Recipe, wanted: Wanted) -> Iterator[StoredImage]:
         """Yield the wanted images by index; raise PoolError if one is not there."""
-        columns = 'lane, class_name, "index", prompt, negative_prompt, guidance, seed, retry, image, flags'
-        key = (recipe.digest, want.lane, want.class_name, want.count)
-        query = f'select {columns} from images where {_FIND} order by "index"'
-        expected = 0
-        with self.usable():
-            for *spec, image, flags in self.db.execute(query, key):
-                if spec[2] != expected:
+        query = f"""
+            select {SPEC}, image, flags from images
+            where recipe = ? and lane = ? and class_name = ? and "index" between ? and ? order by "index"
+        """
+        awaited = iter(wanted.indices)
+        expected = next(awaited, None)
+        if expected is None:
+            return
+        key = (recipe.digest, wanted.lane, wanted.class_name, expected, wanted.indices[-1])
+        with self.errors():
+            for *values, image, flags in self.db.execute(query, key):
+                found = ImageSpec(*values)
+                if expected is None or found.index > expected:
                     break
-                expected += 1
-                yield Finished(ImageSpec(*spec), image, flags)
-        if expected != want.count:
-            what = f"image {expected} of {want.class_name!r} in lane {want.lane} is not in the pool"
+                if found.index == expected:
+                    yield StoredImage(found, image, flags)
+                    expected = next(awaited, None)
+        if expected is not None:
+            what = f"image {expected} of {wanted.class_name!r} in lane {wanted.lane} is not in the pool"
             raise PoolError(what, self.path, "run: dvc repro generate")
 
     def record_rate(self, recipe: Recipe, images_per_second: float) -> None:
-        """Remember how fast a recipe was rendered last."""
-        with self.usable():
+        """Store how fast a recipe was rendered last."""
+        with self.errors():
             self.db.execute("insert or replace into rates values (?, ?)", (recipe.digest, images_per_second))
 
     def rate(self, recipe: Recipe) -> float | None:
         """Return the images per second that a recipe was rendered at last, or None."""
-        with self.usable():
+        with self.errors():
             row = self.db.execute("select images_per_second from rates where recipe = ?", (recipe.digest,)).fetchone()
         return None if row is None else float(row[0])
 
     def bytes_per_image(self, recipe: Recipe) -> float | None:
         """Return the mean size of up to a thousand of the recipe's images, or None if there is none."""
         query = "select avg(length(image)) from (select image from images where recipe = ? limit 1000)"
-        with self.usable():
+        with self.errors():
             mean = self.db.execute(query, (recipe.digest,)).fetchone()[0]
         return None if mean is None else float(mean)
 
 
+def _positions(indices: Sequence[int]) -> Mapping[int, int] | range:
+    """Return what maps an index to its position; a range from 0 maps each index to itself."""
+    if isinstance(indices, range) and indices == range(len(indices)):
+        return indices
+    return {index: position for position, index in enumerate(indices)}
+
+
 def _patiently(act: Callable[[], object]) -> None:
-    """Try again while another process holds the file; SQLite does not wait by itself when a journal's kind changes."""
+    """Try again while another process holds the file; SQLite does not wait when the kind of the journal changes."""
     start = time.monotonic()
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Render what the pool lacks, batch by batch."""
+"""Render images, batch by batch, and store them in the pool."""
 
 import time
 from collections import Counter, deque
@@ -6,43 +6,44 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from pipeline import progress
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError
 from pipeline.generation import engines
 from pipeline.generation.engines import Engine, Rendered
-from pipeline.generation.plan import Plan, Want, batches
-from pipeline.generation.pool import Finished, Pool
-from pipeline.generation.recipe import ImageSpec
-from pipeline.generation.source import Source
+from pipeline.generation.model import ResolvedModel
+from pipeline.generation.plan import Wanted, batches
+from pipeline.generation.pool import Pool, StoredImage
+from pipeline.generation.request import Request
 
 _RETRIES = 3
 _NAMED = 8  # workers whose rates are shown one by one
 
 
-MakeEngine = Callable[[Source, list[str]], Engine]
+MakeEngine = Callable[[ResolvedModel, list[str]], Engine]
 
 
-def fill(
+def render_missing(
     pool: Pool,
-    plan: Plan,
-    source: Source,
+    request: Request,
     devices: list[str],
     clients: Sequence[int] | None = None,
     make: MakeEngine = engines.make,
 ) -> int:
-    """Put every image that the plan wants for these clients (default: all) into the pool; return how many were made.
+    """Render what the pool lacks of the images of these clients (default: all); return how many were rendered.
 
-    The caller holds the right to write the pool.
+    The caller holds the pool's lock for writing.
     """
-    count = pool.lacks(plan.recipe, plan.distinct(clients))
-    _render(pool, pool.missing(plan.recipe, plan.distinct(clients)), count, source, devices, make)
+    recipe, wanted = request.plan.recipe, request.plan.wanted
+    count = pool.lacks(recipe, wanted(clients))
+    _render(pool, pool.missing(recipe, wanted(clients)), count, request.model, devices, make)
     return count
 
 
-def again(pool: Pool, wants: Sequence[Want], source: Source, devices: list[str]) -> int:
-    """Do so for images whether the pool holds them or not, and replace what it holds."""
-    specs = (source.recipe.spec(want.lane, want.class_name, i) for want in wants for i in range(want.count))
-    count = sum(want.count for want in wants)
-    _render(pool, specs, count, source, devices)
+def render_again(pool: Pool, wanted: Sequence[Wanted], model: ResolvedModel, devices: list[str]) -> int:
+    """Render images whether the pool holds them or not, and replace those that it holds; return how many."""
+    specs = (model.recipe.spec(one.lane, one.class_name, index) for one in wanted for index in one.indices)
+    count = sum(len(one.indices) for one in wanted)
+    _render(pool, specs, count, model, devices)
     return count
 
 
@@ -50,22 +51,22 @@ def _render(
     pool: Pool,
     specs: Iterable[ImageSpec],
     count: int,
-    source: Source,
+    model: ResolvedModel,
     devices: list[str],
     make: MakeEngine = engines.make,
 ) -> None:
     """Render specs and store each batch as it comes; draw unusable images again with other seeds.
 
-    Neither specs nor pictures pile up: memory does not grow with their number. Raises GenerationError as soon as one
+    Specs and pictures do not accumulate: memory does not grow with their number. Raises GenerationError as soon as one
     image has used up its retries, so that a model that draws nothing usable stops after a few batches.
     """
     if not count:
         return
-    recipe = source.recipe
+    recipe = model.recipe
     workers = devices[: min(count, -(-count // recipe.batch_size) + len(recipe.guidance) - 1)]  # as there are batches
-    progress.say(f"loading {source.model} on {', '.join(workers)} in {recipe.dtype}")
-    with make(source, workers) as engine, progress.bar("generate", count, "images") as advance:
-        keeper = _Keeper(pool, source, advance)
+    progress.say(f"loading {model.model} on {', '.join(workers)} in {recipe.dtype}")
+    with make(model, workers) as engine, progress.bar("generate", count, "images") as advance:
+        keeper = _Keeper(pool, model, advance)
         keeper.keep(engine.render(batches(keeper.mixed(specs), recipe.batch_size)))
         while keeper.retries:  # of the last batches, which came when no spec was left to mix them with
             keeper.keep(engine.render(batches(keeper.mixed(()), recipe.batch_size)))
@@ -77,16 +78,16 @@ class _Keeper:
     At most one batch waits, so a kill loses little and an error of the pool stops the run at once.
     """
 
-    def __init__(self, pool: Pool, source: Source, advance: progress.Advance) -> None:
-        self._pool, self._recipe, self._advance = pool, source.recipe, advance
+    def __init__(self, pool: Pool, model: ResolvedModel, advance: progress.Advance) -> None:
+        self._pool, self._recipe, self._advance = pool, model.recipe, advance
         self._first: dict[str, float] = {}
-        """When each worker's first batch came; rates leave that one out, since it holds the loading of the model."""
+        """When each worker's first batch came; rates leave it out, since its time includes the loading of the model."""
         self._counts: Counter[str] = Counter()
         self.retries: deque[ImageSpec] = deque()
-        """What is to be drawn in place of unusable pictures; at most those of the batches in the workers' hands."""
+        """What is to be drawn in place of unusable pictures; at most those of the batches that workers hold."""
 
     def mixed(self, specs: Iterable[ImageSpec]) -> Iterator[ImageSpec]:
-        """Yield the specs, and before each one the retries that have come up meanwhile."""
+        """Yield the specs, and before each one the retries that were added meanwhile."""
         for spec in specs:
             while self.retries:
                 yield self.retries.popleft()
@@ -110,7 +111,7 @@ class _Keeper:
 
     def _store(self, rendered: Rendered) -> tuple[int, list[ImageSpec]]:
         pairs = list(zip(rendered.batch, rendered.pictures, strict=True))
-        good = [Finished(spec, picture.image, picture.flags) for spec, picture in pairs if picture is not None]
+        good = [StoredImage(spec, picture.image, picture.flags) for spec, picture in pairs if picture is not None]
         self._pool.put(self._recipe, good)
         return len(good), [spec for spec, picture in pairs if picture is None]
 

@@ -7,18 +7,19 @@ from pathlib import Path
 
 from pipeline.atomic import sha256
 from pipeline.errors import GenerationError
-from pipeline.generation import devices, prompts
+from pipeline.generation import prompts
 from pipeline.generation.recipe import Recipe
 from pipeline.params import GenerateParams
+from pipeline.workspace import Workspace
 
-_DECIDING = (".json", ".txt", ".safetensors", ".model", ".jinja")
+_DECISIVE = (".json", ".txt", ".safetensors", ".model", ".jinja")
 """Settings, vocabularies, weights, SentencePiece tokenizers, chat templates; pickled weights are never loaded."""
-_IDLE = ("safety_checker", "feature_extractor")
-"""Parts that decide no byte: the safety checker is off, and nothing else looks at pictures."""
+_UNUSED = ("safety_checker", "feature_extractor")
+"""Parts that decide no byte: the safety checker is off, and nothing else reads pictures."""
 
 
 @dataclass(frozen=True)
-class Source:
+class ResolvedModel:
     """A recipe, and where this machine finds its model."""
 
     recipe: Recipe
@@ -28,14 +29,15 @@ class Source:
     """The commit, for a Hub id."""
 
 
-def resolve(params: GenerateParams, seed: int, image_size: int, chosen: list[str]) -> Source:
-    """Pin the model and fill in what the parameters leave open; ``image_size`` is the data set's.
+def resolve(workspace: Workspace, params: GenerateParams, seed: int, image_size: int, dtype: str) -> ResolvedModel:
+    """Pin the model and fill in what the parameters leave open.
 
-    What cannot change a byte does not enter: the negative prompt where no image is guided, the quality of a PNG.
+    ``image_size`` is the data set's, ``dtype`` what ``auto`` stands for. What cannot change a byte is not part of the
+    recipe: the negative prompt where no image is guided, the quality of a PNG.
     Raises GenerationError if the model cannot be found, ParameterError if the prompt set cannot be used.
     """
-    sentences = prompts.load(Path(params.prompts))
-    folder = Path(params.model)
+    sentences = prompts.load(workspace.at(params.prompts), workspace.data / "prompts")
+    folder = workspace.at(params.model)
     revision = None if folder.is_dir() else _commit(params.model, params.revision)
     guidance = tuple(sorted(set(params.guidance)))
     recipe = Recipe(
@@ -52,15 +54,15 @@ def resolve(params: GenerateParams, seed: int, image_size: int, chosen: list[str
         image_size=params.image_size or image_size,
         image_format=params.image_format,
         quality=None if params.image_format == "png" else params.quality,
-        dtype=devices.resolve_dtype(params.dtype, chosen),
+        dtype=dtype,
         batch_size=params.batch_size,
         compile=params.compile,
     )
-    return Source(recipe, params.model, revision)
+    return ResolvedModel(recipe, str(folder) if revision is None else params.model, revision)
 
 
 def _digest(folder: Path) -> str:
-    """Return the identity of a model folder: its configuration and weights, wherever it lies."""
+    """Return the identity of a model folder: its configuration and weights, whatever its place."""
     if not (folder / "model_index.json").is_file():
         fix = "point generate.model at a diffusers folder or a Hub id"
         raise GenerationError("no diffusers model here: model_index.json is missing", folder, fix)
@@ -73,15 +75,15 @@ def _digest(folder: Path) -> str:
 
 
 def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Yield the files of a model that decide bytes, also in linked folders; a link that leads back up ends there."""
+    """Yield the files of a model that decide bytes, also in linked folders, but not in a link to a folder above."""
     here = folder.resolve()
     if here in above:
         return
     for entry in folder.iterdir():
         if entry.is_dir():
-            if above or entry.name not in _IDLE:
+            if above or entry.name not in _UNUSED:
                 yield from _files(entry, (*above, here))
-        elif entry.suffix in _DECIDING and entry.is_file():
+        elif entry.suffix in _DECISIVE and entry.is_file():
             yield entry
 
 

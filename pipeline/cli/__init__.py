@@ -1,0 +1,19 @@
+"""The command line: one module for each group of commands. Options in, text out; everything else is elsewhere.
+
+Commands import what they call when they run, since torch takes seconds to load and ``--help`` must not wait for it.
+"""
+
+import typer
+
+from pipeline.cli import hub, images, pool, report, runs, stages
+
+app = typer.Typer(
+    help="Fill federated clients' missing classes with Stable Diffusion images, and measure whether it helped.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for group in (stages, report, images, hub):
+    app.add_typer(group.commands)
+app.add_typer(pool.commands, name="pool")
+app.add_typer(runs.commands, name="runs")

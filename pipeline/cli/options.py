@@ -1,0 +1,55 @@
+"""What several commands share: options, and the parameters of the workspace, checked before anything runs."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # pydantic takes a third of a second to load
+    from pipeline.params import Params
+    from pipeline.workspace import Workspace
+
+Devices = Annotated[
+    str,
+    typer.Option(envvar="GEN_FEDSD_DEVICES", help="auto, cpu, cpu*2, cuda, cuda:0,cuda:1: one worker for each."),
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        envvar="GEN_FEDSD_WORKERS",
+        min=0,
+        help="Processes that train clients; 0: one for each GPU, or for each CPU core where there is none.",
+    ),
+]
+CheckpointEvery = Annotated[
+    int, typer.Option(min=1, help="Rounds between checkpoints, from which a run that was stopped resumes.")
+]
+Fill = Annotated[str, typer.Option(help="One of those in train.fills or train.references of params.yaml.")]
+Client = Annotated[int, typer.Option(help="The client's number.")]
+Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]
+Repository = Annotated[str, typer.Option("--repo-id", help="OWNER/NAME of a data set on the Hub.")]
+OlderThan = Annotated[float | None, typer.Option(min=0, help="Only what was stored at least so many days ago.")]
+DryRunOfDeletion = Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")]
+
+
+def parameters(fill: str | None = None, algorithm: str | None = None) -> tuple["Workspace", "Params"]:
+    """Return the workspace of the current directory and its parameters.
+
+    Raises ParameterError, before anything else is imported, if params.yaml cannot be used, or if it or an option names
+    a fill or an algorithm that does not exist.
+    """
+    from pipeline import fills, params
+    from pipeline.federated import algorithms
+    from pipeline.workspace import Workspace
+
+    workspace = Workspace()
+    read = params.load(workspace.params)
+    where = f"{workspace.params}, train"
+    for names, key in ((read.train.fills, "fills"), (read.train.references, "references")):
+        fills.check(names, f"{where}.{key}")
+    for names, key in ((read.train.algorithms, "algorithms"), (tuple(read.train.options), "options")):
+        algorithms.check(names, f"{where}.{key}")
+    if fill is not None:
+        fills.check((fill,), "--fill")
+    if algorithm is not None:
+        algorithms.check((algorithm,), "--algorithm")
+    return workspace, read

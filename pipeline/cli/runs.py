@@ -1,0 +1,66 @@
+"""The store of finished training runs."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli import options, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.commands.runs import Collected, Entry, Stats
+
+commands = typer.Typer(help="Look after the store of finished training runs.")
+
+
+@commands.command()
+def stats() -> None:
+    """Print how much the store holds."""
+    from pipeline.commands import runs
+    from pipeline.workspace import Workspace
+
+    typer.echo(stats_text(runs.stats(Workspace())))
+
+
+@commands.command("list")
+def list_runs() -> None:
+    """List the finished runs; the newest is the last."""
+    from pipeline.commands import runs
+    from pipeline.workspace import Workspace
+
+    typer.echo(runs_text(runs.list_runs(Workspace())))
+
+
+@commands.command()
+def gc(
+    run: Annotated[list[str] | None, typer.Option(help="A run's digest or its beginning; repeatable.")] = None,
+    older_than: options.OlderThan = None,
+    dry_run: options.DryRunOfDeletion = False,
+) -> None:
+    """Delete some runs, those of some age, or both."""
+    from pipeline.commands import runs
+    from pipeline.workspace import Workspace
+
+    typer.echo(collected_text(runs.gc(Workspace(), run or [], older_than, dry_run), dry_run))
+
+
+def stats_text(found: "Stats") -> str:
+    """Return how much the store holds."""
+    return f"{found.path}: {found.runs} runs, {text.megabytes(found.disk_bytes)} on disk"
+
+
+def runs_text(entries: "Sequence[Entry]") -> str:
+    """Return a table with a line for each run."""
+    rows = [("run", "size", "stored", "algorithm", "rounds", "accuracy")]
+    for entry in entries:
+        accuracy = "" if entry.accuracy is None else f"{100 * entry.accuracy:.1f}"
+        size, day = text.megabytes(entry.disk_bytes), text.day(entry.stored)
+        rows.append((entry.digest, size, day, entry.algorithm, str(entry.rounds), accuracy))
+    return text.table(rows)
+
+
+def collected_text(done: "Collected", dry_run: bool) -> str:
+    """Return what was deleted, or would be."""
+    verb = "would be deleted" if dry_run else "deleted"
+    return f"{done.runs} runs ({text.megabytes(done.disk_bytes)}) {verb}"

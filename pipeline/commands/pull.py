@@ -1,0 +1,76 @@
+"""Fetch a publication from the Hugging Face Hub into the pool, and compare its recipe with the parameters."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.errors import HubError, PipelineError, PoolError
+from pipeline.generation import devices, model
+from pipeline.generation import recipe as recipes
+from pipeline.generation.devices import Assumption
+from pipeline.generation.pool import Pool, import_pool
+from pipeline.generation.recipe import Recipe
+from pipeline.hub import pull as hub_pull
+from pipeline.params import Params
+from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull put into the pool, and whether the parameters ask for it."""
+
+    repo_id: str
+    commit: str
+    images: int
+    clients: int
+    recipe: str
+    """Digest."""
+    new: int
+    """Images that the pool did not hold before."""
+    pool: Path
+    use: "Use"
+
+
+@dataclass(frozen=True)
+class Use:
+    """Whether the plan of this workspace would use the images of a publication."""
+
+    differences: tuple[str, ...] = ()
+    """Entries of the recipe that differ from what the parameters ask for; empty: none differs."""
+    assumed: Assumption | None = None
+    """What was taken for the dtype ``auto``."""
+    unresolved: str | None = None
+    """Why the recipe that the parameters ask for is not known."""
+
+
+def pull(workspace: Workspace, params: Params, repo_id: str, revision: str | None) -> Pulled:
+    """Put the images of a publication into the pool, all or none.
+
+    Raises HubError if a file is not the one that the manifest names, or an image is not one that the recipe gives.
+    """
+    found = hub_pull.find(repo_id, revision)
+    repo_id = found.hub.repo_id
+    with Pool(workspace.pool) as pool, TemporaryDirectory(dir=workspace.cache, prefix=".pull-") as folder:
+        place = Path(folder) / "pulled.sqlite"
+        with Pool(place) as fetched:
+            hub_pull.fetch(found, fetched)
+        try:
+            imported = import_pool(pool, place)
+        except PoolError as error:
+            if error.where != str(place):
+                raise
+            raise HubError(error.what, repo_id, hub_pull.CHANGED) from None
+    known = found.manifest
+    counts = (known.rows, len(known.shards), known.recipe, imported.new)
+    return Pulled(repo_id, found.commit, *counts, workspace.pool, _use(workspace, params, found.recipe))
+
+
+def _use(workspace: Workspace, params: Params, theirs: Recipe) -> Use:
+    chosen = params.generate
+    assumed = devices.expected_dtype(workspace, chosen.dtype)
+    try:
+        mine = model.resolve(workspace, chosen, params.seed, theirs.image_size, assumed.dtype).recipe
+    except PipelineError as error:
+        return Use(unresolved=error.what)
+    changed = recipes.differences(mine.as_dict(), theirs.as_dict())
+    return Use(tuple(changed), assumed if chosen.dtype == "auto" else None)

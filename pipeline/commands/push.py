@@ -1,0 +1,56 @@
+"""Publish the shards on the Hugging Face Hub, with a contact sheet and the results of the last report."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from pipeline import progress
+from pipeline.artifacts import manifest
+from pipeline.artifacts.manifest import Manifest, Shard
+from pipeline.commands import results
+from pipeline.errors import ArtifactError, ParameterError
+from pipeline.hub import push as hub_push
+from pipeline.hub.options import SHEET_IMAGES, PushOptions, ResultTables, Surroundings
+from pipeline.hub.push import Pushed
+from pipeline.params import Params
+from pipeline.reporting import contact_sheet
+from pipeline.workspace import Workspace
+
+
+def push(workspace: Workspace, params: Params, options: PushOptions) -> Pushed:
+    """Publish the manifest's shards; nothing local is changed or deleted.
+
+    Raises ArtifactError if a shard is not what the manifest says, HubError if the Hub refuses.
+    """
+    known = manifest.load(workspace.manifest)
+    chosen = _chosen(known, options)
+    with progress.bar("checking", len(chosen), "shards") as advance:
+        for shard in chosen:
+            known.check(shard)
+            advance()
+    beside = Surroundings(partial(_draw_sheet, known.class_names), _result_tables(workspace))
+    return hub_push.push(options, known, beside, params.generate.shard_megabytes)
+
+
+def _chosen(known: Manifest, options: PushOptions) -> Sequence[Shard]:
+    if not known.rows:
+        raise ArtifactError("no synthetic image to publish", known.place, "no client lacks anything")
+    if options.clients and options.anonymous:
+        raise ParameterError("--client and --anonymous exclude each other", "gen-fedsd push", "drop one of them")
+    return [known.shard(client) for client in options.clients] if options.clients else known.shards
+
+
+def _draw_sheet(class_names: Sequence[str], files: Sequence[Path], out: Path) -> None:
+    """Draw the first images of each class in these files."""
+    found = contact_sheet.by_class(files, class_names, SHEET_IMAGES)
+    sheet = contact_sheet.draw({name: [images] for name, images in found.items() if images}, ["synthetic images"])
+    sheet.save(out, "PNG")
+
+
+def _result_tables(workspace: Workspace) -> ResultTables | None:
+    """Return the results of the last report; None if there is none that can be read."""
+    try:
+        found = results.results(workspace)
+    except ArtifactError:
+        return None
+    return ResultTables(found.manifest, found.caption, found.tables)

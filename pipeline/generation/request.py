@@ -1,0 +1,39 @@
+"""What every command on synthetic images starts from: the plan of the current parameters, and the model."""
+
+from dataclasses import dataclass
+
+from pipeline.artifacts import deficits, partition
+from pipeline.artifacts.manifest import Manifest
+from pipeline.errors import ArtifactError
+from pipeline.generation import model, prompts
+from pipeline.generation.model import ResolvedModel
+from pipeline.generation.plan import Plan
+from pipeline.generation.recipe import differences
+from pipeline.params import Params
+from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which images are asked for, and the model that draws them."""
+
+    plan: Plan
+    model: ResolvedModel
+
+    def check_recipe(self, known: Manifest) -> None:
+        """Raise ArtifactError unless the shards of a manifest were made by this recipe."""
+        recipe = self.plan.recipe
+        if known.recipe != recipe.digest:
+            changed = ", ".join(differences(recipe.as_dict(), known.recipe_text))
+            what = f"the shards were made by another recipe (differs in {changed})"
+            where = f"{known.place}, recipe {known.recipe}, now {recipe.digest}"
+            raise ArtifactError(what, where, "run: dvc repro generate")
+
+
+def current(workspace: Workspace, params: Params, dtype: str) -> Request:
+    """Return what the parameters and the deficits on disk ask for; ``dtype`` is what ``auto`` stands for."""
+    lacking, chosen = deficits.load(workspace.deficits), params.generate
+    names = prompts.rename(lacking.class_names, chosen.class_overrides)
+    size = partition.load(workspace.partition).image_size
+    resolved = model.resolve(workspace, chosen, params.seed, size, dtype)
+    return Request(Plan(resolved.recipe, lacking.missing, lacking.class_names, names, chosen.sharing), resolved)

@@ -1,0 +1,45 @@
+"""The choices of a push, and what it needs from other rooms."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DrawSheet = Callable[[Sequence[Path], Path], None]
+"""Writes a contact sheet of the images in some Parquet files to a place, as a PNG."""
+
+SHEET_IMAGES = 8
+"""Images of each class on a contact sheet."""
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """How to publish."""
+
+    repo_id: str
+    clients: tuple[int, ...] = ()
+    """Only these; empty: all."""
+    public: bool = False
+    anonymous: bool = False
+    tag: str | None = None
+    licence: str | None = None
+    """The Hub's short name of it; None: as published, or ``unknown``."""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class ResultTables:
+    """The results of the last report, for the card."""
+
+    manifest: str
+    """SHA-256 of the manifest of the images that the results are about."""
+    caption: str
+    tables: dict[str, list[list[str]]]
+    """Rows of cells by title, the head first."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a publication shows beside the images."""
+
+    draw_sheet: DrawSheet
+    results: ResultTables | None
