@@ -139,28 +139,35 @@ def _participations(runs: Sequence[RunHistory]) -> Iterator[tuple[object, ...]]:
 
 def load(folder: Path) -> list[RunHistory]:
     """Read what ``save`` wrote; raise ArtifactError if a file is missing, damaged, or does not match the others."""
-    path = folder / "history.csv"
-    with _reading(path):
-        by_class = dict(_tables(folder / "classes.csv"))
-        participants = _read_participants(folder / _PARTICIPANTS)
-        runs: dict[tuple[str, str, str, int], list[Round]] = {}
-        with path.open(newline="", encoding="utf-8") as file:
-            for line in csv.DictReader(file, strict=True):
-                key = line["budget"], int(line["seed"]), int(line["round"])
-                done = _round(line, by_class.get(key), tuple(participants.get(key, ())))
-                if any(int(line[name]) != getattr(done, name) for name in _COLUMNS[-4:]):
-                    raise ArtifactError(f"does not match {_PARTICIPANTS} in round {key[2]}", path, _REDO)
-                runs.setdefault((line["fill"], line["algorithm"], *key[:2]), []).append(done)
+    path, by_class = folder / "history.csv", _read_table(folder / "classes.csv")
+    participants = _read_participants(folder / _PARTICIPANTS)
+    runs: dict[tuple[str, str, str, int], list[Round]] = {}
+    with _reading(path), path.open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file, strict=True):
+            key = line["budget"], int(line["seed"]), int(line["round"])
+            done = _round(line, by_class.pop(key, None), tuple(participants.pop(key, ())))
+            if any(int(line[name]) != getattr(done, name) for name in _COLUMNS[-4:]):
+                raise ArtifactError(f"does not match {_PARTICIPANTS} in round {key[2]}", path, _REDO)
+            rounds = runs.setdefault((line["fill"], line["algorithm"], *key[:2]), [])
+            rounds.append(done)
+            if done.number != len(rounds):
+                raise ValueError(f"round {done.number} where round {len(rounds)} is expected")
+            if done.by_class is not None and done.accuracy is None:
+                raise ArtifactError(f"does not match classes.csv in round {key[2]}", path, _REDO)
     if not runs:
         raise ArtifactError("holds no round", path, _REDO)
+    if len({key[:2] for key in runs}) > 1:
+        raise ArtifactError("holds runs of more than one fill or algorithm", path, _REDO)
+    for name, left in (("classes.csv", by_class), (_PARTICIPANTS, participants)):
+        if left:
+            budget, seed, number = min(left)
+            raise ArtifactError(f"has no round {number} of {budget}, seed {seed}, but {name} does", path, _REDO)
     return [RunHistory(*key, tuple(rounds)) for key, rounds in runs.items()]
 
 
 def load_clients(folder: Path) -> dict[tuple[str, int, int], tuple[float | None, ...]]:
     """Return the accuracy that each client would see, by budget, seed and round, for every tested round."""
-    path = folder / "clients.csv"
-    with _reading(path):
-        return dict(_tables(path))
+    return _read_table(folder / "clients.csv")
 
 
 def _round(line: Mapping[str, str], by_class: Any, participants: tuple[Participation, ...]) -> Round:
@@ -168,24 +175,32 @@ def _round(line: Mapping[str, str], by_class: Any, participants: tuple[Participa
     return Round(int(line["round"]), participants, accuracy, loss, by_class)
 
 
-def _tables(path: Path) -> Iterator[tuple[tuple[str, int, int], tuple[float | None, ...]]]:
-    """Yield the budget, seed and round of each line, and the shares behind them."""
-    with path.open(newline="", encoding="utf-8") as file:
+def _read_table(path: Path) -> dict[tuple[str, int, int], tuple[float | None, ...]]:
+    """Return the shares of each line by its budget, seed and round."""
+    found: dict[tuple[str, int, int], tuple[float | None, ...]] = {}
+    with _reading(path), path.open(newline="", encoding="utf-8") as file:
         lines = csv.reader(file, strict=True)
-        width = len(next(lines))
-        for budget, seed, number, *shares in lines:
-            if len(shares) + 3 != width:
-                raise ValueError(f"{len(shares) + 3} of {width} columns")
-            yield (budget, int(seed), int(number)), tuple(float(share) if share else None for share in shares)
+        head = next(lines, [])
+        if head[:3] != ["budget", "seed", "round"]:
+            raise ValueError(f"columns {head[:3]}")
+        for line in lines:
+            if len(line) != len(head):
+                raise ValueError(f"{len(line)} of {len(head)} columns")
+            key = line[0], int(line[1]), int(line[2])
+            if key in found:
+                raise ValueError(f"{key} twice")
+            found[key] = tuple(float(share) if share else None for share in line[3:])
+    return found
 
 
 def _read_participants(path: Path) -> dict[tuple[str, int, int], list[Participation]]:
     found: dict[tuple[str, int, int], list[Participation]] = {}
-    if not path.is_file():
-        raise ArtifactError("no such file", path, _REDO)
-    columns = pq.read_table(path).to_pydict()
-    for budget, seed, number, *rest in zip(*(columns[name] for name in _PARTICIPANT_TYPES), strict=True):
-        found.setdefault((budget, seed, number), []).append(Participation(*rest))
+    with _reading(path):
+        table = pq.read_table(path, partitioning=None)  # else folders named like alpha=0.5 become columns
+        if not table.schema.equals(pa.schema(_PARTICIPANT_TYPES.items())) or any(c.null_count for c in table.columns):
+            raise ValueError("columns of other names or types, or with missing values")
+        for budget, seed, number, *rest in zip(*table.to_pydict().values(), strict=True):
+            found.setdefault((budget, seed, number), []).append(Participation(*rest))
     return found
 
 
@@ -193,9 +208,9 @@ def _read_participants(path: Path) -> dict[tuple[str, int, int], list[Participat
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        raise ArtifactError("no such file", error.filename, "run: dvc repro train") from None
-    except (csv.Error, KeyError, ValueError, TypeError, StopIteration, pa.ArrowException, OSError) as error:
+    except FileNotFoundError:
+        raise ArtifactError("no such file", path, "run: dvc repro train") from None
+    except (csv.Error, KeyError, ValueError, TypeError, pa.ArrowException, OSError) as error:
         raise ArtifactError(f"damaged ({error!r})", path, _REDO) from None
 
 
@@ -216,21 +231,25 @@ def _metrics(runs: Sequence[RunHistory], counts: NDArray[np.int64]) -> dict[str,
     """Return each run's final and best accuracy, their mean, and the spread over clients, by budget.
 
     The spread is the least, median and greatest accuracy over clients (see ``for_clients``) of the final weights, mean
-    over seeds.
+    over seeds. A run without a tested round has no entry.
     """
     metrics: dict[str, dict[str, Any]] = {}
     spreads: dict[str, list[NDArray[np.float64]]] = {}
     for run in runs:
         section = metrics.setdefault(run.budget, {"final_accuracy": {}, "best_accuracy": {}})
-        last = run.tested[-1]
+        tested = run.tested
+        if not tested:
+            continue
+        last = tested[-1]
         section["final_accuracy"][f"seed {run.seed}"] = round(last.accuracy or 0.0, 4)
-        section["best_accuracy"][f"seed {run.seed}"] = round(max(done.accuracy or 0.0 for done in run.tested), 4)
+        section["best_accuracy"][f"seed {run.seed}"] = round(max(done.accuracy or 0.0 for done in tested), 4)
         accuracies = for_clients(last.by_class or [None] * counts.shape[1], counts)
         if not np.isnan(accuracies).all():
             spreads.setdefault(run.budget, []).append(np.nanquantile(accuracies, [0, 0.5, 1]))
     for budget, section in metrics.items():
         finals = section["final_accuracy"].values()
-        section["mean_final_accuracy"] = round(sum(finals) / len(finals), 4)
+        if finals:
+            section["mean_final_accuracy"] = round(sum(finals) / len(finals), 4)
         if budget in spreads:
             values = np.mean(spreads[budget], axis=0).round(4).tolist()
             section["client_accuracy"] = dict(zip(("least", "median", "greatest"), values, strict=True))

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline import atomic
-from pipeline.artifacts import manifest, shards
-from pipeline.errors import ArtifactError
+from pipeline.artifacts import shards
 
 _SMALLEST = 64  # pixels a side at which an image is shown
 _LARGEST = 128
@@ -47,23 +45,6 @@ def by_class(files: Iterable[Path], class_names: Sequence[str], most: int) -> di
         if len(group) < most:
             group.append(Image.open(io.BytesIO(image)).convert("RGB"))
     return found
-
-
-def of_client(client: int, per_class: int, out: Path) -> str:
-    """Draw a client's shard and say where; raise ArtifactError if it is not there or has no image."""
-    known = manifest.load()
-    shard = known.shard(client)
-    shard.check(known.recipe)
-    found = {name: images for name, images in by_class(shard.paths, known.class_names, per_class).items() if images}
-    if not found:
-        what = "the shard has no images, since the client lacks nothing"
-        raise ArtifactError(what, shard.paths[0], "try another client")
-    sheet = draw(
-        {name: [images] for name, images in found.items()}, [f"client {client}: {shard.rows} synthetic images"]
-    )
-    with atomic.replacing(out) as temporary:
-        sheet.save(temporary, "PNG")
-    return f"{sum(map(len, found.values()))} images of {len(found)} classes in {out}"
 
 
 def _side(images: Sequence[Image.Image]) -> int:

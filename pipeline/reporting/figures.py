@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.reporting import heatmap
-from pipeline.reporting.summary import Arm
+from pipeline.reporting.arms import ArmRuns
 
-# Colours that stay apart for colour-blind readers (Okabe and Ito); line styles tell them apart in print.
-STYLES = {
-    "synthetic": ("#0072b2", "-"),
-    "transforms": ("#d55e00", "--"),
-    "none": ("#555555", ":"),
-}
+# Colours that colour-blind readers can tell apart (Okabe and Ito, their yellow left out, since it is faint on white).
+_COLOURS = ("#555555", "#d55e00", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
+_LINES = (":", "--", "-", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
+_REFERENCES = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _SETTINGS = {"svg.hashsalt": "gen-fedsd", "svg.fonttype": "none", "font.size": 10}
+
+
+def style(place: int) -> tuple[str, object]:
+    """Return colour and line style of the fill at a place among the fills; 64 differ, and 8 in both."""
+    turn = place // len(_COLOURS)
+    return _COLOURS[place % len(_COLOURS)], _LINES[(place + turn) % len(_LINES)]
 
 
 def svg(figure: Figure) -> str:
@@ -31,9 +35,9 @@ def svg(figure: Figure) -> str:
 
 
 def heat_maps(before: NDArray[np.int64], after: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
-    """Return the client x label maps of real images and of real plus synthetic ones, on one colour scale."""
+    """Return the client x label maps of real images, and of these with every deficit filled, on one colour scale."""
     made = []
-    for counts, title in ((before, "before: real images"), (after, "after: real and synthetic images")):
+    for counts, title in ((before, "before: real images"), (after, "after: every deficit filled")):
         with mpl.rc_context(_SETTINGS):
             figure = Figure(figsize=(5, 1.6 + min(0.26 * len(counts), 8)), layout="constrained")
             heatmap.draw(figure.add_subplot(), counts, class_names, title, int(after.max()))
@@ -41,20 +45,24 @@ def heat_maps(before: NDArray[np.int64], after: NDArray[np.int64], class_names: 
     return made
 
 
-def curves(arms: Mapping[str, Arm], title: str, references: Mapping[str, float]) -> str:
-    """Return accuracy over rounds: a line for each fill's mean, a band from its lowest to its highest seed."""
+def curves(arms: Sequence[ArmRuns], fills: Sequence[str], title: str, references: Mapping[str, float]) -> str:
+    """Return accuracy over rounds: a line for each arm's mean, a band from its lowest to its highest seed.
+
+    The place of an arm's fill among ``fills`` decides colour and line style, so that figures of one page agree.
+    ``references`` are accuracies by name, drawn as thin horizontal lines.
+    """
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(5, 3.6), layout="constrained")
         axes = figure.add_subplot()
-        for fill, arm in arms.items():
-            rounds, mean, low, high = np.array(arm.curve()).T
-            colour, line = STYLES[fill]
-            axes.fill_between(rounds, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(rounds, 100 * mean, line, color=colour, label=fill)
-        for name, value in references.items():
-            axes.axhline(
-                100 * value, color="#009e73" if name == "real" else "#cc79a7", linewidth=1, label=f"central, {name}"
-            )
+        for arm in arms:
+            colour, line = style(fills.index(arm.fill))
+            rounds = [number for number, _ in arm.curve()]
+            values = [[100 * share for share in shares] for _, shares in arm.curve()]
+            axes.fill_between(rounds, [*map(min, values)], [*map(max, values)], color=colour, alpha=0.15, linewidth=0)
+            axes.plot(rounds, [*map(np.mean, values)], linestyle=line, color=colour, label=arm.fill)
+        for place, (name, value) in enumerate(references.items()):
+            colour = _REFERENCES[place % len(_REFERENCES)]
+            axes.axhline(100 * value, color=colour, linewidth=1, label=name)
         axes.set(title=title, xlabel="round", ylabel="test accuracy, %", ylim=(0, 100))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, loc="lower right")

@@ -1,16 +1,54 @@
 """Put the report's page together: one HTML file that needs nothing else."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 
 import jinja2
 
+from pipeline.reporting.summary import Table
 
-def render(values: Mapping[str, Any]) -> str:
-    """Return the page; a value that the template names and ``values`` lacks is an error."""
+
+@dataclass(frozen=True)
+class Page:
+    """What the page says; text is escaped, figures are SVG elements."""
+
+    clients: int
+    classes: int
+    scheme: str
+    """How the real images are partitioned."""
+    headline: str
+    remarks: tuple[str, ...]
+    results: tuple[Table, ...]
+    """One for each algorithm."""
+    test_images: str
+    seeds: str
+    """How many seeds the means are over."""
+    local_work: str
+    """What a client does in a round under the budget of equal epochs."""
+    fills: dict[str, str]
+    """What each fill is."""
+    references: dict[str, tuple[str, str]]
+    """Accuracy and description of each central run."""
+    central_steps: str
+    curves: tuple[tuple[str, ...], ...]
+    """Figures, a tuple for each algorithm."""
+    over_clients: Table
+    by_class: tuple[Table, ...]
+    target: str
+    costs: Table
+    weight_bytes: str
+    shard_megabytes: str
+    maps: tuple[str, ...]
+    sheet: str
+    """The contact sheet as the source of an HTML image."""
+    settings: dict[str, str]
+    times: dict[str, str]
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML; a value that the template names and ``page`` lacks is an error."""
     source = files("pipeline.reporting").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(source).render(values) + "\n"
+    return environment.from_string(source).render(vars(page)) + "\n"

@@ -1,183 +1,227 @@
-"""What the histories say: means over seeds with intervals, paired differences, bytes to reach a target."""
+"""The numbers of a report as typed values, the file that keeps them, and the result tables made of them.
+
+The file, data/report.json, is nested objects, since ``dvc metrics`` reads numbers from objects and ignores lists::
+
+    {"target_accuracy": 0.65, "manifest": SHA256, "fill": COMPARED_FILL,
+     "arms":        {ALGORITHM: {BUDGET: {FILL: {"final": {"mean": 0.6, "half_width": 0.03}, ...}}}},
+     "comparisons": {ALGORITHM: {BUDGET: {FILL: {CONTROL: {"difference": {...}, "by_seed": {...}}}}}},
+     "references":  {FILL: {"final": {...}, "final_by_seed": {...}}},
+     "remarks":     [TEXT, ...]}
+
+Names of algorithms, budgets and fills are only ever keys below these fixed sections, so none is reserved.
+"""
 
 import json
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy import stats
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from pipeline import paths
-from pipeline.artifacts.history import Round, runs
+from pipeline import atomic
 from pipeline.errors import ArtifactError
+from pipeline.reporting.interval import Interval
 
-BUDGETS = ("epochs", "steps")
-_BOTH = "both"
-_DECIMALS = 4
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+_KEYS = {
+    "arms": ("algorithm", "budget", "fill"),
+    "comparisons": ("algorithm", "budget", "fill", "control"),
+    "references": ("fill",),
+}
+"""The fields that are keys in the file, from the outermost inwards."""
+_REDO = "run: dvc repro -f report"
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean and the half width of its 95 % confidence interval, None for fewer than two values."""
+class Spread:
+    """Accuracy over clients after the last round, mean over seeds."""
 
-    mean: float
-    half_width: float | None
+    __pydantic_config__ = _STRICT
 
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Interval":
-        """Estimate from independent values, by Student's t."""
-        count = len(values)
-        mean = sum(values) / count
-        if count < 2:
-            return cls(mean, None)
-        spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1))
-        return cls(mean, float(stats.t.ppf(0.975, count - 1)) * spread / math.sqrt(count))
+    least: float
+    median: float
+    greatest: float
 
-    def as_dict(self) -> dict[str, float | None]:
-        half = self.half_width
-        return {"mean": round(self.mean, _DECIMALS), "half_width": None if half is None else round(half, _DECIMALS)}
+
+@dataclass(frozen=True)
+class ClassAccuracy:
+    """Accuracy on the test images of one class after the last round, mean over seeds."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    accuracy: float
 
 
 @dataclass(frozen=True)
 class Arm:
-    """The runs of one fill, algorithm and budget, by seed."""
+    """The results of one algorithm, budget and fill over its seeds; accuracies are between 0 and 1."""
+
+    __pydantic_config__ = _STRICT
+
+    algorithm: str
+    budget: str
+    fill: str
+    final: Interval
+    """Accuracy after the last round."""
+    best: Interval
+    """Greatest accuracy of any tested round; chosen on the test images, so an optimistic number."""
+    final_by_seed: dict[int, float]
+    steps_per_round: float
+    """Local steps of all clients together, mean over rounds and seeds."""
+    seeds_at_target: int
+    """How many seeds reach the target accuracy."""
+    rounds_to_target: float | None
+    """Mean over the seeds that reach it; None if none does."""
+    megabytes_to_target: float | None
+    """Moved by then, all clients, both ways; mean over the seeds that reach it."""
+    clients: Spread | None
+    """None if no accuracy by class was measured."""
+    worst_class: ClassAccuracy | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much the fill is above a control after the last round; equal seeds have equal starts."""
+
+    __pydantic_config__ = _STRICT
+
+    algorithm: str
+    budget: str
+    fill: str
+    control: str
+    difference: Interval
+    by_seed: dict[int, float]
+    """The difference of each paired seed."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The accuracy of a central run after its last step."""
+
+    __pydantic_config__ = _STRICT
 
     fill: str
-    runs: dict[int, list[Round]]
-
-    def tested(self, seed: int) -> list[Round]:
-        return [row for row in self.runs[seed] if row.accuracy is not None]
-
-    def curve(self) -> list[tuple[int, float, float, float]]:
-        """Return (round, mean, lowest, highest accuracy over seeds) of each tested round."""
-        by_round: dict[int, list[float]] = {}
-        for seed in self.runs:
-            for row in self.tested(seed):
-                by_round.setdefault(row.round, []).append(row.accuracy or 0.0)
-        return [(number, sum(v) / len(v), min(v), max(v)) for number, v in sorted(by_round.items())]
-
-    def finals(self) -> dict[int, float]:
-        """Return each seed's accuracy after the last round."""
-        return {seed: self.tested(seed)[-1].accuracy or 0.0 for seed in self.runs}
-
-    def bests(self) -> list[float]:
-        return [max(row.accuracy or 0.0 for row in self.tested(seed)) for seed in self.runs]
-
-    def reach(self, target: float) -> tuple[list[int], list[int]]:
-        """Return, of the seeds that reach ``target``, the round at which they first do and the bytes moved by then."""
-        rounds, moved = [], []
-        for seed, rows in self.runs.items():
-            first = next((row.round for row in self.tested(seed) if (row.accuracy or 0.0) >= target), None)
-            if first is not None:
-                rounds.append(first)
-                moved.append(sum(row.bytes_down + row.bytes_up for row in rows if row.round <= first))
-        return rounds, moved
-
-    def describe(self, target: float) -> dict[str, Any]:
-        rounds, moved = self.reach(target)
-        return {
-            "final": Interval.of(list(self.finals().values())).as_dict(),
-            "best": Interval.of(self.bests()).as_dict(),
-            "final_by_seed": {str(seed): round(value, _DECIMALS) for seed, value in self.finals().items()},
-            "steps_per_round": self.runs[next(iter(self.runs))][0].steps,
-            "seeds_at_target": len(rounds),
-            "rounds_to_target": round(sum(rounds) / len(rounds), 1) if rounds else None,
-            "megabytes_to_target": round(sum(moved) / len(moved) / 1e6, 2) if rounds else None,
-        }
+    final: Interval
+    final_by_seed: dict[int, float]
 
 
-def arms(histories: dict[str, list[Round]]) -> dict[str, dict[str, Arm]]:
-    """Return the arms by budget and fill; a run that stands for both budgets appears in both."""
-    found: dict[str, dict[str, Arm]] = {budget: {} for budget in BUDGETS}
-    for fill, rounds in histories.items():
-        for budget in BUDGETS:
-            chosen = {seed: run for (b, seed), run in runs(rounds).items() if b in (budget, _BOTH)}
-            found[budget][fill] = Arm(fill, chosen)
-    return found
+@dataclass(frozen=True)
+class Summary:
+    """All numbers of a report."""
+
+    __pydantic_config__ = _STRICT
+
+    target_accuracy: float
+    manifest: str
+    """SHA-256 of the manifest of the synthetic images."""
+    fill: str
+    """The fill whose differences from the others are reported."""
+    arms: tuple[Arm, ...]
+    comparisons: tuple[Comparison, ...]
+    references: tuple[Reference, ...]
+    remarks: tuple[str, ...]
+    """What was left out or should be known before the numbers are used, one sentence each."""
 
 
-def difference(one: Arm, other: Arm) -> Interval:
-    """Return how much ``one`` is above ``other`` at the end, seed by seed: the same seed means the same start."""
-    a, b = one.finals(), other.finals()
-    return Interval.of([a[seed] - b[seed] for seed in a if seed in b])
+def save(path: Path, summary: Summary) -> None:
+    """Write the numbers as described above."""
+    document = asdict(summary)
+    for section, keys in _KEYS.items():
+        document[section] = _nest(document[section], keys)
+    atomic.write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def summarise(
-    federated: dict[str, dict[str, list[Round]]], central: dict[str, list[Round]], target: float, images: str
-) -> dict[str, Any]:
-    """Return all numbers of the report, JSON-ready, by algorithm, budget and fill.
-
-    ``federated`` maps algorithm and fill to a history, ``central`` the kind of images to one; ``images`` is the digest
-    of the manifest of the synthetic images.
-    """
-    result: dict[str, Any] = {"target_accuracy": target, "manifest": images}
-    for algorithm, histories in federated.items():
-        section: dict[str, Any] = {}
-        for budget, by_fill in arms(histories).items():
-            section[budget] = {fill: arm.describe(target) for fill, arm in by_fill.items()}
-            if "synthetic" in by_fill:
-                section[budget]["synthetic_minus"] = {
-                    fill: difference(by_fill["synthetic"], arm).as_dict()
-                    for fill, arm in by_fill.items()
-                    if fill != "synthetic"
-                }
-        result[algorithm] = section
-    result["central"] = {
-        name: Interval.of(
-            list(Arm(name, {seed: run for (_, seed), run in runs(rounds).items()}).finals().values())
-        ).as_dict()
-        for name, rounds in central.items()
-    }
-    return result
-
-
-def load(path: Path = paths.REPORT_METRICS) -> dict[str, Any]:
-    """Read the last report's numbers; raise ArtifactError if there is none."""
+def load(path: Path) -> Summary:
+    """Read the last report's numbers; raise ArtifactError if there are none or they are damaged."""
     try:
-        numbers: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
+        flat = {name: list(_flatten(document[name], keys)) for name, keys in _KEYS.items()}
+        return TypeAdapter(Summary).validate_json(json.dumps({**document, **flat}))
     except FileNotFoundError:
         raise ArtifactError("no report yet", path, "run: dvc repro") from None
-    except ValueError as error:
-        raise ArtifactError(f"damaged ({error})", path, "run: dvc repro -f report") from None
-    return numbers
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = ": ".join([".".join(map(str, first["loc"])), first["msg"]])
+        raise ArtifactError(f"damaged ({what})", path, _REDO) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"damaged ({error!r})", path, _REDO) from None
 
 
-def algorithms(numbers: dict[str, Any]) -> list[str]:
-    """Return the algorithms that a report's numbers are about."""
-    return [name for name in numbers if name not in ("central", "target_accuracy", "manifest")]
+def _nest(values: Sequence[dict[str, Any]], keys: Sequence[str]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for value in values:
+        place = nested
+        for key in keys[:-1]:
+            place = place.setdefault(value[key], {})
+        place[value[keys[-1]]] = {name: part for name, part in value.items() if name not in keys}
+    return nested
 
 
-def percent(interval: dict[str, float | None], signed: bool = False) -> str:
-    """Return ``83.6 ± 1.2`` for a mean and half width between 0 and 1; ``signed`` adds the plus of a difference."""
-    mean, half = interval["mean"] or 0.0, interval["half_width"]
-    text = f"{100 * mean:+.1f}" if signed else f"{100 * mean:.1f}"
-    return text if half is None else f"{text} ± {100 * half:.1f}"
+def _flatten(nested: Any, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    if not isinstance(nested, dict):
+        raise TypeError(f"{nested!r:.40} is not an object")
+    if not keys:
+        yield nested
+        return
+    for name, inner in nested.items():
+        for value in _flatten(inner, keys[1:]):
+            if keys[0] in value:
+                raise ValueError(f"{keys[0]!r} is a key already")
+            yield {keys[0]: name, **value}
 
 
-def table(numbers: dict[str, Any], algorithm: str) -> list[list[str]]:
-    """Return the result table of one algorithm as rows of text, its head first."""
-    by_budget = numbers[algorithm]
-    rows = [["fill", "equal epochs", "equal steps"]]
-    fills = [fill for fill in by_budget["epochs"] if fill != "synthetic_minus"]
-    rows += [[fill, *(percent(by_budget[budget][fill]["final"]) for budget in BUDGETS)] for fill in fills]
-    for fill in by_budget["epochs"].get("synthetic_minus", {}):
-        differences = [by_budget[budget]["synthetic_minus"][fill] for budget in BUDGETS]
-        rows.append([f"synthetic - {fill}", *(percent(d, signed=True) for d in differences)])
-    return rows
+@dataclass(frozen=True)
+class Table:
+    """A titled table of text; the first column names the row."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    differences: int = 0
+    """How many of the last rows are differences of two others."""
 
 
-def as_text(numbers: dict[str, Any]) -> str:
-    """Return the result tables for a terminal."""
+def budgets(summary: Summary) -> list[str]:
+    """Return the budgets of all arms, in the order of the arms."""
+    return list(dict.fromkeys(arm.budget for arm in summary.arms))
+
+
+def result_tables(summary: Summary) -> list[Table]:
+    """Return accuracies and differences after the last round, in percent: a table an algorithm, then the references."""
+    columns, tables = budgets(summary), []
+    for algorithm in dict.fromkeys(arm.algorithm for arm in summary.arms):
+        finals: dict[str, dict[str, str]] = {}
+        for arm in summary.arms:
+            if arm.algorithm == algorithm:
+                finals.setdefault(arm.fill, {})[arm.budget] = arm.final.percent()
+        gains: dict[str, dict[str, str]] = {}
+        for one in summary.comparisons:
+            if one.algorithm == algorithm:
+                name = f"{one.fill} - {one.control}"
+                gains.setdefault(name, {})[one.budget] = one.difference.percent(signed=True)
+        rows = [*_rows(finals, columns), *_rows(gains, columns)]
+        tables.append(Table(algorithm, ("fill", *(f"equal {name}" for name in columns)), tuple(rows), len(gains)))
+    if summary.references:
+        rows = [(one.fill, one.final.percent()) for one in summary.references]
+        tables.append(Table("central runs, for reference", ("fill", "accuracy"), tuple(rows)))
+    return tables
+
+
+def _rows(cells: Mapping[str, Mapping[str, str]], columns: Sequence[str]) -> list[tuple[str, ...]]:
+    return [(name, *(by_budget.get(budget, "-") for budget in columns)) for name, by_budget in cells.items()]
+
+
+def as_text(summary: Summary) -> str:
+    """Return the result tables and the remarks as plain text."""
     lines = ["Accuracy on the test images after the last round, in percent, with 95 % intervals over seeds"]
-    for algorithm in algorithms(numbers):
-        rows = table(numbers, algorithm)
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines += ["", algorithm]
-        lines += [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-        ]
-    lines += ["", "central, for reference"]
-    lines += [f"{name} images alone: {percent(interval)}" for name, interval in numbers["central"].items()]
+    for table in result_tables(summary):
+        columns = list(zip(table.head, *table.rows, strict=True))
+        widths = [max(map(len, column)) for column in columns]
+        lines += ["", table.title]
+        for row in (table.head, *table.rows):
+            lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if summary.remarks:
+        lines += ["", *(f"Note: {remark}" for remark in summary.remarks)]
     return "\n".join(lines)

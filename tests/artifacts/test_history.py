@@ -1,68 +1,99 @@
+import csv
 import json
+import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.artifacts import history
-from pipeline.artifacts.history import Round
+from pipeline.artifacts.history import Participation, Round, RunHistory
 from pipeline.errors import ArtifactError
 
-FIRST = Round("none", "fedavg", "epochs", 1, 1, None, None, 60, 8, 400, 400)
+NAMES = ["ankle boot", "bag, small", "coat"]
+COUNTS = np.array([[1, 1, 1], [0, 4, 0]])
+ONE, TWO = Participation(0, 40, 5, 400, 200), Participation(1, 20, 3, 400, 200)
 
 
-def example() -> list[Round]:
-    """Two rounds of seed 1 and two of seed 2; only the last of seed 1 is not its best."""
+def run(*rounds: Round, budget: str = "epochs", seed: int = 1) -> RunHistory:
+    return RunHistory("none", "fedavg", budget, seed, rounds)
+
+
+def example() -> list[RunHistory]:
+    """Seed 1 ends below its best, seed 2 has an untested round, and one client sits out in between."""
     return [
-        FIRST,
-        replace(FIRST, round=2, accuracy=0.5, loss=1.25),
-        replace(FIRST, round=3, accuracy=0.25, loss=2.0),
-        replace(FIRST, seed=2, accuracy=0.1, loss=0.1),
-        replace(FIRST, seed=2, round=2, accuracy=0.75, loss=1e-06),
+        run(
+            Round(1, (ONE, TWO)),
+            Round(2, (TWO,), 0.5, 1.25, (0.5, None, 1.0)),
+            Round(3, (ONE,), 0.25, 2.0, (0.0, None, 0.33333)),
+        ),
+        run(Round(1, (ONE, TWO), 0.1, 0.1), Round(2, (ONE, TWO), 0.75, 1e-06, (0.25, None, 0.0)), seed=2),
+        run(Round(1, (), 1 / 3, 0.5), budget="steps"),
     ]
+
+
+def save(folder: Path, runs: list[RunHistory]) -> Path:
+    history.save(folder, runs, NAMES, COUNTS)
+    return folder
+
+
+def test_a_rounds_totals_are_those_of_its_participants() -> None:
+    """40 and 20 samples, 5 and 3 steps, twice 400 bytes down and 200 up; none of a round without participants."""
+    both, nobody = Round(1, (ONE, TWO)), Round(2, ())
+    assert (both.samples, both.steps, both.bytes_down, both.bytes_up) == (60, 8, 800, 400)
+    assert (nobody.samples, nobody.steps, nobody.bytes_down, nobody.bytes_up) == (0, 0, 0, 0)
+
+
+def test_tested_rounds_have_an_accuracy_also_one_of_0() -> None:
+    assert [done.number for done in run(Round(1, ()), Round(2, (), 0.0, 1.0), Round(3, ())).tested] == [2]
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    path = tmp_path / "run" / "history.csv"
-    history.save(path, example())
-    assert history.load(path, "train") == example()
-    assert path.read_text().splitlines()[:2] == [
-        "fill,algorithm,budget,seed,round,accuracy,loss,samples,steps,bytes_down,bytes_up",
-        "none,fedavg,epochs,1,1,,,60,8,400,400",
-    ]
+    assert history.load(save(tmp_path / "new" / "folder", example())) == example()
 
 
-def test_runs_are_grouped_by_budget_and_seed() -> None:
-    rows = [*example(), replace(FIRST, budget="steps")]
-    grouped = history.runs(rows)
-    assert {key: len(run) for key, run in grouped.items()} == {("epochs", 1): 3, ("epochs", 2): 2, ("steps", 1): 1}
-    assert [row.round for row in grouped["epochs", 1]] == [1, 2, 3]
+def test_the_history_has_a_line_for_each_run_and_round(tmp_path: Path) -> None:
+    """40 + 20 samples and 5 + 3 steps of the first round; twice 400 bytes down, twice 200 up."""
+    save(tmp_path, example())
+    assert (tmp_path / "history.csv").read_text() == (
+        "fill,algorithm,budget,seed,round,accuracy,loss,samples,steps,bytes_down,bytes_up\n"
+        "none,fedavg,epochs,1,1,,,60,8,800,400\n"
+        "none,fedavg,epochs,1,2,0.5,1.25,20,3,400,200\n"
+        "none,fedavg,epochs,1,3,0.25,2.0,40,5,400,200\n"
+        "none,fedavg,epochs,2,1,0.1,0.1,60,8,800,400\n"
+        "none,fedavg,epochs,2,2,0.75,1e-06,60,8,800,400\n"
+        "none,fedavg,steps,1,1,0.3333333333333333,0.5,0,0,0,0\n"
+    )
 
 
-def test_metrics(tmp_path: Path) -> None:
-    """Final accuracies 0.25 and 0.75 have the mean 0.5; the best ones are 0.5 and 0.75."""
-    path = tmp_path / "metrics.json"
-    history.save_metrics(path, example())
-    assert json.loads(path.read_text()) == {
-        "epochs": {
-            "final_accuracy": {"seed 1": 0.25, "seed 2": 0.75},
-            "best_accuracy": {"seed 1": 0.5, "seed 2": 0.75},
-            "mean_final_accuracy": 0.5,
-        }
-    }
+def test_participants_are_a_table_of_small_types_with_a_row_for_each_client_in_a_round(tmp_path: Path) -> None:
+    save(tmp_path, example())
+    table = pq.read_table(tmp_path / "participants.parquet")
+    kinds = ["string", "int64", "int32", "int32", "int64", "int64", "int64", "int64"]
+    assert dict(zip(table.column_names, map(str, table.schema.types), strict=True)) == dict(
+        zip(
+            ["budget", "seed", "round", "client", "samples", "steps", "bytes_down", "bytes_up"],
+            kinds,
+            strict=True,
+        )
+    )
+    assert table["round"].to_pylist() == [1, 1, 2, 3, 1, 1, 2, 2]
+    assert table["client"].to_pylist() == [0, 1, 1, 0, 0, 1, 0, 1]
+    assert table["seed"].to_pylist() == [1] * 4 + [2] * 4
 
 
-def test_accuracies_by_class_lie_in_a_table_of_their_own(tmp_path: Path) -> None:
-    """A round without a test has no row, and a class without test images an empty cell."""
-    rows = [
-        FIRST,
-        replace(FIRST, round=2, by_class=(0.5, None, 1.0)),
-        replace(FIRST, seed=2, by_class=(0.0, None, 0.25)),
-    ]
-    history.save_classes(tmp_path / "run" / "classes.csv", rows, ["ankle boot", "bag, small", "coat"])
-    assert (tmp_path / "run" / "classes.csv").read_text() == (
-        'budget,seed,round,ankle boot,"bag, small",coat\nepochs,1,2,0.5,,1.0\nepochs,2,1,0.0,,0.25\n'
+def test_accuracies_by_class_have_a_row_for_each_round_in_which_they_were_measured(tmp_path: Path) -> None:
+    """A class without test images has an empty cell; a name with a comma is quoted."""
+    save(tmp_path, example())
+    assert (tmp_path / "classes.csv").read_text() == (
+        'budget,seed,round,ankle boot,"bag, small",coat\n'
+        "epochs,1,2,0.5,,1.0\nepochs,1,3,0.0,,0.33333\nepochs,2,2,0.25,,0.0\n"
     )
 
 
@@ -79,53 +110,233 @@ def test_the_accuracy_that_a_client_would_see_by_hand() -> None:
 
 
 def test_the_accuracy_of_each_client_in_every_tested_round(tmp_path: Path) -> None:
-    """The first client has one image of each class, the second only of one that no test image has."""
-    rows = [
-        replace(FIRST, by_class=(0.5, None, 1.0)),
-        replace(FIRST, round=2),
-        replace(FIRST, round=3, by_class=(0.0, None, 0.33333)),
-    ]
-    history.save_clients(tmp_path / "clients.csv", rows, np.array([[1, 1, 1], [0, 4, 0]]))
-    assert (tmp_path / "clients.csv").read_text() == "budget,seed,round,0,1\nepochs,1,1,0.75,\nepochs,1,3,0.1667,\n"
+    """The first client has an image of each class, the second only of one that no test image has.
+
+    Round 2 of seed 1: (0.5 + 1) / 2 = 0.75; round 3: 0.33333 / 2, rounded; round 2 of seed 2: 0.25 / 2.
+    """
+    save(tmp_path, example())
+    assert (tmp_path / "clients.csv").read_text() == (
+        "budget,seed,round,0,1\nepochs,1,2,0.75,\nepochs,1,3,0.1667,\nepochs,2,2,0.125,\n"
+    )
+    assert history.load_clients(tmp_path) == {
+        ("epochs", 1, 2): (0.75, None),
+        ("epochs", 1, 3): (0.1667, None),
+        ("epochs", 2, 2): (0.125, None),
+    }
+
+
+def test_metrics(tmp_path: Path) -> None:
+    """Final accuracies 0.25 and 0.75 have the mean 0.5; the best ones are 0.5 and 0.75.
+
+    Of the two clients only the first has tested images: 0.33333 / 2 and 0.25 / 2 have the mean 0.1458.
+    """
+    save(tmp_path, example())
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+        "epochs": {
+            "final_accuracy": {"seed 1": 0.25, "seed 2": 0.75},
+            "best_accuracy": {"seed 1": 0.5, "seed 2": 0.75},
+            "mean_final_accuracy": 0.5,
+            "client_accuracy": {"least": 0.1458, "median": 0.1458, "greatest": 0.1458},
+        },
+        "steps": {
+            "final_accuracy": {"seed 1": 0.3333},
+            "best_accuracy": {"seed 1": 0.3333},
+            "mean_final_accuracy": 0.3333,
+        },
+    }
 
 
 def test_metrics_tell_how_clients_differ(tmp_path: Path) -> None:
     """Three clients of one class each, and one without images, who does not count.
 
     Final accuracies by class are 0.2, 0.6, 0.9 of one seed and 0.4, 0.1, 0.3 of the other: least 0.2 and 0.1, median
-    0.6 and 0.3, greatest 0.9 and 0.4, with means 0.15, 0.45 and 0.65. Earlier rounds do not count, and neither does a
-    budget of which no classes are known.
+    0.6 and 0.3, greatest 0.9 and 0.4, with means 0.15, 0.45 and 0.65. Earlier rounds do not count, and neither does an
+    untested one at the end.
     """
-    rows = [
-        replace(FIRST, accuracy=0.9, by_class=(0.9, 0.9, 0.9)),
-        replace(FIRST, round=2, accuracy=0.5, by_class=(0.2, 0.6, 0.9)),
-        replace(FIRST, round=3),
-        replace(FIRST, seed=2, accuracy=0.2, by_class=(0.4, 0.1, 0.3)),
-        replace(FIRST, budget="steps", accuracy=0.2),
+    runs = [
+        run(
+            Round(1, (), 0.9, None, (0.9, 0.9, 0.9)),
+            Round(2, (), 0.5, None, (0.2, 0.6, 0.9)),
+            Round(3, ()),
+        ),
+        run(Round(1, (), 0.2, None, (0.4, 0.1, 0.3)), seed=2),
     ]
-    path = tmp_path / "metrics.json"
-    history.save_metrics(path, rows, np.array([[5, 0, 0], [0, 7, 0], [0, 0, 1], [0, 0, 0]]))
-    metrics = json.loads(path.read_text())
+    history.save(tmp_path, runs, NAMES, np.array([[5, 0, 0], [0, 7, 0], [0, 0, 1], [0, 0, 0]]))
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["epochs"]["client_accuracy"] == {"least": 0.15, "median": 0.45, "greatest": 0.65}
-    assert "client_accuracy" not in metrics["steps"]
-    history.save_metrics(path, rows)
-    assert "client_accuracy" not in json.loads(path.read_text())["epochs"]
 
 
-def test_missing_and_damaged(tmp_path: Path) -> None:
-    path = tmp_path / "history.csv"
-    with pytest.raises(ArtifactError, match=f"no such file: {path}: run: dvc repro train"):
-        history.load(path, "train")
-    history.save(path, example())
-    good = path.read_text()
-    for text in (good.replace("seed", "sed", 1), good.replace(",60,", ",many,", 1), good[:-12], good.replace(",", ";")):
-        path.write_text(text)
-        with pytest.raises(ArtifactError, match=f"damaged .*{path}: run: dvc repro -f train"):
-            history.load(path, "train")
+def test_a_run_without_a_tested_round_is_kept_but_has_no_metrics(tmp_path: Path) -> None:
+    """The other seed's 0.5 alone is the mean; a budget of which nothing was tested is empty."""
+    runs = [run(Round(1, (ONE,))), run(Round(1, (ONE,), 0.5), seed=2), run(Round(1, (ONE,)), budget="steps")]
+    assert history.load(save(tmp_path, runs)) == runs
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+        "epochs": {
+            "final_accuracy": {"seed 2": 0.5},
+            "best_accuracy": {"seed 2": 0.5},
+            "mean_final_accuracy": 0.5,
+        },
+        "steps": {"final_accuracy": {}, "best_accuracy": {}},
+    }
 
 
-def test_an_empty_file_is_damaged(tmp_path: Path) -> None:
-    path = tmp_path / "history.csv"
-    path.write_text("")
-    with pytest.raises(ArtifactError, match="damaged"):
-        history.load(path, "train")
+def test_losses_that_are_not_finite_are_kept_as_they_are(tmp_path: Path) -> None:
+    """A run that diverges has them; an empty cell would say that the round was not tested."""
+    runs = [run(Round(1, (ONE,), 0.1, math.inf), Round(2, (ONE,), 0.1, math.nan), Round(3, (ONE,), 0.1))]
+    infinite, undefined, missing = (done.loss for done in history.load(save(tmp_path, runs))[0].rounds)
+    assert infinite == math.inf
+    assert undefined is not None
+    assert math.isnan(undefined)
+    assert missing is None
+
+
+def test_a_folder_whose_name_looks_like_a_partition_column_adds_none(tmp_path: Path) -> None:
+    """Libraries that read Parquet take ``alpha=0.5`` for a column of the files below; sweeps name folders like that."""
+    folder = tmp_path / "alpha=0.5" / "seed=3"
+    assert history.load(save(folder, example())) == example()
+
+
+@pytest.mark.parametrize("name", ["history.csv", "classes.csv", "participants.parquet"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    save(tmp_path, example())
+    (tmp_path / name).unlink()
+    with pytest.raises(ArtifactError, match=f"^no such file: {tmp_path / name}: run: dvc repro train$"):
+        history.load(tmp_path)
+
+
+def test_a_missing_table_of_clients_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=f"^no such file: {tmp_path / 'clients.csv'}: run: dvc repro train$"):
+        history.load_clients(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("history.csv", "seed", "sed"),
+        ("history.csv", ",60,", ",many,"),
+        ("history.csv", ",8,800,400\nnone,fedavg,steps", "\nnone,fedavg,steps"),
+        ("history.csv", ",", ";"),
+        ("history.csv", "none,fedavg,epochs,1,2,0.5,1.25,20,3,400,200\n", ""),
+        ("history.csv", "none,fedavg,epochs,1,1,,,60", "none,fedavg,epochs,1,2,,,60"),
+        ("classes.csv", "round", "rund"),
+        ("classes.csv", "epochs,1,2,0.5,,1.0", "epochs,1,2,0.5,1.0"),
+        ("classes.csv", "epochs,1,2,0.5,,1.0", "epochs"),
+        ("classes.csv", "0.33333", "a third"),
+        ("classes.csv", "epochs,1,3", "epochs,1,2"),
+        ("clients.csv", "0.75", "x"),
+        ("clients.csv", "budget,", ""),
+    ],
+)
+def test_a_damaged_table_is_named_and_not_another(tmp_path: Path, name: str, old: str, new: str) -> None:
+    save(tmp_path, example())
+    path = tmp_path / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ArtifactError, match=rf"(damaged|does not match).*: {path}: run: dvc repro -f train$"):
+        history.load_clients(tmp_path) if name == "clients.csv" else history.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["history.csv", "classes.csv", "clients.csv", "participants.parquet"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"PAR1"])
+def test_an_empty_or_foreign_file_is_damaged(tmp_path: Path, name: str, content: bytes) -> None:
+    save(tmp_path, example())
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match=rf"(damaged|holds no round).*: {tmp_path / name}: run: dvc repro -f train"):
+        history.load_clients(tmp_path) if name == "clients.csv" else history.load(tmp_path)
+
+
+def test_participants_of_other_columns_or_without_values_are_damaged(tmp_path: Path) -> None:
+    save(tmp_path, example())
+    path = tmp_path / "participants.parquet"
+    table = pq.read_table(path)
+    names = table.column_names
+    empty = pa.array([None] * len(table), pa.int64())
+    for broken in (
+        table.drop_columns(["steps"]),
+        table.select(list(reversed(names))),
+        table.set_column(names.index("steps"), "steps", table["steps"].cast(pa.string())),
+        table.set_column(names.index("steps"), "steps", empty),
+    ):
+        pq.write_table(broken, path)
+        with pytest.raises(ArtifactError, match=f"damaged .*: {path}"):
+            history.load(tmp_path)
+
+
+def test_totals_that_are_not_those_of_the_participants_are_refused(tmp_path: Path) -> None:
+    """Both files are whole, but of different runs."""
+    save(tmp_path / "mine", example())
+    first = replace(example()[0], rounds=(Round(1, (ONE,)), *example()[0].rounds[1:]))
+    save(tmp_path / "other", [first, *example()[1:]])
+    shutil.copy(tmp_path / "other/participants.parquet", tmp_path / "mine")
+    with pytest.raises(ArtifactError, match=r"does not match participants.parquet in round 1: .*history.csv"):
+        history.load(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("name", ["classes.csv", "participants.parquet"])
+def test_rounds_that_the_history_lacks_are_refused(tmp_path: Path, name: str) -> None:
+    """The history was cut after the first seed; what the other file knows beyond it must not vanish unnoticed."""
+    save(tmp_path / "whole", example())
+    save(tmp_path / "cut", example()[:1])
+    shutil.copy(tmp_path / "whole" / name, tmp_path / "cut")
+    number = 2 if name == "classes.csv" else 1
+    with pytest.raises(ArtifactError, match=f"has no round {number} of epochs, seed 2, but {name} does: .*history.csv"):
+        history.load(tmp_path / "cut")
+
+
+def test_accuracies_by_class_of_an_untested_round_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, example()) / "history.csv"
+    path.write_text(path.read_text().replace("0.5,1.25", ","))
+    with pytest.raises(ArtifactError, match=r"does not match classes.csv in round 2: .*history.csv"):
+        history.load(tmp_path)
+
+
+def test_a_folder_holds_one_fill_and_algorithm(tmp_path: Path) -> None:
+    """The tables beside the history do not name them, so two would be mixed up."""
+    path = save(tmp_path, example()) / "history.csv"
+    path.write_text(path.read_text().replace("none,fedavg,steps", "other,fedavg,steps"))
+    with pytest.raises(ArtifactError, match="holds runs of more than one fill or algorithm"):
+        history.load(tmp_path)
+
+
+def test_a_history_without_a_run_is_refused(tmp_path: Path) -> None:
+    save(tmp_path, [])
+    with pytest.raises(ArtifactError, match=f"holds no round: {tmp_path / 'history.csv'}"):
+        history.load(tmp_path)
+
+
+counts = st.integers(0, 2**40)
+shares = st.floats(0, 1)
+participations = st.builds(Participation, st.integers(0, 9), counts, counts, counts, counts)
+
+
+@st.composite
+def rounds(draw: st.DrawFn) -> tuple[Round, ...]:
+    """Draw one to four rounds; only tested ones have accuracies by class, and only some of these."""
+    made = []
+    for number in range(1, draw(st.integers(1, 4)) + 1):
+        chosen = tuple(sorted(draw(st.lists(participations, max_size=3)), key=lambda one: one.client))
+        accuracy = draw(st.none() | shares)
+        loss = None if accuracy is None else draw(st.floats(0, allow_infinity=True))
+        by_class = draw(st.none() | st.tuples(*[st.none() | shares] * 3)) if accuracy is not None else None
+        made.append(Round(number, chosen, accuracy, loss, by_class))
+    return tuple(made)
+
+
+keys = st.tuples(st.sampled_from(["epochs", "steps"]), st.integers(0, 2**62))
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(keys, rounds(), min_size=1, max_size=4))
+def test_any_history_comes_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, drawn: dict[tuple[str, int], tuple[Round, ...]]
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    runs = [RunHistory("none", "fedavg", budget, seed, done) for (budget, seed), done in drawn.items()]
+    assert history.load(save(folder, runs)) == runs
+    tested = {(r.budget, r.seed, d.number) for r in runs for d in r.rounds if d.by_class is not None}
+    clients = history.load_clients(folder)
+    assert set(clients) == tested
+    assert all(share is None or 0 <= share <= 1 for seen in clients.values() for share in seen)
+    with (folder / "history.csv").open(newline="") as file:
+        assert len(list(csv.reader(file))) == 1 + sum(len(one.rounds) for one in runs)

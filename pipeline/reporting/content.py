@@ -1,0 +1,120 @@
+"""What the report's page says: the numbers beside the artifacts that they come from."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from pipeline.artifacts import deficits, manifest, partition
+from pipeline.artifacts.manifest import Manifest
+from pipeline.artifacts.partition import Partition
+from pipeline.data import images
+from pipeline.data.images import Images
+from pipeline.params import Params
+from pipeline.reporting import contact_sheet, figures, settings, tables
+from pipeline.reporting.arms import ArmRuns
+from pipeline.reporting.page import Page
+from pipeline.reporting.summary import Summary, budgets, result_tables
+from pipeline.workspace import Workspace
+
+
+def page(workspace: Workspace, params: Params, summary: Summary, arms: Sequence[ArmRuns]) -> Page:
+    """Return the page's content.
+
+    Raises ArtifactError if an artifact is missing or damaged, DataError if the real images are not those that were
+    partitioned.
+    """
+    split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
+    lacking = deficits.load(workspace.deficits)
+    real = images.load(params.data, params.data.train)
+    split.check_source(real.fingerprint, params.data.path)
+    algorithms = {arm.algorithm for arm in summary.arms}
+    return Page(
+        clients=split.client_count,
+        classes=len(split.class_names),
+        scheme=settings.scheme(params.partition),
+        headline=headline(summary),
+        remarks=summary.remarks,
+        results=tuple(table for table in result_tables(summary) if table.title in algorithms),
+        test_images=f"{len(images.load(params.data, params.data.test).labels):,}",
+        seeds=_seeds(arms),
+        local_work=settings.local_work(params.train),
+        fills={arm.fill: _describe(arm.fill) for arm in summary.arms},
+        references={one.fill: (one.final.percent(), _describe(one.fill)) for one in summary.references},
+        central_steps=f"{params.train.central_steps:,}",
+        curves=_curves(summary, arms),
+        over_clients=tables.over_clients(summary),
+        by_class=tuple(tables.by_class(summary, arms, split.class_names)),
+        target=f"{100 * summary.target_accuracy:g} %",
+        costs=tables.costs(summary),
+        weight_bytes=weight_bytes(arms),
+        shard_megabytes=f"{sum(shard.bytes for shard in shards.shards) / 1e6:.1f}",
+        maps=tuple(figures.heat_maps(lacking.have, lacking.have + lacking.missing, split.class_names)),
+        sheet=figures.png(sheet(params.report.images_per_class, split, shards, real)),
+        settings=settings.table(params, split, shards),
+        times=settings.times(workspace.timings),
+    )
+
+
+def headline(summary: Summary) -> str:
+    """Return the first algorithm's differences from its first control, and the smallest difference from any control."""
+    if not summary.comparisons:
+        return ""
+    first = summary.comparisons[0]
+    mine = [one for one in summary.comparisons if one.algorithm == first.algorithm]
+    beside = [one for one in mine if one.control == first.control]
+    parts = [f"{one.difference.percent(signed=True)} points at equal {one.budget}" for one in beside]
+    text = f"The fill {first.fill} changes the accuracy of {first.algorithm} by {' and '.join(parts)}"
+    text = f"{text}, compared with the fill {first.control}."
+    least = min(mine, key=lambda one: one.difference.mean)
+    if least.control != first.control:
+        gain = least.difference.percent(signed=True)
+        text += f" Its smallest difference from any fill is {gain} points ({least.control}, equal {least.budget})."
+    return text
+
+
+def weight_bytes(arms: Sequence[ArmRuns]) -> str:
+    """Return how many bytes one client receives in one round, or from how many to how many if arms differ."""
+    sent = sorted(set().union(*(arm.sent() for arm in arms)))
+    if not sent:
+        return "0"
+    return f"{sent[0]:,}" if len(sent) == 1 else f"{sent[0]:,} to {sent[-1]:,}"
+
+
+def sheet(most: int, split: Partition, shards: Manifest, real: Images) -> Image.Image:
+    """Draw ``most`` real images of each class beside as many synthetic ones, from as many clients as possible."""
+    rows: dict[str, list[list[Image.Image]]] = {}
+    chosen = [shard for shard in shards.shards[: 2 * most] if shard.rows]
+    by_client = [contact_sheet.by_class(shards.paths(shard), split.class_names, most) for shard in chosen]
+    for label, name in enumerate(split.class_names):
+        held = split.rows[split.labels == label]
+        shown = held[np.linspace(0, len(held) - 1, min(most, len(held))).astype(int)] if len(held) else []
+        turns = [found[name][turn] for turn in range(most) for found in by_client if len(found[name]) > turn]
+        rows[name] = [[real.picture(row) for row in shown], turns[:most]]
+    return contact_sheet.draw(rows, ["real", "synthetic"])
+
+
+def _curves(summary: Summary, arms: Sequence[ArmRuns]) -> tuple[tuple[str, ...], ...]:
+    fills = list(dict.fromkeys(arm.fill for arm in summary.arms))
+    references = {one.fill: one.final.mean for one in summary.references}
+    drawn = []
+    for algorithm in dict.fromkeys(arm.algorithm for arm in summary.arms):
+        pair = []
+        for budget in budgets(summary):
+            chosen = [arm for arm in arms if (arm.algorithm, arm.budget) == (algorithm, budget) and arm.runs]
+            if chosen:
+                pair.append(figures.curves(chosen, fills, f"{algorithm}, equal {budget}", references))
+        drawn.append(tuple(pair))
+    return tuple(drawn)
+
+
+def _seeds(arms: Sequence[ArmRuns]) -> str:
+    counts = sorted({len(arm.runs) for arm in arms if arm.runs})
+    most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(*counts)
+    return f"{most} seed" if most == "1" else f"{most} paired seeds"
+
+
+def _describe(fill: str) -> str:
+    from pipeline import fills  # a fill's file can load torchvision
+
+    return fills.describe(fill)

@@ -1,0 +1,68 @@
+"""What was run, in words: the page's table of settings, wall times, and the phrases that its text is made of."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.artifacts.manifest import Manifest
+from pipeline.artifacts.partition import Partition
+from pipeline.params import Params, PartitionParams, TrainParams
+
+_SHARING = {"own": "each client has its own (sharing: own)", "common": "clients share them (sharing: common)"}
+
+
+def table(params: Params, split: Partition, shards: Manifest) -> dict[str, str]:
+    """Return the settings that decide the results, by name."""
+    recipe, train = shards.recipe_text, params.train
+    seed = params.partition.seed_under(params.seed)
+    chosen = "all" if train.clients_per_round is None else str(train.clients_per_round)
+    length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
+    return {
+        "real images": f"{len(split.rows):,} of {params.data.path}, fingerprint {split.fingerprint}",
+        "partition": f"{scheme(params.partition)}, {split.client_count} clients, seed {seed}",
+        "deficits": f"{params.deficits.rule}, ratio {params.deficits.ratio:g}",
+        "synthetic images": f"{shards.rows:,}, {_SHARING[shards.sharing]}",
+        "model": f"{params.generate.model} ({recipe['model'][:24]}...)",
+        "sampling": f"{recipe['steps']} steps, guidance {_scales(recipe['guidance'])}, {recipe['dtype']}",
+        "prompts": _prompts(recipe["prompts"]),
+        "recipe": shards.recipe,
+        "training": f"{train.model}, {train.rounds} rounds, clients a round: {chosen}",
+        "local training": f"{length}, batch {train.batch_size}, SGD {train.learning_rate:g}, "
+        f"momentum {train.momentum:g}, weight decay {train.weight_decay:g}",
+        "seeds": ", ".join(str(seed) for seed in train.seeds),
+    }
+
+
+def scheme(params: PartitionParams) -> str:
+    """Return how the real images are partitioned."""
+    return {
+        "dirichlet": f"Dirichlet({params.alpha:g}) label shares",
+        "labels": f"{params.labels_per_client} classes a client",
+        "quantity": f"Dirichlet({params.alpha:g}) sizes",
+        "iid": "IID",
+    }[params.scheme]
+
+
+def local_work(params: TrainParams) -> str:
+    """Return what a client does in a round under the budget of equal epochs."""
+    if params.local_steps is not None:
+        return f"takes {params.local_steps} SGD steps a round"
+    times = "once" if params.local_epochs == 1 else f"{params.local_epochs} times"
+    return f"passes {times} over what it has in a round"
+
+
+def times(folder: Path) -> dict[str, str]:
+    """Return the wall time of each stage that recorded one."""
+    found = sorted(folder.glob("*.json"))
+    return {file.stem: f"{json.loads(file.read_text(encoding='utf-8'))['seconds']:.0f} s" for file in found}
+
+
+def _scales(values: Sequence[float]) -> str:
+    return f"{values[0]:g}" if len(values) == 1 else f"one of {len(values)} scales from {values[0]:g} to {values[-1]:g}"
+
+
+def _prompts(described: Mapping[str, Sequence[str]]) -> str:
+    """Return the one sentence, or the first template and how many sentences there are."""
+    first, count = described["templates"][0], math.prod(len(values) for values in described.values())
+    return first if count == 1 else f"one of {count} sentences, such as: {first}"
