@@ -11,7 +11,7 @@ class Checkpoint:
     """The checkpoint of one run, found by everything that decides the run."""
 
     def __init__(self, folder: Path, name: str, run: Run, every: int) -> None:
-        self._name, self._every = name, every
+        self._name, self._every, self._last = name, every, run.rounds
         self.path = folder / f"{runs.digest(run)}.safetensors"
 
     def load(self) -> RunState | None:
@@ -25,8 +25,11 @@ class Checkpoint:
             return None
 
     def keep(self, at: RunState) -> None:
-        """Write the state every few rounds; raise ArtifactError if the disk is full."""
-        if at.rounds[-1].number % self._every == 0:
+        """Write the state every few rounds and after the last one, whose test comes later.
+
+        Raises ArtifactError if the disk is full.
+        """
+        if at.rounds[-1].number % self._every == 0 or at.rounds[-1].number == self._last:
             state_file.write(self.path, at)
 
     def forget(self) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.artifacts import shards
 from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
 from pipeline.artifacts.partition import Partition
-from pipeline.artifacts.shards import SyntheticImage
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.data import arrays, images
 from pipeline.data.images import Images
 from pipeline.errors import ArtifactError
@@ -45,12 +45,13 @@ def split(train: Images, rows: list[int]) -> Partition:
 def shard(client: int, greys: list[int], side: int = 4, parts: int = 1) -> Shard:
     """Write a shard of one-coloured pictures, spread over files; the label is the grey level modulo 3."""
 
-    def rows(some: list[int]) -> Iterator[SyntheticImage]:
+    def rows(some: list[int]) -> Iterator[shards.Row]:
         for i, grey in enumerate(some):
             buffer = io.BytesIO()
             Image.new("RGB", (side, side), (grey,) * 3).save(buffer, "PNG")
             name = NAMES[grey % 3]
-            yield SyntheticImage(buffer.getvalue(), grey % 3, name, client, "0", i, "", "", 1.0, i, 0, "", "r")
+            described = ImageSpec("0", name, i, "", "", 1.0, i)
+            yield shards.row_of(buffer.getvalue(), grey % 3, client, "", "r", described)
 
     header = {"client": client, "recipe": "r", "plan": "p"}
     files = list[File]()
@@ -99,7 +100,7 @@ def test_arrays_that_are_shared_cannot_be_written_through(train: Images) -> None
     assert stored.pixels.any()
 
 
-def test_synthetic_images_lie_in_order_of_client_at_the_real_size(project: Path) -> None:
+def test_synthetic_images_lie_in_order_of_client_at_the_real_size() -> None:
     made = manifest(shard(0, [10, 20]), shard(1, []), shard(2, [30], side=8))
     stored = arrays.synthetic(FOLDER, made, 4)
     assert stored.pixels[:, 0, 0, 0].tolist() == [10, 20, 30]
@@ -111,7 +112,7 @@ def test_synthetic_images_lie_in_order_of_client_at_the_real_size(project: Path)
     assert arrays.synthetic(FOLDER, manifest(shard(0, [10, 21]), *made.shards[1:]), 4).labels.tolist() == [1, 0, 0]
 
 
-def test_the_files_of_a_shard_are_read_one_after_another(project: Path) -> None:
+def test_the_files_of_a_shard_are_read_one_after_another() -> None:
     """The same images in other files are another array; each file's bytes count."""
     made = manifest(shard(0, [10, 20, 30, 40, 50], parts=2), shard(1, [60]))
     assert [file.rows for file in made.shards[0].files] == [3, 2]
@@ -126,13 +127,13 @@ def test_the_files_of_a_shard_are_read_one_after_another(project: Path) -> None:
         arrays.synthetic(FOLDER, again, 4)
 
 
-def test_no_synthetic_image_at_all(project: Path) -> None:
+def test_no_synthetic_image_at_all() -> None:
     stored = arrays.synthetic(FOLDER, manifest(shard(0, [])), 4)
     assert stored.pixels.shape == (0, 4, 4, 3)
     assert len(stored) == 0
 
 
-def test_shards_are_checked_even_if_the_array_is_there(project: Path) -> None:
+def test_shards_are_checked_even_if_the_array_is_there() -> None:
     made = manifest(shard(0, [10]))
     arrays.synthetic(FOLDER, made, 4)
     shard(0, [11])
@@ -140,7 +141,7 @@ def test_shards_are_checked_even_if_the_array_is_there(project: Path) -> None:
         arrays.synthetic(FOLDER, made, 4)
 
 
-def test_a_manifest_with_a_wrong_count_leaves_no_array(project: Path) -> None:
+def test_a_manifest_with_a_wrong_count_leaves_no_array() -> None:
     right = shard(0, [10])
     made = manifest(replace(right, files=(replace(right.files[0], rows=2),)))
     with pytest.raises(ArtifactError, match="1 images, not 2"):

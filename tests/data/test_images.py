@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.data import images
 from pipeline.errors import DataError
-from pipeline.federated import arrays
+from pipeline.data import arrays
 from pipeline.params import DataParams
 
 
@@ -95,7 +95,7 @@ def test_a_damaged_picture_is_named_by_its_row(tmp_path: Path, keep: float) -> N
     with pytest.raises(DataError, match=rf"a picture cannot be decoded \(.*\): row {last}, column 'image': mend or"):
         loaded.pixels([last])
     with pytest.raises(DataError, match="a picture cannot be decoded"):
-        arrays._rows(loaded, np.arange(len(loaded.labels)))
+        arrays.test(tmp_path / "arrays", loaded)
 
 
 def test_default_size_is_the_shorter_side_of_the_first_picture(tmp_path: Path) -> None:

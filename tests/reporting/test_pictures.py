@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.artifacts import shards
 from pipeline.artifacts.history import Round
-from pipeline.artifacts.shards import SyntheticImage
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.reporting import contact_sheet, figures, heatmap, page
 from pipeline.reporting.summary import Arm
 
@@ -71,10 +71,12 @@ def test_images_of_a_class_are_found_in_all_files_of_a_shard(tmp_path: Path) -> 
         return buffer.getvalue()
 
     rows = [
-        SyntheticImage(encoded(i, "png" if i % 2 else "jpeg"), i // 1_000, "", 0, "0", i, "", "", 1.0, i, 0, "", "r")
+        shards.row_of(
+            encoded(i, "png" if i % 2 else "jpeg"), i // 1_000, 0, "", "r", ImageSpec("0", "", i, "", "", 1.0, i)
+        )
         for i in range(2_000)
     ]
-    most = max(sum(len(row.image) for row in rows[start : start + 1_000]) for start in (0, 1_000))
+    most = max(sum(len(row[0]) for row in rows[start : start + 1_000]) for start in (0, 1_000))
     written = shards.write(lambda part: tmp_path / f"{part}.parquet", rows, NAMES, {}, most)
     files = [path for path, _ in written]
     assert len(files) == 2
