@@ -72,7 +72,7 @@ def test_images_of_a_class_are_found_in_all_files_of_a_shard(tmp_path: Path) -> 
 
     rows = [
         shards.row_of(
-            encoded(i, "png" if i % 2 else "jpeg"), i // 1_000, 0, "", "r", ImageSpec("0", "", i, "", "", 1.0, i)
+            encoded(i, "png" if i % 2 else "jpeg"), i // 1_000, 0, "", "r", ImageSpec("0", "", i, 0, i, 1.0, "", "")
         )
         for i in range(2_000)
     ]
