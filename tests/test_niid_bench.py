@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import paths
 from pipeline.errors import ArtifactError
-from pipeline.federated import checkpoint
+from pipeline.federated import runs
+from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = ROOT / "benchmarks/niid_bench.py"
@@ -40,11 +41,12 @@ def preset(module: Any, rounds: int) -> Any:
 def play(
     module: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
 ) -> tuple[int, str]:
-    """Run it; return how many rounds it carried out, and the table."""
+    """Run it; return how many rounds it trained, and the table."""
     monkeypatch.setattr(sys, "argv", [str(PROGRAM), *arguments])
     module.main()
-    lines = capsys.readouterr().out.splitlines()
-    return sum(line.startswith(f"{CELL}: round") for line in lines), "\n".join(x for x in lines if x.startswith("|"))
+    printed = capsys.readouterr()
+    done = re.findall(r"train none fedavg: (\d+)/\1 rounds", printed.err)
+    return sum(map(int, done)), "\n".join(line for line in printed.out.splitlines() if line.startswith("|"))
 
 
 def test_the_table_in_the_docs_is_the_one_that_is_printed() -> None:
@@ -59,7 +61,7 @@ def test_a_cell_is_run_once_and_again_when_what_decides_it_changes(
     bench: Any, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Another preset, another version of what a run computes; results are in the cache, and none in docs."""
-    shipped, cache = bench.SHIPPED.read_bytes(), paths.cache()
+    shipped, cache = bench.SHIPPED.read_bytes(), Workspace().cache
     asked = ("--data", str(small_data), "--cells", CELL, "--workers", "1")
     rounds, table = play(bench, monkeypatch, capsys, *asked)
     assert rounds == 2
@@ -72,20 +74,20 @@ def test_a_cell_is_run_once_and_again_when_what_decides_it_changes(
     assert play(bench, monkeypatch, capsys, *asked) == (0, table)
     assert play(bench, monkeypatch, capsys, "--table", str(cache / "niid-bench.json")) == (0, table)
     assert play(preset(bench, 3), monkeypatch, capsys, *asked)[0] == 3
-    monkeypatch.setattr(checkpoint, "_VERSION", -1)
+    monkeypatch.setattr(runs, "VERSION", -1)
     assert play(bench, monkeypatch, capsys, *asked)[0] == 3
-    assert play(bench, monkeypatch, capsys, *asked, "--results", str(tmp_path / "elsewhere.json"))[0] == 3
+    assert play(bench, monkeypatch, capsys, *asked, "--results", str(tmp_path / "elsewhere.json"))[0] == 0
     assert (tmp_path / "elsewhere.json").is_file()
     assert bench.SHIPPED.read_bytes() == shipped
 
 
-def test_a_cell_that_cannot_be_written_down_is_not_run_anew(
+def test_a_cell_whose_result_cannot_be_written_is_not_trained_again(
     bench: Any, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ("--data", str(small_data), "--cells", CELL, "--workers", "1", "--results", str(tmp_path / "a" / "b"))
     (tmp_path / "a").write_text("a file")
     with pytest.raises(ArtifactError, match="cannot write"):
         play(bench, monkeypatch, capsys, *asked)
-    assert "round 2" in capsys.readouterr().out
+    assert "train none fedavg: 2/2 rounds" in capsys.readouterr().err
     (tmp_path / "a").unlink()
     assert play(bench, monkeypatch, capsys, *asked)[0] == 0

@@ -9,7 +9,8 @@ from pipeline.cli import options, text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.commands.runs import Collected, Entry, Stats
+    from pipeline.commands.runs import Collected, Stats
+    from pipeline.federated.runs import StoredRun
 
 commands = typer.Typer(help="Look after the store of finished training runs.")
 
@@ -25,7 +26,7 @@ def stats() -> None:
 
 @commands.command("list")
 def list_runs() -> None:
-    """List the finished runs; the newest is the last."""
+    """List the finished runs; the last one is that which was used last."""
     from pipeline.commands import runs
     from pipeline.workspace import Workspace
 
@@ -35,10 +36,12 @@ def list_runs() -> None:
 @commands.command()
 def gc(
     run: Annotated[list[str] | None, typer.Option(help="A run's digest or its beginning; repeatable.")] = None,
-    older_than: options.OlderThan = None,
+    older_than: Annotated[
+        float | None, typer.Option(min=0, help="Only what was last used at least so many days ago.")
+    ] = None,
     dry_run: options.DryRunOfDeletion = False,
 ) -> None:
-    """Delete some runs, those of some age, or both."""
+    """Delete some runs, those that were not used lately, or those that are both."""
     from pipeline.commands import runs
     from pipeline.workspace import Workspace
 
@@ -50,13 +53,13 @@ def stats_text(found: "Stats") -> str:
     return f"{found.path}: {found.runs} runs, {text.megabytes(found.disk_bytes)} on disk"
 
 
-def runs_text(entries: "Sequence[Entry]") -> str:
+def runs_text(entries: "Sequence[StoredRun]") -> str:
     """Return a table with a line for each run."""
-    rows = [("run", "size", "stored", "algorithm", "rounds", "accuracy")]
+    rows = [("run", "size", "last used", "model", "rounds", "accuracy", "trained for")]
     for entry in entries:
         accuracy = "" if entry.accuracy is None else f"{100 * entry.accuracy:.1f}"
-        size, day = text.megabytes(entry.disk_bytes), text.day(entry.stored)
-        rows.append((entry.digest, size, day, entry.algorithm, str(entry.rounds), accuracy))
+        size, day = text.megabytes(entry.disk_bytes), text.day(entry.used)
+        rows.append((entry.digest, size, day, entry.model or "", str(entry.rounds or ""), accuracy, entry.title))
     return text.table(rows)
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from pipeline.reporting import summary
 from pipeline.workspace import Workspace
 
 

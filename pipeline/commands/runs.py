@@ -13,28 +13,26 @@ _DAY = 86_400
 
 
 @dataclass(frozen=True)
-class Size:
-    """Runs, and the bytes that they take on disk."""
+class Stats:
+    """How much the store holds."""
 
+    path: Path
     runs: int
-    bytes: int
-
-    @classmethod
-    def of(cls, entries: Sequence[StoredRun]) -> "Size":
-        return cls(len(entries), sum(entry.bytes for entry in entries))
+    disk_bytes: int
 
 
 @dataclass(frozen=True)
-class Stats:
-    """How much the store holds, and where it is."""
+class Collected:
+    """What was deleted, or would be."""
 
-    place: Path
-    size: Size
+    runs: int
+    disk_bytes: int
 
 
 def stats(workspace: Workspace) -> Stats:
     """Return how much the store holds."""
-    return Stats(workspace.runs, Size.of(RunStore(workspace.runs).entries()))
+    entries = RunStore(workspace.runs).entries()
+    return Stats(workspace.runs, len(entries), sum(entry.disk_bytes for entry in entries))
 
 
 def list_runs(workspace: Workspace) -> list[StoredRun]:
@@ -42,7 +40,7 @@ def list_runs(workspace: Workspace) -> list[StoredRun]:
     return RunStore(workspace.runs).entries()
 
 
-def gc(workspace: Workspace, chosen: Sequence[str], older_than: float | None, dry_run: bool) -> Size:
+def gc(workspace: Workspace, chosen: Sequence[str], older_than: float | None, dry_run: bool) -> Collected:
     """Delete these runs, those not used for so many days, or (both given) those that are both; return what is deleted.
 
     ``chosen`` are beginnings of digests. With ``dry_run`` nothing is deleted. Raises ParameterError if nothing is
@@ -58,7 +56,7 @@ def gc(workspace: Workspace, chosen: Sequence[str], older_than: float | None, dr
     found = [entry for entry in found if older_than is None or entry.used <= before]
     for entry in [] if dry_run else found:
         store.delete(entry)
-    return Size.of(found)
+    return Collected(len(found), sum(entry.disk_bytes for entry in found))
 
 
 def _only(beginning: str, entries: Sequence[StoredRun]) -> str:

@@ -9,7 +9,6 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -32,14 +31,20 @@ def digest(run: Run) -> str:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One file of the store."""
+    """One file of the store; what is not known of a damaged one is None."""
 
     digest: str
-    about: dict[str, Any]
-    """Title, algorithm, model, rounds, and the accuracy after the last one, as they were when the run was kept."""
-    bytes: int
+    disk_bytes: int
     used: float
     """When it was written or last read, in seconds since 1970."""
+    title: str
+    """Stage, fill, algorithm, budget and seed for which it was trained first."""
+    algorithm: str | None = None
+    """With its hyper-parameters."""
+    model: str | None = None
+    rounds: int | None = None
+    accuracy: float | None = None
+    """Of the test after the last round."""
 
 
 class RunStore:
@@ -73,7 +78,7 @@ class RunStore:
         state_file.write(self._path(digest(run)), RunState({WEIGHTS: end.weights}, {}, end.rounds), about)
 
     def entries(self) -> list[StoredRun]:
-        """Return what the store holds, that which was used longest ago first; damaged files are reported."""
+        """Return what the store holds, that which was used longest ago first; a damaged file says so in its title."""
         found = []
         for path in self.folder.glob(f"*{_ENDING}"):
             try:
@@ -83,7 +88,7 @@ class RunStore:
                 continue
             except state_file.DAMAGED:
                 about = {"title": "damaged"}
-            found.append(StoredRun(path.name.removesuffix(_ENDING), about, status.st_size, status.st_mtime))
+            found.append(StoredRun(path.name.removesuffix(_ENDING), status.st_size, status.st_mtime, **about))
         return sorted(found, key=lambda one: (one.used, one.digest))
 
     def delete(self, entry: StoredRun) -> None:

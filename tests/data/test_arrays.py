@@ -50,7 +50,9 @@ def shard(client: int, greys: list[int], side: int = 4, parts: int = 1) -> Shard
             buffer = io.BytesIO()
             Image.new("RGB", (side, side), (grey,) * 3).save(buffer, "PNG")
             name = NAMES[grey % 3]
-            described = ImageSpec(lane="0", class_name=name, index=i, prompt="", negative_prompt="", guidance=1.0, seed=i, retry=0)
+            described = ImageSpec(
+                lane="0", class_name=name, index=i, prompt="", negative_prompt="", guidance=1.0, seed=i, retry=0
+            )
             yield shards.row_of(buffer.getvalue(), grey % 3, client, "", "r", described)
 
     header = {"client": client, "recipe": "r", "plan": "p"}

@@ -95,7 +95,7 @@ def test_a_damaged_file_counts_as_none_and_is_reported(
     assert store.get(run()) is None
     assert capsys.readouterr().err == f"{path} is damaged; this run is trained again\n"
     path.write_bytes(b"no run")
-    assert [entry.about["title"] for entry in store.entries()] == ["damaged"]
+    assert [entry.title for entry in store.entries()] == ["damaged"]
 
 
 def test_entries_say_what_they_are_in_order_of_last_use(store: RunStore, run: MakeRun) -> None:
@@ -109,15 +109,10 @@ def test_entries_say_what_they_are_in_order_of_last_use(store: RunStore, run: Ma
     assert store.get(first) is not None
     entries = store.entries()
     assert [entry.digest for entry in entries] == [runs.digest(second), runs.digest(first)]
-    assert [entry.about["title"] for entry in entries] == ["second", "first"]
-    assert entries[0].about | {"algorithm": ""} == {
-        "title": "second",
-        "algorithm": "",
-        "model": "simple-cnn",
-        "rounds": 2,
-        "accuracy": 0.25,
-    }
-    assert all(entry.bytes == (store.folder / f"{entry.digest}.safetensors").stat().st_size for entry in entries)
+    assert [entry.title for entry in entries] == ["second", "first"]
+    assert (entries[0].algorithm, entries[0].model) == ("FedAvg()", "simple-cnn")
+    assert (entries[0].rounds, entries[0].accuracy) == (2, 0.25)
+    assert all(entry.disk_bytes == (store.folder / f"{entry.digest}.safetensors").stat().st_size for entry in entries)
     store.delete(entries[0])
     assert store.get(second) is None
     assert store.get(first) is not None
