@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from pipeline import paths
 from pipeline.errors import ParameterError, PipelineError, PoolError
 from pipeline.generation import care
 from pipeline.generation import recipe as recipes
-from pipeline.generation.plan import Want
-from pipeline.generation.pool import COLUMNS, Finished, Pool
+from pipeline.generation.plan import Wanted
+from pipeline.generation.pool import COLUMNS, Pool, StoredImage
 from pipeline.generation.prompts import PromptSet
 from pipeline.generation.recipe import Recipe
+from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 DAY = 86_400
@@ -33,7 +33,7 @@ DAY = 86_400
 def put(
     pool: Pool, recipe: Recipe, lane: str, name: str, indexes: range, image: bytes = b"image", retry: int = 0
 ) -> None:
-    pool.put(recipe, [Finished(recipe.spec(lane, name, i, retry), image + str(i).encode()) for i in indexes])
+    pool.put(recipe, [StoredImage(recipe.spec(lane, name, i, retry), image + str(i).encode()) for i in indexes])
 
 
 def rows(path: Path) -> dict[tuple[Any, ...], tuple[Any, ...]]:
@@ -69,22 +69,22 @@ def held(pool: Pool, recipe: Recipe) -> list[tuple[str, str, int]]:
 def test_stats_count_images_recipes_and_lanes(recipe: Recipe) -> None:
     """Six images of two recipes; recipe and lane together make three lanes; two images took more than one try."""
     other = replace(recipe, steps=3)
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert "\n0 images (0.0 MB) of 0 recipes in 0 lanes; 0 drawn more than once, 0 faint" in care.stats(pool)
         put(pool, recipe, "0", "bag", range(2), bytes(1_000_000))
         put(pool, recipe, "1", "bag", range(2), retry=2)
         put(pool, other, "0", "bag", range(1), bytes(1_000_000))
-        pool.put(other, [Finished(other.spec("0", "coat", 0), b"x", "faint")])
+        pool.put(other, [StoredImage(other.spec("0", "coat", 0), b"x", "faint")])
         first, second = care.stats(pool).splitlines()
     assert second == "6 images (3.0 MB) of 2 recipes in 3 lanes; 2 drawn more than once, 1 faint"
-    assert first.startswith(f"{paths.pool()}: ")
+    assert first.startswith(f"{Workspace().pool}: ")
     assert first.endswith(" MB on disk")
     assert float(first.split()[1]) >= 3.0
 
 
 def test_the_list_tells_each_recipe_by_last_rendering(recipe: Recipe) -> None:
     old, new = replace(recipe, steps=30, model="hub/name-of-a-model@" + "0" * 40), replace(recipe, guidance=(1.0, 2.5))
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert care.listing(pool).split() == ["recipe", "images", "size", "first", "last", "model", "settings"]
         put(pool, new, "0", "bag", range(3), bytes(500_000))
         put(pool, old, "0", "bag", range(2))
@@ -109,7 +109,7 @@ def test_the_list_tells_each_recipe_by_last_rendering(recipe: Recipe) -> None:
 def stocked(recipe: Recipe) -> tuple[Recipe, Recipe]:
     """A pool of two recipes, three images each: of 10 days, of 2 days and of now; each with a recorded rate."""
     other = replace(recipe, steps=3)
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         for one in (recipe, other):
             put(pool, one, "0", "bag", range(3))
             pool.record_rate(one, 5.0)
@@ -120,7 +120,7 @@ def stocked(recipe: Recipe) -> tuple[Recipe, Recipe]:
 
 def test_images_of_a_recipe_are_deleted_with_all_that_is_known_of_it(stocked: tuple[Recipe, Recipe]) -> None:
     recipe, other = stocked
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert care.collect(pool, [recipe.digest[:5]], None, False) == "3 images (0.0 MB) deleted"
         assert held(pool, recipe) == []
         assert [index for *_, index in held(pool, other)] == [0, 1, 2]
@@ -135,7 +135,7 @@ def test_images_of_a_recipe_are_deleted_with_all_that_is_known_of_it(stocked: tu
     [(11, [0, 1, 2]), (10, [1, 2]), (3, [1, 2]), (2, [2]), (1.5, [2]), (0, []), (20_000_000, [0, 1, 2])],
 )
 def test_images_of_an_age_or_more_are_deleted(stocked: tuple[Recipe, Recipe], days: float, kept: list[int]) -> None:
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         said = care.collect(pool, [], days, False)
         assert said == f"{2 * (3 - len(kept))} images (0.0 MB) deleted"
         for recipe in stocked:
@@ -145,7 +145,7 @@ def test_images_of_an_age_or_more_are_deleted(stocked: tuple[Recipe, Recipe], da
 
 def test_recipe_and_age_together_delete_what_is_both(stocked: tuple[Recipe, Recipe]) -> None:
     recipe, other = stocked
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert care.collect(pool, [other.digest], 1, False) == "2 images (0.0 MB) deleted"
         assert [index for *_, index in held(pool, recipe)] == [0, 1, 2]
         assert [index for *_, index in held(pool, other)] == [2]
@@ -154,24 +154,27 @@ def test_recipe_and_age_together_delete_what_is_both(stocked: tuple[Recipe, Reci
 
 
 def test_a_dry_run_deletes_nothing(stocked: tuple[Recipe, Recipe]) -> None:
-    before = everything(paths.pool())
-    with Pool(paths.pool()) as pool:
+    before = everything(Workspace().pool)
+    with Pool(Workspace().pool) as pool:
         assert care.collect(pool, [stocked[0].digest], None, True) == "3 images (0.0 MB) would be deleted"
         assert care.collect(pool, [], 5, True) == "2 images (0.0 MB) would be deleted"
         assert care.collect(pool, [stocked[1].digest], 5, True) == "1 images (0.0 MB) would be deleted"
-    assert everything(paths.pool()) == before
+    assert everything(Workspace().pool) == before
 
 
 def test_without_a_choice_nothing_is_deleted(stocked: tuple[Recipe, Recipe]) -> None:
-    before = everything(paths.pool())
-    with Pool(paths.pool()) as pool, pytest.raises(ParameterError, match=r"nothing chosen: .*: give --recipe, --older"):
+    before = everything(Workspace().pool)
+    with (
+        Pool(Workspace().pool) as pool,
+        pytest.raises(ParameterError, match=r"nothing chosen: .*: give --recipe, --older"),
+    ):
         care.collect(pool, [], None, False)
-    assert everything(paths.pool()) == before
+    assert everything(Workspace().pool) == before
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_an_endless_age_deletes_nothing(stocked: tuple[Recipe, Recipe], dry_run: bool) -> None:
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert care.collect(pool, [], float("inf"), dry_run).startswith("0 images")
 
 
@@ -187,10 +190,10 @@ def alike(recipe: Recipe) -> tuple[Recipe, Recipe]:
 @pytest.mark.parametrize("command", ["gc", "export"])
 def test_a_beginning_of_no_or_of_several_digests_is_refused(recipe: Recipe, command: str, tmp_path: Path) -> None:
     both, out = alike(recipe), tmp_path / "out.sqlite"
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         for one in both:
             put(pool, one, "0", "bag", range(1))
-        before = everything(paths.pool())
+        before = everything(Workspace().pool)
 
         def run(*chosen: str) -> str:
             return care.collect(pool, chosen, None, False) if command == "gc" else care.export(pool, out, chosen)
@@ -200,7 +203,7 @@ def test_a_beginning_of_no_or_of_several_digests_is_refused(recipe: Recipe, comm
         for unknown in ("x", recipe.digest + "0", recipe.digest[1:], "%", "_", recipe.model):
             with pytest.raises(ParameterError, match="0 recipes of the pool begin so"):
                 run(both[1].digest, unknown)
-        assert everything(paths.pool()) == before
+        assert everything(Workspace().pool) == before
         assert not out.exists()
         assert run(recipe.digest).startswith("1 images")
 
@@ -208,7 +211,7 @@ def test_a_beginning_of_no_or_of_several_digests_is_refused(recipe: Recipe, comm
 @pytest.mark.parametrize("command", ["gc", "export"])
 def test_an_empty_beginning_chooses_no_recipe(recipe: Recipe, command: str, tmp_path: Path) -> None:
     """As --recipe "$RECIPE" gives it when the variable is not set; the pool has one recipe only."""
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         put(pool, recipe, "0", "bag", range(2))
         with pytest.raises(ParameterError):
             care.collect(pool, [""], None, False) if command == "gc" else care.export(pool, tmp_path / "out", [""])
@@ -216,29 +219,29 @@ def test_an_empty_beginning_chooses_no_recipe(recipe: Recipe, command: str, tmp_
 
 
 def on_disk() -> int:
-    return sum(file.stat().st_size for file in paths.pool().parent.iterdir())
+    return sum(file.stat().st_size for file in Workspace().pool.parent.iterdir())
 
 
 def test_deleting_gives_the_space_back(recipe: Recipe) -> None:
     """Twenty images of a megabyte, of which one is kept, while the pool stays open."""
     other = replace(recipe, steps=3)
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         put(pool, recipe, "0", "bag", range(19), bytes(1_000_000))
         put(pool, other, "0", "bag", range(1), bytes(1_000_000))
         assert on_disk() > 20_000_000
         assert care.collect(pool, [recipe.digest], None, False) == "19 images (19.0 MB) deleted"
         assert on_disk() < 1_300_000
-        assert [len(one.image) for one in pool.fetch(other, Want("0", "bag", 0, 1))] == [1_000_001]
+        assert [len(one.image) for one in pool.fetch(other, Wanted("0", "bag", 0, range(1)))] == [1_000_001]
 
 
 def test_deleting_waits_for_a_run_that_writes(stocked: tuple[Recipe, Recipe]) -> None:
     said = list[str]()
 
     def collect() -> None:
-        with Pool(paths.pool()) as mine:
+        with Pool(Workspace().pool) as mine:
             said.append(care.collect(mine, [], 0, False))
 
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         thread = threading.Thread(target=collect)
         with pool.writing():
             thread.start()
@@ -255,18 +258,18 @@ def test_deleting_waits_for_a_run_that_writes(stocked: tuple[Recipe, Recipe]) ->
 
 def test_an_export_is_one_file_that_opens_as_a_pool(stocked: tuple[Recipe, Recipe], tmp_path: Path) -> None:
     out = tmp_path / "new folder" / "out.sqlite"
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert care.export(pool, out, []).startswith(f"6 images in {out} (")
     assert list(out.parent.iterdir()) == [out]
     assert out.stat().st_mode & 0o777 == 0o644
-    assert rows(out) == rows(paths.pool())
+    assert rows(out) == rows(Workspace().pool)
     with closing(sqlite3.connect(out)) as database:
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)
         assert database.execute("pragma journal_mode").fetchone() == ("delete",)
     with Pool(out) as other:
         for recipe in stocked:
-            assert other.lacks(recipe, [Want("0", "bag", 0, 4)]) == 1
-            assert len(list(other.fetch(recipe, Want("0", "bag", 0, 3)))) == 3
+            assert other.lacks(recipe, [Wanted("0", "bag", 0, range(4))]) == 1
+            assert len(list(other.fetch(recipe, Wanted("0", "bag", 0, range(3))))) == 3
         assert care.listing(other).count("\n") == 2
 
 
@@ -274,12 +277,12 @@ def test_one_recipe_is_exported_by_the_beginning_of_its_digest(stocked: tuple[Re
     recipe, other = stocked
     out = tmp_path / "out.sqlite"
     out.write_text("what was there before")
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert care.export(pool, out, [other.digest[:6]]).startswith("3 images")
-    assert rows(out) == {key: row for key, row in rows(paths.pool()).items() if key[0] == other.digest}
+    assert rows(out) == {key: row for key, row in rows(Workspace().pool).items() if key[0] == other.digest}
     with Pool(out) as exported:
         assert exported.db.execute("select digest from recipes").fetchall() == [(other.digest,)]
-        assert exported.lacks(recipe, [Want("0", "bag", 0, 3)]) == 3
+        assert exported.lacks(recipe, [Wanted("0", "bag", 0, range(3))]) == 3
 
 
 def test_equal_pools_give_equal_exports(recipe: Recipe, tmp_path: Path) -> None:
@@ -304,20 +307,24 @@ def test_an_export_replaces_a_pool_that_was_left_by_a_kill(stocked: tuple[Recipe
         shutil.copytree(old.parent, copy)
     out = copy / old.name
     assert (copy / "pool.sqlite-wal").stat().st_size > 0
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert care.export(pool, out, []).startswith("6 images")
-    assert rows(out) == rows(paths.pool())
+    assert rows(out) == rows(Workspace().pool)
 
 
 def test_the_pool_itself_is_no_place_to_export_to(stocked: tuple[Recipe, Recipe], tmp_path: Path) -> None:
     link = tmp_path / "link.sqlite"
-    link.symlink_to(paths.pool())
-    before = everything(paths.pool())
-    with Pool(paths.pool()) as pool:
-        for out in (paths.pool(), link, paths.pool().parent / ".." / paths.pool().parent.name / paths.pool().name):
+    link.symlink_to(Workspace().pool)
+    before = everything(Workspace().pool)
+    with Pool(Workspace().pool) as pool:
+        for out in (
+            Workspace().pool,
+            link,
+            Workspace().pool.parent / ".." / Workspace().pool.parent.name / Workspace().pool.name,
+        ):
             with pytest.raises(ParameterError, match=r"that is the pool itself: .*: choose another file"):
                 care.export(pool, out, [])
-    assert everything(paths.pool()) == before
+    assert everything(Workspace().pool) == before
 
 
 @pytest.mark.parametrize("there_before", [True, False])
@@ -328,7 +335,7 @@ def test_an_export_that_fails_leaves_what_was_there(recipe: Recipe, tmp_path: Pa
     out = folder / "out.sqlite"
     if there_before:
         out.write_text("before")
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         put(pool, recipe, "0", "bag", range(1_000), bytes(10_000))
         pool.db.set_progress_handler(lambda: any(file.stat().st_size > 1e6 for file in folder.iterdir()), 10)
         with pytest.raises(PoolError, match="interrupted"):
@@ -345,7 +352,7 @@ def test_a_place_that_cannot_be_written_is_blamed_and_not_the_pool(recipe: Recip
     (tmp_path / "file").write_text("")
     below, full = tmp_path / "file" / "out.sqlite", tmp_path / "full" / "out.sqlite"
     before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         put(pool, recipe, "0", "bag", range(100), bytes(10_000))
         with pytest.raises(ParameterError, match=rf"that is a folder: {tmp_path}: give the name of the file"):
             care.export(pool, tmp_path, [])
@@ -378,12 +385,12 @@ def test_an_export_that_is_killed_leaves_nothing_under_the_final_name(recipe: Re
     )
     out = tmp_path / "out" / "out.sqlite"
     out.parent.mkdir()
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         put(pool, recipe, "0", "bag", range(1_000), bytes(10_000))
-    done = subprocess.run([sys.executable, "-c", text, str(paths.pool()), str(out)], cwd=ROOT, check=False)
+    done = subprocess.run([sys.executable, "-c", text, str(Workspace().pool), str(out)], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     assert not out.exists()
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert len(held(pool, recipe)) == 1_000
         assert care.export(pool, out, []).startswith("1000 images")
     with Pool(out) as other:
@@ -403,31 +410,31 @@ def test_two_pools_become_their_union_and_ours_stays(
         put(pool, recipe, "1", "bag", range(2_385), retry=1)
         put(pool, other, "0", "bag", range(5))
         age(pool, 9, "1")
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         put(pool, recipe, "0", "bag", range(10), b"ours")
-        ours = rows(paths.pool())
+        ours = rows(Workspace().pool)
         said = care.merge(pool, theirs)
         assert said == f"2395 images imported from {theirs}; 5 were here already"
-        assert [one.image for one in pool.fetch(recipe, Want("0", "bag", 0, 15))] == [
+        assert [one.image for one in pool.fetch(recipe, Wanted("0", "bag", 0, range(15)))] == [
             *(b"ours%d" % i for i in range(10)),
             *(b"theirs%d" % i for i in range(10, 15)),
         ]
-        assert len(list(pool.fetch(recipe, Want("1", "bag", 0, 2_385)))) == 2_385
-        assert len(list(pool.fetch(other, Want("0", "bag", 0, 5)))) == 5
+        assert len(list(pool.fetch(recipe, Wanted("1", "bag", 0, 2_385)))) == 2_385
+        assert len(list(pool.fetch(other, Wanted("0", "bag", 0, range(5))))) == 5
         assert care.merge(pool, theirs) == f"0 images imported from {theirs}; 2400 were here already"
-    assert rows(paths.pool()) == {**rows(theirs), **ours}
+    assert rows(Workspace().pool) == {**rows(theirs), **ours}
     assert "import: 2400/2400 images" in capsys.readouterr().err
 
 
 def test_what_was_exported_can_be_imported(stocked: tuple[Recipe, Recipe], tmp_path: Path) -> None:
     out = tmp_path / "out.sqlite"
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         care.export(pool, out, [])
-        assert care.merge(pool, paths.pool()) == f"0 images imported from {paths.pool()}; 6 were here already"
+        assert care.merge(pool, Workspace().pool) == f"0 images imported from {Workspace().pool}; 6 were here already"
     with Pool(tmp_path / "empty" / "pool.sqlite") as pool:
         assert care.merge(pool, out) == f"6 images imported from {out}; 0 were here already"
-        assert pool.lacks(stocked[0], [Want("0", "bag", 0, 3)]) == 0
-    assert rows(tmp_path / "empty" / "pool.sqlite") == rows(paths.pool())
+        assert pool.lacks(stocked[0], [Wanted("0", "bag", 0, range(3))]) == 0
+    assert rows(tmp_path / "empty" / "pool.sqlite") == rows(Workspace().pool)
 
 
 def test_images_of_many_prompts_and_scales_can_be_imported(recipe: Recipe, tmp_path: Path) -> None:
@@ -436,9 +443,9 @@ def test_images_of_many_prompts_and_scales_can_be_imported(recipe: Recipe, tmp_p
     with Pool(tmp_path / "theirs.sqlite") as pool:
         put(pool, varied, "0", "bag", range(30))
         put(pool, varied, "common", "bag", range(30), retry=3)
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert care.merge(pool, tmp_path / "theirs.sqlite").startswith("60 images")
-        specs = [one.spec for one in pool.fetch(varied, Want("0", "bag", 0, 30))]
+        specs = [one.spec for one in pool.fetch(varied, Wanted("0", "bag", 0, range(30)))]
     assert specs == [varied.spec("0", "bag", i) for i in range(30)]
     assert len({(spec.prompt, spec.guidance) for spec in specs}) > 4
 
@@ -446,7 +453,7 @@ def test_images_of_many_prompts_and_scales_can_be_imported(recipe: Recipe, tmp_p
 def test_importing_leaves_the_file_as_it_was(stocked: tuple[Recipe, Recipe], tmp_path: Path) -> None:
     """Its checksum may be published."""
     out = tmp_path / "out" / "out.sqlite"
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         care.export(pool, out, [])
     before = out.read_bytes()
     with Pool(tmp_path / "empty" / "pool.sqlite") as pool:
@@ -457,14 +464,14 @@ def test_importing_leaves_the_file_as_it_was(stocked: tuple[Recipe, Recipe], tmp
 
 def refused(path: Path, match: str) -> None:
     """Import a file into a pool with an image; check that it is refused in one line and nothing is taken over."""
-    before = everything(paths.pool())
-    with Pool(paths.pool()) as pool:
+    before = everything(Workspace().pool)
+    with Pool(Workspace().pool) as pool:
         with pytest.raises(PipelineError, match=match) as raised:
             care.merge(pool, path)
         assert not pool.db.in_transaction
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
-    assert everything(paths.pool()) == before
+    assert everything(Workspace().pool) == before
 
 
 @pytest.fixture
@@ -473,7 +480,7 @@ def theirs(recipe: Recipe, tmp_path: Path) -> Path:
     path = tmp_path / "theirs.sqlite"
     with Pool(path) as pool:
         put(pool, recipe, "0", "bag", range(5))
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         put(pool, recipe, "0", "bag", range(1))
         put(pool, replace(recipe, steps=3), "0", "bag", range(1))
     return path
@@ -595,7 +602,7 @@ def test_a_pool_that_lies_where_nothing_can_be_written_is_refused_with_a_way_out
     place.with_name("pool.sqlite-wal").mkdir()
     refused(place, rf"cannot use the pool \(.*\): {place}: ask for a file that gen-fedsd pool export wrote$")
     place.with_name("pool.sqlite-wal").rmdir()
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         assert "images imported" in care.merge(pool, place)
 
 
@@ -613,14 +620,14 @@ def test_an_import_that_fails_takes_over_nothing(recipe: Recipe, theirs: Path) -
     """SQLite gives up when so much work is done as the first two of three thousand images take."""
     with Pool(theirs) as pool:
         put(pool, recipe, "1", "bag", range(3_000))
-    before = everything(paths.pool())
-    with Pool(paths.pool()) as pool:
+    before = everything(Workspace().pool)
+    with Pool(Workspace().pool) as pool:
         calls = itertools.count()
         pool.db.set_progress_handler(lambda: pool.db.total_changes > 2_500 and next(calls) >= 0, 10)
         with pytest.raises(PoolError, match="interrupted"):
             care.merge(pool, theirs)
         pool.db.set_progress_handler(None, 0)
-        assert everything(paths.pool()) == before
+        assert everything(Workspace().pool) == before
         assert care.merge(pool, theirs) == f"3004 images imported from {theirs}; 1 were here already"
 
 
@@ -651,7 +658,7 @@ def test_the_commands_carry_images_from_one_pool_to_another(
     assert (done.returncode, done.stdout) == (0, f"3 images imported from {out}; 0 were here already\n")
     assert done.stderr.startswith("import: 3/3 images")
     assert rows(second / "pool.sqlite") == {
-        key: row for key, row in rows(paths.pool()).items() if key[0] == recipe.digest
+        key: row for key, row in rows(Workspace().pool).items() if key[0] == recipe.digest
     }
     assert good("gc", "--older-than", "1.5", "--dry-run", cache=second) == "2 images (0.0 MB) would be deleted\n"
     assert good("gc", "--older-than", "1.5", "--recipe", recipe.digest, cache=second) == "2 images (0.0 MB) deleted\n"
@@ -684,18 +691,18 @@ def test_the_commands_carry_images_from_one_pool_to_another(
 def test_a_users_mistake_is_one_line_and_exit_code_2(
     stocked: tuple[Recipe, Recipe], tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    before, names = everything(paths.pool()), {"POOL": paths.pool(), "FOLDER": tmp_path}
+    before, names = everything(Workspace().pool), {"POOL": Workspace().pool, "FOLDER": tmp_path}
     done = run(*(names.get(argument, argument) for argument in arguments))
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert done.stderr.startswith("error: ")
     assert str(names.get(said, said)) in done.stderr
     assert done.stderr.count("\n") == 1
-    assert everything(paths.pool()) == before
+    assert everything(Workspace().pool) == before
     assert not (ROOT / "out.sqlite").exists()
 
 
 def test_a_pool_of_a_newer_format_is_refused_by_every_command(cache: Path, tmp_path: Path) -> None:
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         pool.db.execute("pragma user_version = 2")
     for arguments in (["stats"], ["list"], ["gc", "--older-than", "1"], ["export", tmp_path / "x"], ["import", "x"]):
         done = run(*arguments)
