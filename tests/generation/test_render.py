@@ -1,4 +1,3 @@
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -6,10 +5,10 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
-from pipeline.generation.fill import again, fill
 
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError, PoolError
+from pipeline.generation import render
 from pipeline.generation.diffusion import Model
 from pipeline.generation.engines import Batch, Rendered
 from pipeline.generation.model import ResolvedModel
@@ -17,6 +16,8 @@ from pipeline.generation.pictures import FAINT, Picture, finish
 from pipeline.generation.plan import Plan, Wanted
 from pipeline.generation.pool import Pool, StoredImage
 from pipeline.generation.recipe import Recipe
+from pipeline.generation.render import render_again, render_missing
+from pipeline.generation.request import Request
 from pipeline.workspace import Workspace
 
 NAMES = ("bag", "coat")
@@ -82,20 +83,19 @@ class Interrupted(Pool):
 
 
 class Paced:
-    """An engine that loads for half a second and then draws the same mark for each image, a batch every 50 ms."""
+    """An engine that draws a mark for each image; by its own clock it loads for 500 s and draws a batch a second."""
 
-    def __init__(self, workers: Sequence[str]) -> None:
-        self.workers = workers
-        self.given: list[tuple[float, float]] = []
-        """Just before each batch was given out, and when the next one was asked for."""
+    def __init__(self, *workers: str) -> None:
+        self.workers, self.now = workers, 0.0
+
+    def monotonic(self) -> float:
+        return self.now
 
     def render(self, batches: Iterable[Batch]) -> Iterator[Rendered]:
-        time.sleep(0.5)
+        self.now += 500
         for number, batch in enumerate(batches):
-            time.sleep(0.05)
-            before = time.monotonic()
+            self.now += 1
             yield Rendered(batch, [Picture(b"mark")] * len(batch), self.workers[number % len(self.workers)])
-            self.given.append((before, time.monotonic()))
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +108,7 @@ def test_every_wanted_image_is_drawn_from_its_spec(resolved: ResolvedModel) -> N
     """Eleven images are three batches of 4, 4 and 3."""
     made = plan(resolved, [[5, 0], [2, 4]])
     with Pool(Workspace().pool) as pool:
-        assert fill(pool, made, resolved, CPU) == 11
+        assert render_missing(pool, Request(made, resolved), CPU) == 11
         finished = content(pool, made)
     assert len({one.image for one in finished}) == 11
     model = Model(resolved, "cpu")
@@ -122,9 +122,9 @@ def test_images_of_several_guidance_scales_are_drawn_each_with_its_own(resolved:
     mixed = replace(resolved, recipe=replace(resolved.recipe, guidance=(1.0, 2.0, 8.0)))
     made = plan(mixed, [[7, 6]])
     with Pool(Workspace().pool) as pool:
-        assert fill(pool, made, mixed, CPU) == 13
+        assert render_missing(pool, Request(made, mixed), CPU) == 13
         finished = content(pool, made)
-        assert fill(pool, made, mixed, CPU) == 0
+        assert render_missing(pool, Request(made, mixed), CPU) == 0
     assert {one.spec.guidance for one in finished} == {1.0, 2.0, 8.0}
     model = Model(mixed, "cpu")
     for one in finished:
@@ -140,15 +140,15 @@ def test_only_what_is_missing_is_rendered(resolved: ResolvedModel, capsys: pytes
     marks = [StoredImage(resolved.recipe.spec("0", "bag", i), b"mark") for i in (1, 3)]
     with Pool(Workspace().pool) as pool:
         pool.put(resolved.recipe, marks)
-        assert fill(pool, made, resolved, CPU, clients=[0]) == 3
+        assert render_missing(pool, Request(made, resolved), CPU, clients=[0]) == 3
         assert pool.lacks(resolved.recipe, made.wanted_by(0)) == 0
         assert pool.lacks(resolved.recipe, made.wanted_by(1)) == 6
-        assert fill(pool, made, resolved, CPU) == 6
+        assert render_missing(pool, Request(made, resolved), CPU) == 6
         images = [one.image for one in content(pool, made)]
         assert [i for i, image in enumerate(images) if image == b"mark"] == [1, 3]
-        assert fill(pool, plan(resolved, [[6, 0], [2, 4]]), resolved, CPU) == 1
+        assert render_missing(pool, Request(plan(resolved, [[6, 0], [2, 4]]), resolved), CPU) == 1
         capsys.readouterr()
-        assert fill(pool, made, resolved, CPU) == 0
+        assert render_missing(pool, Request(made, resolved), CPU) == 0
     assert "loading" not in capsys.readouterr().err
 
 
@@ -159,27 +159,27 @@ def test_the_bytes_do_not_depend_on_what_was_missing(
     resolved = replace(resolved, recipe=replace(resolved.recipe, guidance=guidance))
     made = plan(resolved, [[4, 3]])
     with Pool(cache / "whole.sqlite") as pool:
-        fill(pool, made, resolved, CPU)
+        render_missing(pool, Request(made, resolved), CPU)
         expected = content(pool, made)
     with Pool(cache / "parts.sqlite") as pool:
-        fill(pool, plan(resolved, [[1, 2]]), resolved, CPU)
-        fill(pool, plan(resolved, [[3, 2]]), resolved, CPU)
-        fill(pool, made, resolved, CPU)
+        render_missing(pool, Request(plan(resolved, [[1, 2]]), resolved), CPU)
+        render_missing(pool, Request(plan(resolved, [[3, 2]]), resolved), CPU)
+        render_missing(pool, Request(made, resolved), CPU)
         assert content(pool, made) == expected
 
 
 def test_common_images_are_rendered_once_for_all(resolved: ResolvedModel) -> None:
     made = plan(resolved, [[3, 0], [2, 1]], "common")
     with Pool(Workspace().pool) as pool:
-        assert fill(pool, made, resolved, CPU) == 4
+        assert render_missing(pool, Request(made, resolved), CPU) == 4
 
 
 def test_again_replaces_what_the_pool_holds(resolved: ResolvedModel) -> None:
     want = Wanted("0", "bag", 0, range(2))
     with Pool(Workspace().pool) as pool:
         pool.put(resolved.recipe, [StoredImage(resolved.recipe.spec("0", "bag", i), b"damaged") for i in range(3)])
-        assert again(pool, [want], resolved, CPU) == 2
-        images = [one.image for one in pool.fetch(resolved.recipe, replace(want, count=3))]
+        assert render_again(pool, [want], resolved, CPU) == 2
+        images = [one.image for one in pool.fetch(resolved.recipe, replace(want, indices=range(3)))]
     assert b"damaged" not in images[:2]
     assert images[2] == b"damaged"
 
@@ -189,7 +189,7 @@ def test_remarks_are_stored_with_the_image(resolved: ResolvedModel, scaled: Any)
     fainter = with_contrast(resolved, scaled, 32, 8)
     made = plan(resolved, [[8, 0]])
     with Pool(Workspace().pool) as pool:
-        fill(pool, made, fainter, CPU)
+        render_missing(pool, Request(made, fainter), CPU)
         finished = content(pool, made)
     expected = [FAINT if levels < 32 else "" for levels in contrasts(Model(fainter, "cpu"), [o.spec for o in finished])]
     assert set(expected) == {FAINT, ""}
@@ -204,7 +204,7 @@ def test_unusable_images_are_drawn_again_with_another_seed(resolved: ResolvedMod
     fainter = with_contrast(resolved, scaled, 5, 16)
     made = plan(resolved, [[16, 0]])
     with Pool(Workspace().pool) as pool:
-        assert fill(pool, made, fainter, CPU) == 16
+        assert render_missing(pool, Request(made, fainter), CPU) == 16
         finished = content(pool, made)
     retries = [one.spec.retry for one in finished]
     assert 0 in retries
@@ -224,7 +224,7 @@ def test_images_that_stay_unusable_are_an_error(resolved: ResolvedModel, scaled:
     message = "an image came out flat or not finite 4 times: prompt 'a photo of a bag', last seed"
     with Pool(Workspace().pool) as pool:
         with pytest.raises(GenerationError, match=message):
-            fill(pool, made, bad, CPU)
+            render_missing(pool, Request(made, bad), CPU)
         assert pool.lacks(resolved.recipe, made.wanted_by(0)) == 5
         with pool.writing():
             pass
@@ -241,7 +241,7 @@ def test_a_model_that_draws_nothing_usable_stops_early(resolved: ResolvedModel, 
     bad, made = replace(resolved, model=str(scaled(0.0))), plan(resolved, [[400, 0]])
     with Watched(Workspace().pool) as pool:
         with pytest.raises(GenerationError, match="an image came out flat or not finite 4 times"):
-            fill(pool, made, bad, CPU * workers)
+            render_missing(pool, Request(made, bad), CPU * workers)
         assert len(pool.stored) <= 4 * 5
         assert pool.asked <= 4 * 13
         assert pool.lacks(resolved.recipe, made.wanted_by(0)) == 400
@@ -258,10 +258,10 @@ def test_retries_are_drawn_before_what_is_still_to_come(resolved: ResolvedModel)
                 drawn.extend(batch)
                 yield Rendered(batch, [None if s.index == 4 and not s.retry else Picture(b"mark") for s in batch], "a")
 
-    engine = Picky(["a"])
+    engine = Picky("a")
     made = plan(resolved, [[40, 40]])
     with Pool(Workspace().pool) as pool:
-        assert fill(pool, made, resolved, CPU, make=lambda *_: engine) == 80
+        assert render_missing(pool, Request(made, resolved), CPU, make=lambda *_: engine) == 80
         assert pool.lacks(resolved.recipe, made.wanted_by(0)) == 0
         assert [one.spec.index for one in content(pool, made) if one.spec.retry] == [4, 4]
     order = [(spec.class_name, spec.index, spec.retry) for spec in drawn]
@@ -272,8 +272,9 @@ def test_retries_are_drawn_before_what_is_still_to_come(resolved: ResolvedModel)
 
 def test_the_error_names_a_seed_that_was_drawn(resolved: ResolvedModel, scaled: Any) -> None:
     drawn = [resolved.recipe.spec("0", "bag", 0, retry).seed for retry in range(4)]
+    flat = replace(resolved, model=str(scaled(0.0)))
     with Pool(Workspace().pool) as pool, pytest.raises(GenerationError) as caught:
-        fill(pool, plan(resolved, [[1, 0]]), replace(resolved, model=str(scaled(0.0))), CPU)
+        render_missing(pool, Request(plan(resolved, [[1, 0]]), flat), CPU)
     assert any(f"seed {seed}" in str(caught.value) for seed in drawn)
 
 
@@ -286,7 +287,7 @@ def test_specs_are_made_only_as_they_are_drawn(resolved: ResolvedModel, scales: 
     guidance = (1.0, 2.0, 8.0)[:scales]
     resolved = replace(resolved, recipe=replace(resolved.recipe, guidance=guidance))
     with Watched(Workspace().pool) as pool:
-        assert fill(pool, plan(resolved, [[30, 0], [10, 20]]), resolved, CPU) == 60
+        assert render_missing(pool, Request(plan(resolved, [[30, 0], [10, 20]]), resolved), CPU) == 60
         assert pool.asked == 60
         assert len(pool.stored) >= 15
         for number, asked in enumerate(pool.stored[:-scales], start=1):
@@ -299,7 +300,7 @@ def test_an_error_of_the_pool_stops_the_run_at_once(resolved: ResolvedModel) -> 
     with Watched(Workspace().pool) as pool:
         pool.breaks = PoolError("disk full", "here", "make room")
         with pytest.raises(PoolError, match="disk full"):
-            fill(pool, made, resolved, CPU)
+            render_missing(pool, Request(made, resolved), CPU)
         assert pool.asked <= 12
         assert pool.lacks(resolved.recipe, made.wanted_by(0)) == 36
 
@@ -307,42 +308,36 @@ def test_an_error_of_the_pool_stops_the_run_at_once(resolved: ResolvedModel) -> 
 def test_a_run_that_breaks_off_keeps_every_batch_that_was_drawn(resolved: ResolvedModel) -> None:
     made = plan(resolved, [[11, 0]])
     with Interrupted(Workspace().pool) as pool, pytest.raises(KeyboardInterrupt):
-        fill(pool, made, resolved, CPU)
+        render_missing(pool, Request(made, resolved), CPU)
     with Pool(Workspace().pool) as pool:
         assert [one.spec.index for one in pool.fetch(resolved.recipe, Wanted("0", "bag", 0, range(8)))] == list(
             range(8)
         )
-        assert fill(pool, made, resolved, CPU) == 3
+        assert render_missing(pool, Request(made, resolved), CPU) == 3
 
 
-def test_the_rate_of_a_run_is_remembered(resolved: ResolvedModel) -> None:
-    """It counts from the first batch on: what comes before is the loading of the model."""
-    engine = Paced(["a"])
+@pytest.mark.parametrize(
+    ("workers", "images", "expected"),
+    [
+        (["a"], 18, 14 / 4),  # batches of 4, 4, 4, 4, 2 at 501 to 505 s
+        (["a", "b"], 22, 8 / 5 + 6 / 4),  # a: 4, 4, 4 at 501, 503, 505 s; b: 4, 4, 2 at 502, 504, 506 s
+    ],
+)
+def test_the_rate_of_a_run_is_stored(
+    resolved: ResolvedModel, monkeypatch: pytest.MonkeyPatch, workers: list[str], images: int, expected: float
+) -> None:
+    """The rates of the workers add up; each counts from its first batch, which includes the loading of the model."""
+    engine = Paced(*workers)
+    monkeypatch.setattr(render, "time", engine)
     with Pool(Workspace().pool) as pool:
-        fill(pool, plan(resolved, [[18, 0]]), resolved, CPU, make=lambda *_: engine)
-        end = time.monotonic()
-        rate = pool.rate(resolved.recipe)
-    assert len(engine.given) == 5
-    (before, after), (last, _) = engine.given[0], engine.given[-1]
-    assert rate is not None
-    assert 14 / (end - before) <= rate <= 14 / (last - after)
-
-
-def test_the_rates_of_workers_add_up(resolved: ResolvedModel) -> None:
-    """Two workers take turns, and each one's first batch is left out: 8 and 6 images of 22 count."""
-    engine = Paced(["a", "b"])
-    with Pool(Workspace().pool) as pool:
-        fill(pool, plan(resolved, [[22, 0]]), resolved, CPU * 2, make=lambda *_: engine)
-        end = time.monotonic()
-        rate = pool.rate(resolved.recipe)
-    (a, after_a), (b, after_b), *_, (last, _) = engine.given
-    assert rate is not None
-    assert 8 / (end - a) + 6 / (end - b) <= rate <= 8 / (last - after_a) + 6 / (last - after_b)
+        asked = Request(plan(resolved, [[images, 0]]), resolved)
+        render_missing(pool, asked, CPU * len(workers), make=lambda *_: engine)
+        assert pool.rate(resolved.recipe) == pytest.approx(expected)
 
 
 def test_one_batch_tells_no_rate(resolved: ResolvedModel) -> None:
     with Pool(Workspace().pool) as pool:
-        fill(pool, plan(resolved, [[4, 0]]), resolved, CPU)
+        render_missing(pool, Request(plan(resolved, [[4, 0]]), resolved), CPU)
         assert pool.rate(resolved.recipe) is None
 
 
@@ -351,5 +346,5 @@ def test_a_long_list_of_devices_starts_no_idle_worker(
 ) -> None:
     """Four images are one batch, so one of nine workers would do; it then renders inline."""
     with Pool(Workspace().pool) as pool:
-        assert fill(pool, plan(resolved, [[4, 0]]), resolved, CPU * 9) == 4
+        assert render_missing(pool, Request(plan(resolved, [[4, 0]]), resolved), CPU * 9) == 4
     assert "on cpu in float32\n" in capsys.readouterr().err

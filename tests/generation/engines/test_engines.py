@@ -23,6 +23,7 @@ from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError, ParameterError
 from pipeline.generation import engines
 from pipeline.generation.engines import Batch, Inline, Processes
+from pipeline.generation.engines.processes import _load
 from pipeline.generation.model import ResolvedModel
 from pipeline.generation.pictures import Picture
 from pipeline.processes import Workers
@@ -154,7 +155,7 @@ def test_workers_that_are_started_afresh_draw_the_same(
     asked = batches(resolved, 3)
     afresh = [(str(number), (resolved, "cpu")) for number in range(2)]
     given = iter(asked)
-    with Workers[Batch](engines._load, afresh, "pipeline.generation.diffusion", cuda=True) as workers:
+    with Workers[Batch](_load, afresh, "pipeline.generation.diffusion", cuda=True) as workers:
         done = list(workers.carry_out(lambda: next(given, None)))
     pictures = {spec: picture for one in done for spec, picture in zip(one.task, one.answer, strict=True)}
     assert pictures == expected(asked)
