@@ -19,14 +19,14 @@ from typing import Any, Self
 
 import pytest
 import yaml
+from pipeline.generation.fill import _render
 from safetensors.torch import load_file, save_file
 
 from pipeline import params, paths
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError
 from pipeline.generation import assemble, context
-from pipeline.generation.fill import _render
 from pipeline.generation.pool import Pool
-from pipeline.generation.recipe import ImageSpec
 from pipeline.params import Params
 from pipeline.stages import deficits, generate, partition
 
@@ -86,9 +86,9 @@ class State:
 
 def held() -> dict[Key, Image]:
     """Return what the pool holds; its file must be sound."""
-    if not paths.pool().is_file() or paths.pool().stat().st_size == 0:  # a run is about to make it
+    if not Workspace().pool.is_file() or Workspace().pool.stat().st_size == 0:  # a run is about to make it
         return {}
-    with closing(sqlite3.connect(paths.pool(), timeout=60)) as database:
+    with closing(sqlite3.connect(Workspace().pool, timeout=60)) as database:
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)
         if not database.execute("select count(*) from sqlite_master where name = 'images'").fetchone()[0]:
             return {}
@@ -116,7 +116,7 @@ def undisturbed(work: Params, count: int = 1) -> tuple[State, float]:
 def asked(work: Params) -> list[ImageSpec]:
     """Return the specs of all images of the plan, in its order."""
     plan, _ = context.current(work, ["cpu"])
-    return [plan.recipe.spec(want.lane, want.class_name, i) for want in plan.distinct() for i in range(want.count)]
+    return [plan.recipe.spec(want.lane, want.class_name, i) for want in plan.wanted() for i in range(want.count)]
 
 
 def written() -> int:
@@ -156,7 +156,7 @@ def test_shuffled_work_leaves_the_same_bytes(work: Params) -> None:
     for seed, count in ((1, 1), (2, 1), (3, 2)):
         order = asked(work)
         random.Random(seed).shuffle(order)
-        with Pool(paths.pool()) as pool:
+        with Pool(Workspace().pool) as pool:
             with pool.writing():
                 _render(pool, iter(order), len(order), source, ["cpu"] * count)
             for client in range(len(plan.missing)):

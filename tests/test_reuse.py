@@ -67,7 +67,7 @@ def run(document: dict[str, Any], sharing: str, names: Iterable[str]) -> Sweep:
         generate.run(params, ["cpu"])
         made = [*paths.SHARDS.iterdir(), paths.MANIFEST]
         done.files[name] = {str(path): path.read_bytes() for path in made}
-    with closing(sqlite3.connect(paths.pool())) as database:
+    with closing(sqlite3.connect(Workspace().pool)) as database:
         # Every image that is put gets the next row number, also one that replaces another.
         done.rendered = database.execute("select max(rowid) from images").fetchone()[0]
         rows = database.execute('select lane, class_name, "index", image from images')

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import paths
 from pipeline.artifacts import manifest, shards
-from pipeline.artifacts.manifest import File, Manifest, Shard
+from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
 from pipeline.errors import ArtifactError
+from pipeline.workspace import Workspace
 
 NAMES = ("bag", "coat")
 
@@ -15,30 +15,69 @@ NAMES = ("bag", "coat")
 def written(client: int, recipe: str = "r", plan: str = "p", part: int = 0) -> File:
     """Write a file without rows."""
     header = {"client": client, "recipe": recipe, "plan": plan}
-    (made,) = shards.write(lambda _: paths.shard(client, part), [], NAMES, header, 1)
+    (made,) = shards.write(lambda _: Workspace().shards / file_name(client, part), [], NAMES, header, 1)
     return File.of(*made)
+
+
+def manifest_of(*lines: Shard) -> Manifest:
+    return Manifest("r", {"steps": 2, "model": "m"}, "own", NAMES, lines)
 
 
 def example() -> Manifest:
     """Client 0 has an empty shard of one file, client 1 one of five rows in two files."""
     parts = tuple(replace(written(1, part=part), rows=rows) for part, rows in enumerate((3, 2)))
     line = Shard(1, "p", (4, 1), parts)
-    return Manifest("r", {"steps": 2, "model": "m"}, "own", NAMES, (Shard(0, "p", (0, 0), (written(0),)), line))
+    return manifest_of(Shard(0, "p", (0, 0), (written(0),)), line)
 
 
 def test_round_trip(project: Path) -> None:
     made = example()
     made.save()
-    assert manifest.load() == made
+    assert manifest.load(Workspace().manifest) == made
     assert made.rows == 5
+
+
+def test_a_manifest_knows_its_own_place(tmp_path: Path) -> None:
+    """Two folders, neither of them the working folder; each manifest names, checks and saves its own files."""
+    for name in ("one", "two"):
+        workspace = Workspace(tmp_path / name)
+        header = {"client": 0, "recipe": name, "plan": "p"}
+        files = shards.write(lambda part: workspace.shards / file_name(0, part), [], NAMES, header, 1)  # noqa: B023
+        line = Shard(0, "p", (0, 0), tuple(File.of(*file) for file in files))
+        Manifest(name, {}, "own", NAMES, (line,), workspace.manifest).save()
+    one, two = (manifest.load(tmp_path / name / "data/manifest.json") for name in ("one", "two"))
+    for name, known in (("one", one), ("two", two)):
+        assert known.place == tmp_path / name / "data/manifest.json"
+        assert known.paths(known.shards[0]) == [tmp_path / name / "data/shards/client-00000.parquet"]
+        known.check(known.shards[0])
+        assert str(tmp_path) not in known.place.read_text()
+    with pytest.raises(
+        ArtifactError, match=f"shard differs from the manifest: {tmp_path}/two/data/shards/client-00000"
+    ):
+        two.check(one.shards[0])
+    replace(one, sharing="common").save()
+    assert [manifest.load(known.place).sharing for known in (one, two)] == ["common", "own"]
+
+
+def test_a_file_with_a_place_is_refused_like_any_unknown_key(project: Path) -> None:
+    example().save()
+    document = json.loads(Workspace().manifest.read_text())
+    said = list[str]()
+    for key in ("more", "place"):
+        Workspace().manifest.write_text(json.dumps({**document, key: "data/manifest.json"}))
+        with pytest.raises(ArtifactError) as caught:
+            manifest.load(Workspace().manifest)
+        said.append(str(caught.value).replace(key, "KEY"))
+    assert said[0] == said[1]
+    assert "KEY: Unexpected keyword argument" in said[0]
 
 
 def test_one_line_for_each_shard_and_equal_bytes(project: Path) -> None:
     made = example()
     made.save()
-    first = paths.MANIFEST.read_bytes()
+    first = Workspace().manifest.read_bytes()
     made.save()
-    assert paths.MANIFEST.read_bytes() == first
+    assert Workspace().manifest.read_bytes() == first
     assert [line.count('"sha256"') for line in first.decode().splitlines() if '"sha256"' in line] == [1, 2]
     assert "tmp" not in first.decode()
 
@@ -46,14 +85,16 @@ def test_one_line_for_each_shard_and_equal_bytes(project: Path) -> None:
 def test_a_manifest_without_clients_is_readable(project: Path) -> None:
     made = replace(example(), shards=())
     made.save()
-    assert manifest.load() == made
+    assert manifest.load(Workspace().manifest) == made
 
 
 def test_a_shard_is_described_by_its_bytes(project: Path) -> None:
     shard = Shard(2, "p", (7, 0), (replace(written(2), rows=4), replace(written(2, part=1), rows=3)))
-    assert shard.paths == [Path("data/shards/client-00002.parquet"), Path("data/shards/client-00002.part-001.parquet")]
-    assert (shard.rows, shard.bytes) == (7, sum(path.stat().st_size for path in shard.paths))
-    shard.check("r")
+    known = manifest_of(shard)
+    paths = known.paths(shard)
+    assert paths == [Path("data/shards/client-00002.parquet"), Path("data/shards/client-00002.part-001.parquet")]
+    assert (shard.rows, shard.bytes) == (7, sum(path.stat().st_size for path in paths))
+    known.check(shard)
 
 
 @pytest.mark.parametrize("counts", [(4, 2), (5,), (3, 1, 1)])
@@ -61,33 +102,34 @@ def test_counts_that_do_not_add_up(project: Path, counts: tuple[int, ...]) -> No
     made = example()
     replace(made, shards=(made.shards[0], replace(made.shards[1], counts=counts))).save()
     with pytest.raises(ArtifactError, match="counts of images that do not add up"):
-        manifest.load()
+        manifest.load(Workspace().manifest)
 
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_a_shard_that_is_gone_changed_or_of_another_plan(project: Path, part: int) -> None:
     shard = Shard(2, "p", (0, 0), (written(2), written(2, part=1)))
-    path = shard.paths[part]
+    known = manifest_of(shard)
+    path = known.paths(shard)[part]
     for names in ({"recipe": "other"}, {"plan": "other"}):
         other = written(2, **names, part=part)
         with pytest.raises(ArtifactError, match=f"shard differs from the manifest: {path}"):
-            shard.check("r")
+            known.check(shard)
         files = tuple(other if i == part else file for i, file in enumerate(shard.files))
         with pytest.raises(ArtifactError, match=f"of another recipe or plan than the manifest says: {path}"):
-            replace(shard, files=files).check("r")
+            known.check(replace(shard, files=files))
     written(2, part=part)
-    shard.check("r")
+    known.check(shard)
     content = bytearray(path.read_bytes())
     content[-12] ^= 1
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match=f"shard differs from the manifest: {path}"):
-        shard.check("r")
+        known.check(shard)
     path.write_bytes(content[:-1])
     with pytest.raises(ArtifactError, match="shard differs from the manifest"):
-        shard.check("r")
+        known.check(shard)
     path.unlink()
     with pytest.raises(ArtifactError, match=rf"shard missing: {path}: run: gen-fedsd regenerate --client 2$"):
-        shard.check("r")
+        known.check(shard)
 
 
 def test_one_line_can_be_replaced(project: Path) -> None:
@@ -107,22 +149,24 @@ def test_a_file_name_that_leads_out_of_the_folder_is_refused(project: Path, name
     file = replace(made.shards[1].files[1], name=name)
     made.with_shard(replace(made.shards[1], files=(made.shards[1].files[0], file))).save()
     with pytest.raises(ArtifactError, match=r"leads out of the folder: data/manifest.json: run: dvc repro generate"):
-        manifest.load()
+        manifest.load(Workspace().manifest)
 
 
 def test_missing_and_damaged(project: Path) -> None:
     with pytest.raises(ArtifactError, match=r"no such file: data/manifest.json: run: dvc repro generate"):
-        manifest.load()
+        manifest.load(Workspace().manifest)
     example().save()
-    document = json.loads(paths.MANIFEST.read_text())
+    document = json.loads(Workspace().manifest.read_text())
     first = document["shards"][0]
     file = first["files"][0]
     texts = [
-        paths.MANIFEST.read_text()[:-30],
+        Workspace().manifest.read_text()[:-30],
         "",
         "[]",
         json.dumps({name: value for name, value in document.items() if name != "shards"}),
         json.dumps({**document, "more": 1}),
+        json.dumps({**document, "place": "elsewhere/manifest.json"}),
+        json.dumps({**document, "place": None}),
         json.dumps({**document, "shards": [{**first, "files": [{**file, "more": 1}]}]}),
         json.dumps({**document, "shards": [{**first, "files": [{"name": file["name"]}]}]}),
         json.dumps({**document, "shards": [{name: value for name, value in first.items() if name != "files"}]}),
@@ -131,27 +175,27 @@ def test_missing_and_damaged(project: Path) -> None:
         json.dumps({**document, "shards": ["line"]}),
     ]
     for text in texts:
-        paths.MANIFEST.write_text(text)
+        Workspace().manifest.write_text(text)
         with pytest.raises(ArtifactError, match=r"damaged .*data/manifest.json: run: dvc repro generate"):
-            manifest.load()
-    paths.MANIFEST.write_text(json.dumps({**document, "shards": document["shards"][::-1]}))
+            manifest.load(Workspace().manifest)
+    Workspace().manifest.write_text(json.dumps({**document, "shards": document["shards"][::-1]}))
     with pytest.raises(ArtifactError, match="clients missing or out of order"):
-        manifest.load()
+        manifest.load(Workspace().manifest)
 
 
 @pytest.mark.parametrize("text", ["null", "5", "true"])
 def test_a_manifest_that_is_no_object_is_damaged(project: Path, text: str) -> None:
-    paths.MANIFEST.parent.mkdir()
-    paths.MANIFEST.write_text(text)
+    Workspace().manifest.parent.mkdir()
+    Workspace().manifest.write_text(text)
     with pytest.raises(ArtifactError, match="damaged"):
-        manifest.load()
+        manifest.load(Workspace().manifest)
 
 
 @pytest.mark.parametrize("name", [5, None, ["a"]])
 def test_a_file_name_that_is_no_text_is_damage(project: Path, name: object) -> None:
     example().save()
-    document = json.loads(paths.MANIFEST.read_text())
+    document = json.loads(Workspace().manifest.read_text())
     document["shards"][0]["files"][0]["name"] = name
-    paths.MANIFEST.write_text(json.dumps(document))
+    Workspace().manifest.write_text(json.dumps(document))
     with pytest.raises(ArtifactError, match=r"data/manifest.json"):
-        manifest.load()
+        manifest.load(Workspace().manifest)

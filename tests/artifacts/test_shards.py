@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from pipeline.artifacts import parquet, shards
-from pipeline.artifacts.shards import SyntheticImage
+from pipeline.artifacts.shards import Row
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import ArtifactError
 
 NAMES = ("ankle boot", "bag", "coat")
@@ -25,26 +27,22 @@ def png(grey: int) -> bytes:
     return buffer.getvalue()
 
 
-def row(index: int, image: bytes = b"") -> SyntheticImage:
+def row(index: int, image: bytes = b"") -> Row:
     label = index % 3
-    return SyntheticImage(
-        image=image or png(index % 256),
-        label=label,
-        class_name=NAMES[label],
-        client=3,
+    described = ImageSpec(
         lane="3",
+        class_name=NAMES[label],
         index=index,
+        retry=0,
+        seed=2**62 + index,
+        guidance=1.5,
         prompt=f"a photo of a {NAMES[label]}",
         negative_prompt="",
-        guidance=1.5,
-        seed=2**62 + index,
-        retry=0,
-        flags="faint" if index == 4 else "",
-        recipe="r",
     )
+    return shards.row_of(image or png(index % 256), label, 3, "faint" if index == 4 else "", "r", described)
 
 
-def sized(*sizes: int) -> list[SyntheticImage]:
+def sized(*sizes: int) -> list[Row]:
     """Rows whose images have these numbers of bytes, each image of a byte of its own."""
     return [row(i, bytes([i % 256]) * size) for i, size in enumerate(sizes)]
 
@@ -85,6 +83,48 @@ def test_datasets_reads_a_shard_with_its_features(tmp_path: Path) -> None:
         "recipe": "r",
     }
     assert table["flags"][:4] == [""] * 4
+
+
+def test_the_format_of_shards_stays(tmp_path: Path) -> None:
+    """Publications have these columns, also if the fields of an image spec are moved."""
+    expected = {
+        "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+        "label": pa.int64(),
+        "class_name": pa.string(),
+        "client": pa.int32(),
+        "lane": pa.string(),
+        "index": pa.int32(),
+        "prompt": pa.string(),
+        "negative_prompt": pa.string(),
+        "guidance": pa.float64(),
+        "seed": pa.int64(),
+        "retry": pa.int32(),
+        "flags": pa.string(),
+        "recipe": pa.string(),
+    }
+    shards.write(at(tmp_path), [row(0)], NAMES, HEADER, MUCH)
+    read = pq.read_schema(tmp_path / "0.parquet")
+    assert dict(zip(read.names, read.types, strict=True)) == expected
+    assert shards.schema(NAMES).equals(read)
+    assert list(shards.COLUMNS) == list(expected) == read.names
+
+
+def test_an_anonymous_file_has_no_column_that_shows_the_client(tmp_path: Path) -> None:
+    """Lane and client name it; from index, seed, retry and recipe it can be computed."""
+    expected = ("image", "label", "class_name", "prompt", "negative_prompt", "guidance", "flags")
+    assert expected == shards.ANONYMOUS
+    values = (png(0), 1, "bag", "a photo of a bag", "", 1.5, "")
+    shards.write(at(tmp_path), [values], NAMES, {"anonymous": True}, MUCH, shards.ANONYMOUS)
+    (read,) = pq.read_table(tmp_path / "0.parquet").to_pylist()
+    assert tuple(read) == expected
+    assert (read["image"]["bytes"], *list(read.values())[1:]) == values
+
+
+def test_the_spec_of_a_row_is_the_one_that_was_written(tmp_path: Path) -> None:
+    described = ImageSpec("3", "bag", 7, 2, 2**62, 1.5, "a photo of a bag", "blurred")
+    shards.write(at(tmp_path), [shards.row_of(png(0), 1, 3, "", "r", described)], NAMES, HEADER, MUCH)
+    (read,) = pq.read_table(tmp_path / "0.parquet").to_pylist()
+    assert shards.spec_of(read) == described
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
@@ -141,7 +181,7 @@ def test_a_row_group_ends_at_rows_or_bytes_whichever_comes_first(
     rows = sized(*[10] * 5, 99, 1, 1, 500, 33, 33, 34, 5)
     shards.write(at(tmp_path), rows, NAMES, HEADER, MUCH)
     assert groups(tmp_path / "0.parquet") == [4, 2, 3, 3, 1]
-    assert [image for _, image in shards.read_images([tmp_path / "0.parquet"])] == [row.image for row in rows]
+    assert [image for _, image in shards.read_images([tmp_path / "0.parquet"])] == [row[0] for row in rows]
 
 
 def test_parts_end_before_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +191,7 @@ def test_parts_end_before_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     written = shards.write(at(tmp_path), iter(rows), NAMES, HEADER, 200)
     assert written == [(tmp_path / f"{part}.parquet", count) for part, count in enumerate((4, 4, 3))]
     assert sorted(tmp_path.iterdir()) == [path for path, _ in written]
-    assert [image for _, image in shards.read_images(path for path, _ in written)] == [row.image for row in rows]
+    assert [image for _, image in shards.read_images(path for path, _ in written)] == [row[0] for row in rows]
 
 
 def test_a_row_group_beyond_the_limit_has_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +208,7 @@ def test_parts_have_the_header_and_load_as_one(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(shards, "_ROW_GROUP", 2)
     rows = [row(i) for i in range(7)]
-    files = [path for path, _ in shards.write(at(tmp_path), rows, NAMES, HEADER, len(rows[0].image) * 2)]
+    files = [path for path, _ in shards.write(at(tmp_path), rows, NAMES, HEADER, len(rows[0][0]) * 2)]
     assert len(files) == 4
     assert [parquet.read_header(file, "generate") for file in files] == [HEADER] * 4
     table = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
@@ -181,7 +221,7 @@ def test_equal_content_gives_equal_parts(tmp_path: Path, monkeypatch: pytest.Mon
     """A row in the last part leaves the other parts' bytes alone."""
     monkeypatch.setattr(shards, "_ROW_GROUP", 2)
 
-    def write(name: str, rows: list[SyntheticImage]) -> list[bytes]:
+    def write(name: str, rows: list[Row]) -> list[bytes]:
         return [path.read_bytes() for path, _ in shards.write(at(tmp_path / name), rows, NAMES, HEADER, 20)]
 
     rows = sized(*[10] * 5)
@@ -217,7 +257,7 @@ def test_an_error_among_the_rows_leaves_the_old_shard(tmp_path: Path) -> None:
     shards.write(at(tmp_path), [row(0)], NAMES, HEADER, MUCH)
     before = path.read_bytes()
 
-    def rows() -> Iterator[SyntheticImage]:
+    def rows() -> Iterator[Row]:
         for i in range(1_200):
             yield row(i)
         raise KeyError

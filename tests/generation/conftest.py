@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.generation.diffusion import Model
+from pipeline.generation.model import ResolvedModel
 from pipeline.generation.prompts import PromptSet
 from pipeline.generation.recipe import Recipe
-from pipeline.generation.source import Source
 
 ScaledCopy = Callable[[float], Path]
 
@@ -43,32 +43,14 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture
-def source(recipe: Recipe, tiny_model: Path) -> Source:
-    return Source(recipe, str(tiny_model), None)
+def resolved(recipe: Recipe, tiny_model: Path) -> ResolvedModel:
+    return ResolvedModel(recipe, str(tiny_model), None)
 
 
 @pytest.fixture(scope="module")
 def guided(tiny_model: Path) -> Model:
     """The tiny model, loaded once for a module, with guidance 2 and batches of 4."""
-    recipe = Recipe(
-        7,
-        "sha256:0",
-        None,
-        None,
-        {},
-        2,
-        (2.0,),
-        PromptSet(("a photo of a {class}",)),
-        "",
-        None,
-        16,
-        "png",
-        None,
-        "float32",
-        4,
-        False,
-    )
-    return Model(Source(recipe, str(tiny_model), None), "cpu")
+    return Model(ResolvedModel(small_recipe(), str(tiny_model), None), "cpu")
 
 
 @pytest.fixture
@@ -95,8 +77,8 @@ def scaled(tiny_model: Path, tmp_path: Path) -> ScaledCopy:
 
 
 @pytest.fixture
-def unguided(source: Source) -> Model:
-    return Model(replace(source, recipe=replace(source.recipe, guidance=(1.0,))), "cpu")
+def unguided(resolved: ResolvedModel) -> Model:
+    return Model(replace(resolved, recipe=replace(resolved.recipe, guidance=(1.0,))), "cpu")
 
 
 def check_independence(model: Model) -> None:

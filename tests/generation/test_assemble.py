@@ -1,19 +1,23 @@
 import io
 import os
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import paths
 from pipeline.artifacts import parquet, shards
-from pipeline.artifacts.manifest import Manifest
-from pipeline.errors import ArtifactError, PoolError
-from pipeline.generation import assemble, verify
-from pipeline.generation.plan import Plan, Want
-from pipeline.generation.pool import Finished, Pool
+from pipeline.artifacts.manifest import Manifest, file_name
+from pipeline.errors import PoolError
+from pipeline.generation import assemble
+from pipeline.generation.plan import Plan, Wanted
+from pipeline.generation.pool import Pool, StoredImage
 from pipeline.generation.recipe import Recipe
+from pipeline.workspace import Workspace
 
 NAMES = ("ankle boot", "bag", "coat")
 
@@ -22,31 +26,36 @@ def planned(recipe: Recipe, missing: list[list[int]], sharing: str = "own") -> P
     return Plan(recipe, np.array(missing), NAMES, NAMES, sharing)
 
 
+def shard_file(client: int, part: int = 0) -> Path:
+    return Workspace().shards / file_name(client, part)
+
+
 def stock(pool: Pool, plan: Plan) -> None:
     """Put a different one-coloured picture for every image of the plan into the pool."""
-    for spec in pool.missing(plan.recipe, plan.distinct()):
+    for spec in pool.missing(plan.recipe, plan.wanted()):
         buffer = io.BytesIO()
         Image.new("RGB", (4, 4), (len(spec.class_name), spec.index, 0)).save(buffer, "PNG")
-        pool.put(plan.recipe, [Finished(spec, buffer.getvalue(), "faint" if spec.index == 1 else "")])
+        pool.put(plan.recipe, [StoredImage(spec, buffer.getvalue(), "faint" if spec.index == 1 else "")])
 
 
 def test_a_shard_holds_the_plans_images_in_order(recipe: Recipe, project: Path) -> None:
     from datasets import load_dataset
 
     plan = planned(recipe, [[0, 0, 0], [2, 0, 3]])
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         stock(pool, plan)
-        pool.put(recipe, [Finished(recipe.spec("1", "coat", 3), b"beyond the plan")])
-        written = [assemble.write(pool, plan, client, 1) for client in (0, 1)]
+        pool.put(recipe, [StoredImage(recipe.spec("1", "coat", 3), b"beyond the plan")])
+        written = [assemble.write(pool, plan, client, Workspace().shards, 1) for client in (0, 1)]
     assert [(shard.client, shard.rows, shard.plan) for shard in written] == [
         (0, 0, plan.digest(0)),
         (1, 5, plan.digest(1)),
     ]
+    manifest = Manifest(recipe.digest, recipe.as_dict(), "own", NAMES, tuple(written), Workspace().manifest)
     for shard in written:
-        shard.check(recipe.digest)
+        manifest.check(shard)
     header = {"client": 1, "recipe": recipe.digest, "plan": plan.digest(1)}
-    assert parquet.read_header(paths.shard(1), "generate") == header
-    table = load_dataset("parquet", data_files=str(paths.shard(1)), split="train")
+    assert parquet.read_header(shard_file(1), "generate") == header
+    table = load_dataset("parquet", data_files=str(shard_file(1)), split="train")
     assert list(zip(table["label"], table["index"], strict=True)) == [(0, 0), (0, 1), (2, 0), (2, 1), (2, 2)]
     for row in table:
         spec = recipe.spec("1", row["class_name"], row["index"])
@@ -58,11 +67,11 @@ def test_a_shard_holds_the_plans_images_in_order(recipe: Recipe, project: Path) 
 
 def test_common_shards_share_images_and_name_their_own_client(recipe: Recipe, project: Path) -> None:
     plan = planned(recipe, [[0, 1, 0], [0, 2, 0]], "common")
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         stock(pool, plan)
         for client in (0, 1):
-            assemble.write(pool, plan, client, 1)
-    first, second = (list(shards.read_images([paths.shard(client)])) for client in (0, 1))
+            assemble.write(pool, plan, client, Workspace().shards, 1)
+    first, second = (list(shards.read_images([shard_file(client)])) for client in (0, 1))
     assert first == second[:1]
     assert len(second) == 2
 
@@ -71,11 +80,11 @@ def test_a_class_that_prompts_call_otherwise_keeps_its_own_name_in_the_schema(re
     from datasets import load_dataset
 
     plan = Plan(recipe, np.array([[0, 2]]), ("boot", "crane"), ("boot", "crane bird"), "own")
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         stock(pool, plan)
-        assert pool.lacks(recipe, [Want("0", "crane bird", 1, 2)]) == 0
-        assemble.write(pool, plan, 0, 1)
-    table = load_dataset("parquet", data_files=str(paths.shard(0)), split="train")
+        assert pool.lacks(recipe, [Wanted("0", "crane bird", 1, range(2))]) == 0
+        assemble.write(pool, plan, 0, Workspace().shards, 1)
+    table = load_dataset("parquet", data_files=str(shard_file(0)), split="train")
     assert table.features["label"].names == ["boot", "crane"]
     assert table["label"] == [1, 1]
     assert table["class_name"] == ["crane bird"] * 2
@@ -86,64 +95,66 @@ def test_retries_are_recorded(recipe: Recipe, project: Path) -> None:
     import pyarrow.parquet as pq
 
     plan = planned(recipe, [[1, 0, 0]])
-    with Pool(paths.pool()) as pool:
-        pool.put(recipe, [Finished(recipe.spec("0", "ankle boot", 0, 2), b"image")])
-        assemble.write(pool, plan, 0, 1)
-    row = pq.read_table(paths.shard(0)).to_pylist()[0]
+    with Pool(Workspace().pool) as pool:
+        pool.put(recipe, [StoredImage(recipe.spec("0", "ankle boot", 0, 2), b"image")])
+        assemble.write(pool, plan, 0, Workspace().shards, 1)
+    row = pq.read_table(shard_file(0)).to_pylist()[0]
     assert (row["retry"], row["seed"]) == (2, recipe.spec("0", "ankle boot", 0, 2).seed)
 
 
 def test_writing_again_gives_equal_bytes(recipe: Recipe, project: Path) -> None:
     plan = planned(recipe, [[2, 0, 3]])
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         stock(pool, plan)
-        first = assemble.write(pool, plan, 0, 1)
-        content = paths.shard(0).read_bytes()
-        paths.shard(0).unlink()
-        assert assemble.write(pool, plan, 0, 1) == first
-    assert paths.shard(0).read_bytes() == content
+        first = assemble.write(pool, plan, 0, Workspace().shards, 1)
+        content = shard_file(0).read_bytes()
+        shard_file(0).unlink()
+        assert assemble.write(pool, plan, 0, Workspace().shards, 1) == first
+    assert shard_file(0).read_bytes() == content
 
 
 def test_an_image_that_the_pool_lacks_leaves_no_shard(recipe: Recipe, project: Path) -> None:
     plan = planned(recipe, [[2, 0, 3]])
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         stock(pool, planned(recipe, [[2, 0, 2]]))
-        assert pool.lacks(recipe, [Want("0", "coat", 2, 3)]) == 1
+        assert pool.lacks(recipe, [Wanted("0", "coat", 2, range(3))]) == 1
         with pytest.raises(PoolError, match="image 2 of 'coat' in lane 0"):
-            assemble.write(pool, plan, 0, 1)
-    assert list(paths.SHARDS.glob("*")) == []
+            assemble.write(pool, plan, 0, Workspace().shards, 1)
+    assert list(Workspace().shards.glob("*")) == []
 
 
 def names() -> list[str]:
-    return sorted(path.name for path in paths.SHARDS.iterdir())
+    return sorted(path.name for path in Workspace().shards.iterdir())
 
 
 def test_a_shard_of_several_files_gets_its_parts_and_loses_those_of_before(recipe: Recipe, project: Path) -> None:
     """No more than 0 MB: a part for each image."""
     big, small = planned(recipe, [[2, 0, 2], [0, 5, 0]]), planned(recipe, [[2, 0, 0], [0, 5, 0]])
-    with Pool(paths.pool()) as pool:
+    folder = Workspace().shards
+    with Pool(Workspace().pool) as pool:
         stock(pool, big)
-        shard = assemble.write(pool, big, 0, 0)
-        content = [path.read_bytes() for path in shard.paths]
-        other = [(path, path.read_bytes()) for path in assemble.write(pool, big, 1, 0).paths]
-        assert [path.name for path in shard.paths] == [
+        shard, second = (assemble.write(pool, big, client, folder, 0) for client in (0, 1))
+        manifest = Manifest(recipe.digest, recipe.as_dict(), "own", NAMES, (shard, second), Workspace().manifest)
+        content = [path.read_bytes() for path in manifest.paths(shard)]
+        other = [(path, path.read_bytes()) for path in manifest.paths(second)]
+        assert [path.name for path in manifest.paths(shard)] == [
             "client-00000.parquet",
             "client-00000.part-001.parquet",
             "client-00000.part-002.parquet",
             "client-00000.part-003.parquet",
         ]
         assert [file.rows for file in shard.files] == [1, 1, 1, 1]
-        shard.check(recipe.digest)
-        labels = [label for label, _ in shards.read_images(shard.paths)]
+        manifest.check(shard)
+        labels = [label for label, _ in shards.read_images(manifest.paths(shard))]
         assert labels == [0, 0, 2, 2]
-        less = assemble.write(pool, small, 0, 0)
+        less = assemble.write(pool, small, 0, folder, 0)
         assert [file.rows for file in less.files] == [1, 1]
-        assert names() == sorted(path.name for path in [*less.paths, *(path for path, _ in other)])
+        assert names() == sorted(path.name for path in [*manifest.paths(less), *(path for path, _ in other)])
         assert [(path, path.read_bytes()) for path, _ in other] == other
-        assert [file.rows for file in assemble.write(pool, small, 0, 1).files] == [2]
+        assert [file.rows for file in assemble.write(pool, small, 0, folder, 1).files] == [2]
         assert names() == ["client-00000.parquet", *sorted(path.name for path, _ in other)]
-        assert assemble.write(pool, big, 0, 0) == shard
-    assert [path.read_bytes() for path in shard.paths] == content
+        assert assemble.write(pool, big, 0, folder, 0) == shard
+    assert [path.read_bytes() for path in manifest.paths(shard)] == content
 
 
 def test_parts_of_before_are_removed_also_after_a_kill_among_them(
@@ -160,15 +171,15 @@ def test_parts_of_before_are_removed_also_after_a_kill_among_them(
             removed.append(path)
         remove(path, missing_ok)
 
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         stock(pool, big)
-        assemble.write(pool, big, 0, 0)
+        assemble.write(pool, big, 0, Workspace().shards, 0)
         with monkeypatch.context() as patched:
             patched.setattr(Path, "unlink", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                assemble.write(pool, small, 0, 0)
+                assemble.write(pool, small, 0, Workspace().shards, 0)
         assert len(names()) == 3
-        assemble.write(pool, small, 0, 0)
+        assemble.write(pool, small, 0, Workspace().shards, 0)
     assert names() == ["client-00000.parquet"]
 
 
@@ -181,34 +192,35 @@ def test_the_folder_is_not_listed_for_each_client(
         raise AssertionError
 
     plan = planned(recipe, [[3, 0, 0]])
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         stock(pool, plan)
         with monkeypatch.context() as patched:
             for name in ("scandir", "listdir"):
                 patched.setattr(os, name, refuse)
             for megabytes in (0, 1):
-                assemble.write(pool, plan, 0, megabytes)
+                assemble.write(pool, plan, 0, Workspace().shards, megabytes)
     assert names() == ["client-00000.parquet"]
 
 
-def test_verify_names_a_missing_part_and_a_stray_one(recipe: Recipe, project: Path) -> None:
-    plan = planned(recipe, [[3, 0, 2], [0, 0, 1]])
-    with Pool(paths.pool()) as pool:
-        stock(pool, plan)
-        written = tuple(assemble.write(pool, plan, client, 0) for client in (0, 1))
-    Manifest(recipe.digest, recipe.as_dict(), "own", NAMES, written).save()
-    assert verify.shards() == "2 shards, 6 images: all as the manifest says"
-    stray = paths.shard(1, 1)
-    stray.write_bytes(paths.shard(0, 1).read_bytes())
-    with pytest.raises(ArtifactError, match=f"files that the manifest does not know: {stray}: delete them"):
-        verify.shards()
-    stray.unlink()
-    content = paths.shard(0, 2).read_bytes()
-    paths.shard(0, 2).unlink()
-    with pytest.raises(ArtifactError, match=r"1 of 2 shards are not .*client-00000.part-002.parquet: shard missing"):
-        verify.shards()
-    paths.shard(0, 2).write_bytes(content[:-1] + b"x")
-    with pytest.raises(ArtifactError, match=r"1 of 2 shards are not .*client-00000.part-002.parquet: shard differs"):
-        verify.shards()
-    paths.shard(0, 2).write_bytes(content)
-    verify.shards()
+REFUSED = st.dictionaries(st.tuples(st.just("1"), st.sampled_from(NAMES)), st.sets(st.integers(0, 6)))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 4), min_size=3, max_size=3), REFUSED)
+def test_a_shard_holds_the_images_that_are_not_refused(
+    recipe: Recipe, project: Path, counts: list[int], refused: dict[tuple[str, str], set[int]]
+) -> None:
+    """Compared with a set model; the pool also holds the refused images and those beyond the wanted ones."""
+    plan = replace(planned(recipe, [[0, 0, 0], counts]), refused=refused)
+    with tempfile.TemporaryDirectory() as folder, Pool(Path(folder) / "pool.sqlite") as pool:
+        for name in NAMES:
+            pool.put(recipe, [StoredImage(recipe.spec("1", name, i), f"{name} {i}".encode()) for i in range(12)])
+        assert pool.lacks(recipe, plan.wanted()) == 0
+        shard = assemble.write(pool, plan, 1, Workspace().shards, 1)
+    expected = [
+        (label, f"{name} {index}".encode())
+        for label, name in enumerate(NAMES)
+        for index in sorted(set(range(12)) - refused.get(("1", name), set()))[: counts[label]]
+    ]
+    assert list(shards.read_images([shard_file(1)])) == expected
+    assert (shard.rows, shard.counts) == (sum(counts), tuple(counts))

@@ -16,13 +16,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError, ParameterError
 from pipeline.generation import diffusion
 from pipeline.generation.diffusion import Model
+from pipeline.generation.model import ResolvedModel
 from pipeline.generation.pictures import FAINT, finish
 from pipeline.generation.plan import batches
-from pipeline.generation.recipe import ImageSpec, Recipe
-from pipeline.generation.source import Source
+from pipeline.generation.recipe import Recipe
 
 Check = Callable[[Model], None]
 Hook = Callable[[torch.nn.Module, Any, Any], Any]
@@ -39,8 +40,8 @@ def images(model: Model, specs: list[ImageSpec]) -> list[bytes]:
     return [levels.tobytes() for levels in model.draw(specs)]
 
 
-def model_of(source: Source, **changes: Any) -> Model:
-    return Model(replace(source, recipe=replace(source.recipe, **changes)), "cpu")
+def model_of(resolved: ResolvedModel, **changes: Any) -> Model:
+    return Model(replace(resolved, recipe=replace(resolved.recipe, **changes)), "cpu")
 
 
 def at_scales(model: Model, *scales: float) -> list[bytes]:
@@ -57,13 +58,15 @@ def test_an_image_does_not_depend_on_its_place_or_batch_mates_unguided(unguided:
     independent(unguided)
 
 
-def test_independence_holds_for_schedulers_that_draw_noise_of_their_own(source: Source, independent: Check) -> None:
-    independent(model_of(source, scheduler="DDPMScheduler"))
+def test_independence_holds_for_schedulers_that_draw_noise_of_their_own(
+    resolved: ResolvedModel, independent: Check
+) -> None:
+    independent(model_of(resolved, scheduler="DDPMScheduler"))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_independence_holds_in_other_arithmetic(source: Source, independent: Check, dtype: str) -> None:
-    model = model_of(source, dtype=dtype)
+def test_independence_holds_in_other_arithmetic(resolved: ResolvedModel, independent: Check, dtype: str) -> None:
+    model = model_of(resolved, dtype=dtype)
     for part in (model.pipeline.unet, model.pipeline.vae, model.pipeline.text_encoder):
         assert part.dtype == getattr(torch, dtype)
     independent(model)
@@ -94,7 +97,7 @@ def loaded(
             "compile": False,
         }
     )
-    model = Model(Source(recipe, str(folder), None), "cpu")
+    model = Model(ResolvedModel(recipe, str(folder), None), "cpu")
     specs = [recipe.spec(lane, name, i) for lane in "01" for name in ("bag", "ankle boot") for i in range(2)]
     specs.append(recipe.spec("0", "bag", 0, retry=1))
     return model, specs, {spec: images(model, [spec])[0] for spec in specs}
@@ -143,21 +146,21 @@ def test_every_call_has_the_same_shape(guided: Model) -> None:
     assert set(shapes) == {(8, 4, 8, 8)}
 
 
-def test_a_model_on_the_cpu_computes_on_one_thread(source: Source) -> None:
+def test_a_model_on_the_cpu_computes_on_one_thread(resolved: ResolvedModel) -> None:
     """More threads would split sums otherwise and so change bytes with the number of cores."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        Model(source, "cpu")
+        Model(resolved, "cpu")
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
 
 
-def test_a_freshly_loaded_model_draws_the_same(guided: Model, source: Source) -> None:
+def test_a_freshly_loaded_model_draws_the_same(guided: Model, resolved: ResolvedModel) -> None:
     specs = specs_of(guided, "ab")
     guided.draw(specs_of(guided, "cdba"))
-    assert images(Model(source, "cpu"), specs) == images(guided, specs)
+    assert images(Model(resolved, "cpu"), specs) == images(guided, specs)
 
 
 def test_the_state_of_torchs_generator_neither_matters_nor_changes(guided: Model) -> None:
@@ -224,9 +227,9 @@ def test_images_are_what_the_pipeline_itself_draws_for_the_text(guided: Model, t
     assert difference.mean() < 0.05
 
 
-def test_each_distinct_prompt_is_encoded_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_distinct_prompt_is_encoded_once(resolved: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pipeline's own calls, which pass embeddings on, do not count; padding and later batches add none."""
-    model = Model(source, "cpu")
+    model = Model(resolved, "cpu")
     encode, encoded = model.pipeline.encode_prompt, []
 
     def counting(*args: Any, **options: Any) -> Any:
@@ -246,7 +249,7 @@ def test_each_distinct_prompt_is_encoded_once(source: Source, monkeypatch: pytes
 
 @pytest.mark.parametrize(("megabytes", "encoded"), [(1024, 601), (0.1, 1201)])
 def test_each_text_is_encoded_once_while_embeddings_fit(
-    source: Source, monkeypatch: pytest.MonkeyPatch, megabytes: float, encoded: int
+    resolved: ResolvedModel, monkeypatch: pytest.MonkeyPatch, megabytes: float, encoded: int
 ) -> None:
     """As for two clients of 600 classes each: 600 prompts and one negative.
 
@@ -254,7 +257,7 @@ def test_each_text_is_encoded_once_while_embeddings_fit(
     it comes again; the negative prompt, used most, stays. The bytes are the same.
     """
     monkeypatch.setattr(diffusion, "_KEPT_BYTES", int(megabytes * 1_000_000))
-    model = model_of(source, batch_size=60, steps=1)
+    model = model_of(resolved, batch_size=60, steps=1)
     runs: list[int] = []
     model.pipeline.text_encoder.register_forward_hook(lambda *_: runs.append(1))
     client = [replace(model.recipe.spec("0", f"class {i}", 0), negative_prompt="dark") for i in range(600)]
@@ -265,9 +268,9 @@ def test_each_text_is_encoded_once_while_embeddings_fit(
     assert model._embeddings._bytes <= megabytes * 1_000_000
 
 
-def test_a_negative_prompt_is_encoded_once_for_all_prompts(source: Source, guided: Model) -> None:
+def test_a_negative_prompt_is_encoded_once_for_all_prompts(resolved: ResolvedModel, guided: Model) -> None:
     """Also if the prompts were encoded for unguided images before; the images are those of a model that had not."""
-    model = model_of(source, guidance=(1.0, 2.0))
+    model = model_of(resolved, guidance=(1.0, 2.0))
     runs: list[int] = []
     model.pipeline.text_encoder.register_forward_hook(lambda *_: runs.append(1))
     specs = [replace(spec, negative_prompt="dark") for spec in specs_of(model, "ab")]
@@ -277,29 +280,29 @@ def test_a_negative_prompt_is_encoded_once_for_all_prompts(source: Source, guide
     assert drawn == images(guided, [replace(spec, guidance=2.0) for spec in specs])
 
 
-def test_images_are_drawn_at_the_render_size(source: Source) -> None:
-    model = model_of(source, render_size=32)
+def test_images_are_drawn_at_the_render_size(resolved: ResolvedModel) -> None:
+    model = model_of(resolved, render_size=32)
     assert model.draw(specs_of(model, "a")).shape == (1, 32, 32, 3)
 
 
 @pytest.mark.parametrize("factor", [float("nan"), 0.0, 1e-6])
-def test_images_that_are_not_finite_or_flat_are_none(source: Source, scaled: Any, factor: float) -> None:
-    model = Model(replace(source, model=str(scaled(factor))), "cpu")
-    assert [finish(levels, source.recipe) for levels in model.draw(specs_of(model, "abc"))] == [None] * 3
+def test_images_that_are_not_finite_or_flat_are_none(resolved: ResolvedModel, scaled: Any, factor: float) -> None:
+    model = Model(replace(resolved, model=str(scaled(factor))), "cpu")
+    assert [finish(levels, resolved.recipe) for levels in model.draw(specs_of(model, "abc"))] == [None] * 3
 
 
-def test_faint_images_are_kept_and_flagged(source: Source, scaled: Any) -> None:
-    model = Model(replace(source, model=str(scaled(0.02))), "cpu")
-    pictures = [finish(levels, source.recipe) for levels in model.draw(specs_of(model, "abc"))]
+def test_faint_images_are_kept_and_flagged(resolved: ResolvedModel, scaled: Any) -> None:
+    model = Model(replace(resolved, model=str(scaled(0.02))), "cpu")
+    pictures = [finish(levels, resolved.recipe) for levels in model.draw(specs_of(model, "abc"))]
     assert [picture and picture.flags for picture in pictures] == [FAINT] * 3
 
 
 @pytest.fixture
-def hooked(source: Source) -> Callable[[str, Hook], Model]:
+def hooked(resolved: ResolvedModel) -> Callable[[str, Hook], Model]:
     """A function that loads the tiny model and hooks a function to the output of the unet or a part of the VAE."""
 
     def load(part: str, hook: Hook) -> Model:
-        model = Model(source, "cpu")
+        model = Model(resolved, "cpu")
         whole = model.pipeline.unet if part == "unet" else model.pipeline.vae.get_submodule(part)
         whole.register_forward_hook(hook)
         return model
@@ -373,10 +376,10 @@ def test_a_draw_after_one_that_failed_starts_afresh(hooked: Callable[[str, Hook]
     check_only_one_is_spoilt(model, guided, 2)
 
 
-def test_decoding_in_slices_and_tiles_still_works(source: Source, guided: Model) -> None:
+def test_decoding_in_slices_and_tiles_still_works(resolved: ResolvedModel, guided: Model) -> None:
     """Slices call the decoder once for each image; tiles call it several times for all of them."""
     specs = specs_of(guided, "abcd")
-    model = Model(source, "cpu")
+    model = Model(resolved, "cpu")
     model.pipeline.vae.enable_slicing()
     sliced = model.draw(specs)
     assert np.abs(sliced.astype(int) - guided.draw(specs)).max() <= 1
@@ -386,9 +389,9 @@ def test_decoding_in_slices_and_tiles_still_works(source: Source, guided: Model)
     assert len({image.tobytes() for image in model.draw(specs)}) == 4
 
 
-def test_too_little_memory_is_one_line_that_names_the_batch_size(source: Source) -> None:
+def test_too_little_memory_is_one_line_that_names_the_batch_size(resolved: ResolvedModel) -> None:
     """Latents of 256 TB for each image: more than a process can address, whatever the machine promises."""
-    model = model_of(source, render_size=8_000_000)
+    model = model_of(resolved, render_size=8_000_000)
     with pytest.raises(GenerationError) as caught:
         model.draw(specs_of(model, "a"))
     assert str(caught.value) == (
@@ -397,8 +400,8 @@ def test_too_little_memory_is_one_line_that_names_the_batch_size(source: Source)
     )
 
 
-def test_other_errors_of_the_pipeline_stay_what_they_are(source: Source) -> None:
-    model = Model(source, "cpu")
+def test_other_errors_of_the_pipeline_stay_what_they_are(resolved: ResolvedModel) -> None:
+    model = Model(resolved, "cpu")
     model.pipeline.unet.conv_in = torch.nn.Conv2d(3, 4, 3)
     with pytest.raises(RuntimeError, match="to have 3 channels"):
         model.draw(specs_of(model, "a"))
@@ -406,7 +409,7 @@ def test_other_errors_of_the_pipeline_stay_what_they_are(source: Source) -> None
 
 @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_model_draws_the_same_but_for_rounding(
-    source: Source, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    resolved: ResolvedModel, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The denoiser is cut down to one small block, since compiling takes long."""
     from diffusers import UNet2DConditionModel
@@ -426,7 +429,7 @@ def test_a_compiled_model_draws_the_same_but_for_rounding(
             cross_attention_dim=8,
             norm_num_groups=2,
         ).save_pretrained(folder / "unet")
-    here = replace(source, model=str(folder))
+    here = replace(resolved, model=str(folder))
     plain, compiled = model_of(here), model_of(here, compile=True)
     specs = specs_of(plain, "abcd")
     drawn = compiled.draw(specs)
@@ -440,36 +443,36 @@ def test_without_compile_nothing_is_compiled(guided: Model) -> None:
     assert guided.pipeline.unet._compiled_call_impl is None
 
 
-def test_a_scheduler_can_be_chosen_and_set(source: Source, guided: Model) -> None:
-    model = model_of(source, scheduler="PNDMScheduler", scheduler_options={"skip_prk_steps": True})
+def test_a_scheduler_can_be_chosen_and_set(resolved: ResolvedModel, guided: Model) -> None:
+    model = model_of(resolved, scheduler="PNDMScheduler", scheduler_options={"skip_prk_steps": True})
     assert type(model.pipeline.scheduler).__name__ == "PNDMScheduler"
     assert model.pipeline.scheduler.config.skip_prk_steps is True
-    trailing = model_of(source, scheduler_options={"timestep_spacing": "trailing"})
+    trailing = model_of(resolved, scheduler_options={"timestep_spacing": "trailing"})
     assert type(trailing.pipeline.scheduler) is type(guided.pipeline.scheduler)
     assert trailing.pipeline.scheduler.config.timestep_spacing == "trailing"
     assert images(trailing, specs_of(guided, "a")) != images(guided, specs_of(guided, "a"))
 
 
-def test_a_misspelled_option_of_the_scheduler_is_refused(source: Source) -> None:
+def test_a_misspelled_option_of_the_scheduler_is_refused(resolved: ResolvedModel) -> None:
     """Diffusers itself only warns, and draws without it."""
     message = r"^DDIMScheduler has no such option: .*scheduler_options\.timestep_spacin: one of num_train_timesteps, "
     with pytest.raises(ParameterError, match=message):
-        model_of(source, scheduler_options={"timestep_spacin": "trailing"})
+        model_of(resolved, scheduler_options={"timestep_spacin": "trailing"})
 
 
-def test_compiling_without_a_compiler_is_one_line(source: Source, tmp_path: Path) -> None:
+def test_compiling_without_a_compiler_is_one_line(resolved: ResolvedModel, tmp_path: Path) -> None:
     """In a process of its own, since a process looks for its compiler once."""
     code = (
         "import pickle, sys\n"
         "from pipeline.errors import GenerationError\n"
         "from pipeline.generation.diffusion import Model\n"
-        "source = pickle.load(sys.stdin.buffer)\n"
+        "resolved = pickle.load(sys.stdin.buffer)\n"
         "try:\n"
-        "    Model(source, 'cpu').draw([source.recipe.spec('0', 'bag', 0)])\n"
+        "    Model(resolved, 'cpu').draw([resolved.recipe.spec('0', 'bag', 0)])\n"
         "except GenerationError as error:\n"
         "    print(error)\n"
     )
-    compiled = pickle.dumps(replace(source, recipe=replace(source.recipe, compile=True)))
+    compiled = pickle.dumps(replace(resolved, recipe=replace(resolved.recipe, compile=True)))
     environment = {**os.environ, "CXX": "/no/such/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", code]
     said = subprocess.run(command, input=compiled, env=environment, capture_output=True, check=True).stdout.decode()
@@ -496,26 +499,26 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.mark.parametrize("where", SETTINGS)
 @pytest.mark.parametrize("folder", ["tiny", "demo"])
-def test_a_setting_that_cannot_be_used_is_named(source: Source, folder: str, where: str) -> None:
+def test_a_setting_that_cannot_be_used_is_named(resolved: ResolvedModel, folder: str, where: str) -> None:
     """The tiny model's own scheduler is DDIM, the demo's DPM-Solver."""
     if folder == "demo":
-        source = replace(source, model=str(ROOT / "data/demo/model"))
+        resolved = replace(resolved, model=str(ROOT / "data/demo/model"))
     with pytest.raises(ParameterError) as caught:
-        model_of(source, **SETTINGS[where]).draw([source.recipe.spec("0", "a", 0)])
+        model_of(resolved, **SETTINGS[where]).draw([resolved.recipe.spec("0", "a", 0)])
     assert f": params.yaml, generate.{where.partition('.')[2]}" in str(caught.value).replace("generate.steps = 2, ", "")
     assert "\n" not in str(caught.value)
 
 
-def test_a_device_that_is_not_there_is_named_before_loading(source: Source) -> None:
+def test_a_device_that_is_not_there_is_named_before_loading(resolved: ResolvedModel) -> None:
     with pytest.raises(ParameterError, match=r"no device cuda:99 here: .*: --devices or \$GEN_FEDSD_DEVICES: use auto"):
-        Model(replace(source, model="nowhere"), "cuda:99")
+        Model(replace(resolved, model="nowhere"), "cuda:99")
 
 
 @pytest.mark.parametrize("name", ["FlowMatchEulerDiscreteScheduler", "UnCLIPScheduler", "SchedulerMixin"])
-def test_a_scheduler_that_the_model_cannot_use_is_refused(source: Source, name: str) -> None:
+def test_a_scheduler_that_the_model_cannot_use_is_refused(resolved: ResolvedModel, name: str) -> None:
     message = f"a scheduler that does not fit the model: .*'{name}': one of .*DDIMScheduler, .*PNDMSched"
     with pytest.raises(ParameterError, match=message):
-        model_of(source, scheduler=name)
+        model_of(resolved, scheduler=name)
 
 
 @pytest.mark.parametrize(
@@ -531,17 +534,17 @@ def test_a_scheduler_that_the_model_cannot_use_is_refused(source: Source, name: 
         "UniPCMultistepScheduler",
     ],
 )
-def test_schedulers_that_the_model_can_use_draw(source: Source, name: str) -> None:
+def test_schedulers_that_the_model_can_use_draw(resolved: ResolvedModel, name: str) -> None:
     """Also those that diffusers does not list as compatible, LCM's and TCD's."""
-    model = model_of(source, scheduler=name, steps=4)
+    model = model_of(resolved, scheduler=name, steps=4)
     assert type(model.pipeline.scheduler).__name__ == name
     assert finish(model.draw(specs_of(model, "a"))[0], model.recipe) is not None
 
 
 @pytest.mark.parametrize("name", ["NoSuchScheduler", "UNet2DConditionModel", "__version__"])
-def test_an_unknown_scheduler_lists_those_that_fit(source: Source, name: str) -> None:
+def test_an_unknown_scheduler_lists_those_that_fit(resolved: ResolvedModel, name: str) -> None:
     with pytest.raises(ParameterError, match=f"no such scheduler: .*'{name}': one of .*DDIMScheduler, .*PNDMSched"):
-        model_of(source, scheduler=name)
+        model_of(resolved, scheduler=name)
 
 
 def edited(tiny_model: Path, folder: Path, **entries: Any) -> Path:
@@ -552,31 +555,33 @@ def edited(tiny_model: Path, folder: Path, **entries: Any) -> Path:
     return copy
 
 
-def test_the_safety_checker_is_left_out(source: Source, tiny_model: Path, tmp_path: Path) -> None:
+def test_the_safety_checker_is_left_out(resolved: ResolvedModel, tiny_model: Path, tmp_path: Path) -> None:
     """The index names one, but there is none in the folder: it is not even looked for."""
     checker = ["stable_diffusion", "StableDiffusionSafetyChecker"]
     folder = edited(tiny_model, tmp_path, safety_checker=checker, requires_safety_checker=True)
-    assert Model(replace(source, model=str(folder)), "cpu").pipeline.safety_checker is None
+    assert Model(replace(resolved, model=str(folder)), "cpu").pipeline.safety_checker is None
 
 
 @pytest.mark.parametrize("kind", ["StableVideoDiffusionPipeline", "NoSuchPipeline"])
 def test_a_model_that_draws_no_images_from_text_is_refused(
-    source: Source, tiny_model: Path, tmp_path: Path, kind: str
+    resolved: ResolvedModel, tiny_model: Path, tmp_path: Path, kind: str
 ) -> None:
     folder = edited(tiny_model, tmp_path, _class_name=kind)
     with pytest.raises(GenerationError, match=rf"cannot load the model \(.*{kind}.*\): .*: check generate\.model"):
-        Model(replace(source, model=str(folder)), "cpu")
+        Model(replace(resolved, model=str(folder)), "cpu")
 
 
-def test_a_model_that_cannot_be_loaded(source: Source, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded(resolved: ResolvedModel, tmp_path: Path) -> None:
     with pytest.raises(GenerationError, match=r"cannot load the model .*nowhere: check generate\.model"):
-        Model(replace(source, model=str(tmp_path / "nowhere")), "cpu")
+        Model(replace(resolved, model=str(tmp_path / "nowhere")), "cpu")
 
 
 @pytest.mark.parametrize("part", ["unet", "text_encoder"])
-def test_weights_that_are_cut_short_are_named(source: Source, tiny_model: Path, tmp_path: Path, part: str) -> None:
+def test_weights_that_are_cut_short_are_named(
+    resolved: ResolvedModel, tiny_model: Path, tmp_path: Path, part: str
+) -> None:
     folder = edited(tiny_model, tmp_path)
     (weights,) = (folder / part).glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(GenerationError, match=r"cannot load the model .*check generate\.model"):
-        Model(replace(source, model=str(folder)), "cpu")
+        Model(replace(resolved, model=str(folder)), "cpu")

@@ -14,10 +14,10 @@ import transformers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.generation.diffusion import Model
+from pipeline.generation.model import ResolvedModel
 from pipeline.generation.pictures import finish
-from pipeline.generation.recipe import ImageSpec
-from pipeline.generation.source import Source
 from tests.generation.conftest import small_recipe
 from tests.tiny import clip, unet, vae
 
@@ -279,7 +279,7 @@ class Loaded:
 
 def load(kind: Kind, folder: Path, **changes: Any) -> Model:
     recipe = replace(small_recipe(), guidance=(3.0,), image_size=12)
-    return Model(Source(replace(recipe, **kind.recipe, **changes), str(folder), None), "cpu")
+    return Model(ResolvedModel(replace(recipe, **kind.recipe, **changes), str(folder), None), "cpu")
 
 
 @pytest.fixture(scope="module")

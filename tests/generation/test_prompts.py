@@ -136,7 +136,12 @@ def test_a_file_without_templates(write: Path, content: str) -> None:
             "add a list: a: [...]",
         ),
         ("templates: ['{class}']\na: [x]", "no template uses this attribute", "a", "write {a} in a template"),
-        ("templates: ['{class}']\nclass: [cat]", "the class is no attribute", "class", "call the attribute otherwise"),
+        (
+            "templates: ['{class}']\nclass: [cat]",
+            "the class is not an attribute",
+            "class",
+            "give the attribute another name",
+        ),
         ("templates: ['{class} {a}']\na: ['{b}']", "braces in a value", "a, '{b}'", "use them in templates only"),
     ],
 )
@@ -175,7 +180,7 @@ def test_a_file_that_is_not_there_names_the_shipped_ones(project: Path) -> None:
         (folder / name).write_text("")
     for path in (Path("nowhere.yaml"), folder):
         with pytest.raises(ParameterError) as caught:
-            prompts.load(path)
+            prompts.load(path, Path("data/prompts"))
         assert str(caught.value) == (
             f"no such prompt set: {path}: set generate.prompts to a file: data/prompts/a.yaml, data/prompts/b.yaml"
         )
@@ -203,4 +208,4 @@ def test_two_classes_of_one_name_are_refused(overrides: dict[str, str]) -> None:
     """They would be the same images."""
     with pytest.raises(ParameterError) as caught:
         prompts.rename(NAMES, overrides)
-    assert str(caught.value) == f"two classes are called 'coat': {WHERE}: call them differently"
+    assert str(caught.value) == f"two classes are called 'coat': {WHERE}: give them different names"

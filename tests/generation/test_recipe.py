@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from pipeline import seeds
-from pipeline.generation import devices, prompts, source
+from pipeline.artifacts.spec import ImageSpec
+from pipeline.generation import devices, model, prompts
 from pipeline.generation.prompts import PromptSet
-from pipeline.generation.recipe import ImageSpec, Recipe
+from pipeline.generation.recipe import Recipe, differences
 from pipeline.params import GenerateParams
+from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 DOMAINS = tuple(f"domain {i}" for i in range(10))
@@ -126,7 +128,8 @@ def test_a_parameter_changes_the_images_that_hang_on_it_and_no_others(
 def images(document: dict[str, Any], seed: int, image_size: int) -> dict[str, set[tuple[str, ImageSpec]]]:
     """Return what some images of each class are known by in the pool, and what they are drawn from."""
     params = GenerateParams.model_validate(document)
-    recipe = source.resolve(params, seed, image_size, ["cpu"]).recipe
+    dtype = devices.resolve_dtype(params.dtype, ["cpu"])
+    recipe = model.resolve(Workspace(), params, seed, image_size, dtype).recipe
     names = dict(zip(CLASSES, prompts.rename(CLASSES, params.class_overrides), strict=True))
     return {
         label: {(recipe.digest, recipe.spec("0", name, i, retry)) for i in range(3) for retry in range(2)}
@@ -286,3 +289,19 @@ def test_choices_are_spread_evenly_and_independently(recipe: Recipe) -> None:
         assert len(counts) == options
         assert mean - 5 * mean**0.5 < min(counts.values())
         assert max(counts.values()) < mean + 5 * mean**0.5
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "expected"),
+    [
+        ({"steps": 2, "seed": 1}, {"seed": 1, "steps": 2}, []),
+        ({"steps": 2, "seed": 1}, {"steps": 3, "seed": 1}, ["steps"]),
+        ({"steps": 2, "quality": None}, {"steps": 2}, ["quality"]),
+        ({"steps": 2}, {"steps": 3, "more": None}, ["steps", "more"]),
+    ],
+)
+def test_differences_of_recipes_also_name_what_only_one_has(
+    mine: dict[str, Any], theirs: dict[str, Any], expected: list[str]
+) -> None:
+    """A recipe of another version may lack a setting, or have one that this version does not know."""
+    assert differences(mine, theirs) == expected

@@ -75,7 +75,7 @@ def test_what_is_no_shard_is_named_before_anything_is_rendered(loaded: Params, n
     with pytest.raises(ArtifactError, match=rf"^not a shard: {foreign}: move it elsewhere: [^\n]*$"):
         generate.run(loaded, CPU)
     assert list(paths.SHARDS.iterdir()) == [foreign]
-    assert not paths.pool().exists()
+    assert not Workspace().pool.exists()
     assert not paths.MANIFEST.exists()
 
 
@@ -97,7 +97,7 @@ def test_no_other_run_may_write_until_the_manifest_is_there(loaded: Params) -> N
     program = (
         "from pipeline import paths\n"
         "from pipeline.generation.pool import Pool\n"
-        "with Pool(paths.pool()) as pool, pool.writing():\n"
+        "with Pool(Workspace().pool) as pool, pool.writing():\n"
         "    print(paths.MANIFEST.exists())\n"
     )
     started: list[subprocess.Popen[str]] = []

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from pipeline.errors import GenerationError, ParameterError
-from pipeline.generation import source
+from pipeline.generation import model as models
+from pipeline.generation.model import ResolvedModel, resolve
 from pipeline.generation.prompts import PromptSet
 from pipeline.generation.recipe import Recipe
 from pipeline.params import GenerateParams
+from pipeline.workspace import Workspace
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = COMMIT[::-1]
@@ -24,7 +26,7 @@ def params_of(model: Path | str, **others: Any) -> GenerateParams:
 
 
 def recipe_of(model: Path | str, **others: Any) -> Recipe:
-    return source.resolve(params_of(model, **others), 7, 28, ["cpu"]).recipe
+    return resolve(Workspace(), params_of(model, **others), 7, 28, "float32").recipe
 
 
 def test_parameters_and_model_give_the_recipe(tiny_model: Path, tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ def test_parameters_and_model_give_the_recipe(tiny_model: Path, tmp_path: Path) 
         batch_size=9,
         compile=True,
     )
-    found = source.resolve(params, 7, 28, ["cpu"])
+    found = resolve(Workspace(), params, 7, 28, "bfloat16")
     digest = found.recipe.model
     assert digest.startswith("sha256:")
     assert len(digest) == 7 + 64
@@ -71,6 +73,25 @@ def test_parameters_and_model_give_the_recipe(tiny_model: Path, tmp_path: Path) 
         batch_size=9,
         compile=True,
     )
+
+
+def test_relative_places_start_at_the_workspace(tiny_model: Path, tmp_path: Path) -> None:
+    """Two workspaces in one process, neither of them the working folder, with other prompts for the same model."""
+    found = list[ResolvedModel]()
+    for name in ("one", "two"):
+        workspace = Workspace(tmp_path / name)
+        shutil.copytree(tiny_model, workspace.root / "model")
+        (workspace.root / "own.yaml").write_text(f"templates: ['{name} {{class}}']\n")
+        found.append(resolve(workspace, params_of("model", prompts="own.yaml"), 7, 28, "float32"))
+        assert found[-1].model == str(workspace.root / "model")
+        (workspace.data / "prompts").mkdir(parents=True)
+        (workspace.data / "prompts" / "shipped.yaml").touch()
+        with pytest.raises(
+            ParameterError, match=rf"{name}/none\.yaml: set .* a file: .*/{name}/data/prompts/shipped\.y"
+        ):
+            resolve(workspace, params_of("model", prompts="none.yaml"), 7, 28, "float32")
+    assert found[0].recipe.model == found[1].recipe.model == recipe_of(tiny_model).model
+    assert [one.recipe.prompts.templates for one in found] == [("one {class}",), ("two {class}",)]
 
 
 def test_what_can_change_no_byte_does_not_enter(tiny_model: Path) -> None:
@@ -160,7 +181,7 @@ def test_links_that_lead_in_a_circle_end(tiny_model: Path, tmp_path: Path) -> No
     assert recipe_of(circle).digest == recipe_of(tiny_model).digest
     (circle / "unet" / "vae").symlink_to("../vae")
     (circle / "vae" / "unet").symlink_to("../unet")
-    assert len(list(source._files(circle))) == len(list(source._files(tiny_model))) + 4
+    assert len(list(models._files(circle))) == len(list(models._files(tiny_model))) + 4
 
 
 @pytest.mark.parametrize(
@@ -209,7 +230,7 @@ def test_a_hub_model_is_pinned_to_its_commit(hub_home: Path) -> None:
         (folder / "snapshots" / commit / "model_index.json").write_text(json.dumps({}))
     digests = set()
     for revision, commit in ((None, COMMIT), ("main", COMMIT), (COMMIT, COMMIT), (OTHER, OTHER)):
-        found = source.resolve(params_of("someone/tiny", revision=revision), 7, 28, ["cpu"])
+        found = resolve(Workspace(), params_of("someone/tiny", revision=revision), 7, 28, "float32")
         assert found.recipe.model == f"someone/tiny@{commit}"
         assert (found.model, found.revision) == ("someone/tiny", commit)
         digests.add(found.recipe.digest)

@@ -19,12 +19,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError, ParameterError
 from pipeline.generation import engines
 from pipeline.generation.engines import Batch, Inline, Processes
+from pipeline.generation.engines.processes import _load
+from pipeline.generation.model import ResolvedModel
 from pipeline.generation.pictures import Picture
-from pipeline.generation.recipe import ImageSpec
-from pipeline.generation.source import Source
 from pipeline.processes import Workers
 
 Pictures = dict[ImageSpec, Picture | None]
@@ -33,9 +34,9 @@ PATIENCE = 60.0
 """Seconds after which something that should have ended is taken to hang; machines may be slow."""
 
 
-def batches(source: Source, count: int) -> list[Batch]:
+def batches(resolved: ResolvedModel, count: int) -> list[Batch]:
     """Batches of 3 images, so that each is padded to the recipe's 4."""
-    return [[source.recipe.spec(str(number), "bag", i) for i in range(3)] for number in range(count)]
+    return [[resolved.recipe.spec(str(number), "bag", i) for i in range(3)] for number in range(count)]
 
 
 class Deadly(list[ImageSpec]):
@@ -78,21 +79,21 @@ def collect(engine: Inline | Processes, asked: Iterable[Batch]) -> Pictures:
 
 
 @pytest.fixture
-def expected(source: Source) -> Callable[[Iterable[Batch]], Pictures]:
+def expected(resolved: ResolvedModel) -> Callable[[Iterable[Batch]], Pictures]:
     """A function that returns what the engine without processes draws."""
 
     def draw(asked: Iterable[Batch]) -> Pictures:
-        with Inline(source, "cpu") as inline:
+        with Inline(resolved, "cpu") as inline:
             return collect(inline, asked)
 
     return draw
 
 
-def test_one_device_renders_inline_and_several_in_processes(source: Source) -> None:
-    with engines.make(source, ["cpu"]) as engine:
+def test_one_device_renders_inline_and_several_in_processes(resolved: ResolvedModel) -> None:
+    with engines.make(resolved, ["cpu"]) as engine:
         assert isinstance(engine, Inline)
         assert not multiprocessing.active_children()
-    with engines.make(source, ["cpu", "cpu"]) as processes:
+    with engines.make(resolved, ["cpu", "cpu"]) as processes:
         assert isinstance(processes, Processes)
         names = {process.name for process in multiprocessing.active_children()}
         assert names == {"worker cpu #0", "worker cpu #1"}
@@ -100,14 +101,14 @@ def test_one_device_renders_inline_and_several_in_processes(source: Source) -> N
             kill(name)
 
 
-def test_every_batch_comes_with_its_worker_and_its_pictures(source: Source) -> None:
+def test_every_batch_comes_with_its_worker_and_its_pictures(resolved: ResolvedModel) -> None:
     """Each of two workers gets one of two batches."""
-    asked = batches(source, 2)
-    with Inline(source, "cpu") as inline:
+    asked = batches(resolved, 2)
+    with Inline(resolved, "cpu") as inline:
         assert [(one.batch, one.worker) for one in inline.render(asked)] == [(asked[0], "cpu"), (asked[1], "cpu")]
-    with Processes(source, ["cpu"]) as lone:
+    with Processes(resolved, ["cpu"]) as lone:
         assert [one.worker for one in lone.render(asked)] == ["cpu", "cpu"]
-    with Processes(source, ["cpu", "cpu"]) as engine:
+    with Processes(resolved, ["cpu", "cpu"]) as engine:
         done = {one.worker: one for one in engine.render(asked)}
     assert {name: one.batch for name, one in done.items()} == {"cpu #0": asked[0], "cpu #1": asked[1]}
     assert not multiprocessing.active_children()
@@ -115,8 +116,8 @@ def test_every_batch_comes_with_its_worker_and_its_pictures(source: Source) -> N
         assert all(picture is not None and picture.image.startswith(b"\x89PNG") for picture in one.pictures)
 
 
-def test_unusable_pictures_are_none(source: Source, scaled: Callable[[float], Path]) -> None:
-    flat = replace(source, model=str(scaled(0.0)))
+def test_unusable_pictures_are_none(resolved: ResolvedModel, scaled: Callable[[float], Path]) -> None:
+    flat = replace(resolved, model=str(scaled(0.0)))
     asked = batches(flat, 2)
     with Processes(flat, ["cpu", "cpu"]) as engine:
         assert set(collect(engine, asked).values()) == {None}
@@ -124,12 +125,12 @@ def test_unusable_pictures_are_none(source: Source, scaled: Callable[[float], Pa
 
 @pytest.fixture(params=[1, 2, 3])
 def processes(
-    request: pytest.FixtureRequest, source: Source, expected: Callable[[Iterable[Batch]], Pictures]
+    request: pytest.FixtureRequest, resolved: ResolvedModel, expected: Callable[[Iterable[Batch]], Pictures]
 ) -> Iterator[tuple[Processes, list[ImageSpec], Pictures]]:
     """Workers, twelve specs, and the picture that each has alone without processes."""
-    specs = [source.recipe.spec(lane, name, i) for lane in "012" for name in ("bag", "coat") for i in range(2)]
+    specs = [resolved.recipe.spec(lane, name, i) for lane in "012" for name in ("bag", "coat") for i in range(2)]
     alone = expected([spec] for spec in specs)
-    with Processes(source, ["cpu"] * request.param) as engine:
+    with Processes(resolved, ["cpu"] * request.param) as engine:
         yield engine, specs, alone
 
 
@@ -148,48 +149,48 @@ def test_the_number_of_workers_and_the_batches_change_no_byte(
 
 
 def test_workers_that_are_started_afresh_draw_the_same(
-    source: Source, expected: Callable[[Iterable[Batch]], Pictures]
+    resolved: ResolvedModel, expected: Callable[[Iterable[Batch]], Pictures]
 ) -> None:
     """As those for CUDA are; here on the CPU."""
-    asked = batches(source, 3)
-    afresh = [(str(number), (source, "cpu")) for number in range(2)]
+    asked = batches(resolved, 3)
+    afresh = [(str(number), (resolved, "cpu")) for number in range(2)]
     given = iter(asked)
-    with Workers[Batch](engines._load, afresh, "pipeline.generation.diffusion", cuda=True) as workers:
+    with Workers[Batch](_load, afresh, "pipeline.generation.diffusion", cuda=True) as workers:
         done = list(workers.carry_out(lambda: next(given, None)))
     pictures = {spec: picture for one in done for spec, picture in zip(one.task, one.answer, strict=True)}
     assert pictures == expected(asked)
 
 
-def test_batches_are_taken_no_further_ahead_than_two_for_each_worker(source: Source) -> None:
+def test_batches_are_taken_no_further_ahead_than_two_for_each_worker(resolved: ResolvedModel) -> None:
     """So that memory does not grow, and no worker waits."""
     taken = 0
 
     def asked() -> Iterator[Batch]:
         nonlocal taken
-        for batch in batches(source, 12):
+        for batch in batches(resolved, 12):
             taken += 1
             yield batch
 
-    with Processes(source, ["cpu", "cpu"]) as engine:
+    with Processes(resolved, ["cpu", "cpu"]) as engine:
         for done, _ in enumerate(engine.render(asked()), start=1):
             assert taken == min(12, done + 4)
 
 
-def test_the_last_batches_are_spread_over_the_workers(source: Source) -> None:
+def test_the_last_batches_are_spread_over_the_workers(resolved: ResolvedModel) -> None:
     """No worker gets two of three batches while another has none."""
-    with Processes(source, ["cpu"] * 3) as engine:
-        names = sorted(one.worker for one in engine.render(batches(source, 3)))
+    with Processes(resolved, ["cpu"] * 3) as engine:
+        names = sorted(one.worker for one in engine.render(batches(resolved, 3)))
     assert names == ["cpu #0", "cpu #1", "cpu #2"]
 
 
 def test_a_killed_workers_batches_are_drawn_by_others(
-    source: Source, expected: Callable[[Iterable[Batch]], Pictures]
+    resolved: ResolvedModel, expected: Callable[[Iterable[Batch]], Pictures]
 ) -> None:
     """It is stopped before it can answer, and killed when it has one batch in hand and one waiting.
 
     The engine renders twice: a killed worker is not missed later either.
     """
-    asked = batches(source, 5)
+    asked = batches(resolved, 5)
     names = []
 
     def deadly() -> Iterator[Batch]:
@@ -197,7 +198,7 @@ def test_a_killed_workers_batches_are_drawn_by_others(
         kill("cpu #0")
         yield from asked[3:]
 
-    with Processes(source, ["cpu", "cpu"]) as engine:
+    with Processes(resolved, ["cpu", "cpu"]) as engine:
         process = worker("cpu #0")
         assert process.pid is not None
         os.kill(process.pid, signal.SIGSTOP)
@@ -214,17 +215,17 @@ def test_a_killed_workers_batches_are_drawn_by_others(
 
 
 def test_a_worker_that_died_while_idle_is_replaced_by_the_others(
-    source: Source, expected: Callable[[Iterable[Batch]], Pictures]
+    resolved: ResolvedModel, expected: Callable[[Iterable[Batch]], Pictures]
 ) -> None:
-    asked = batches(source, 3)
-    with Processes(source, ["cpu", "cpu"]) as engine:
+    asked = batches(resolved, 3)
+    with Processes(resolved, ["cpu", "cpu"]) as engine:
         assert collect(engine, asked) == expected(asked)
         kill("cpu #1")
         assert collect(engine, asked) == expected(asked)
 
 
-def test_a_batch_that_two_workers_died_of_is_named_and_not_tried_again(source: Source) -> None:
-    spec = source.recipe.spec("0", "bag", 5)
+def test_a_batch_that_two_workers_died_of_is_named_and_not_tried_again(resolved: ResolvedModel) -> None:
+    spec = resolved.recipe.spec("0", "bag", 5)
     message = (
         rf"^worker cpu #1 died \(exit code -9\); 2 deaths on one task: the batch that begins with 'a photo of a bag', "
         rf"seed {spec.seed}: if memory ran out, lower generate\.batch_size "
@@ -232,7 +233,7 @@ def test_a_batch_that_two_workers_died_of_is_named_and_not_tried_again(source: S
     survivors: list[str] = []
 
     def render() -> None:
-        with Processes(source, ["cpu"] * 3) as engine:
+        with Processes(resolved, ["cpu"] * 3) as engine:
             try:
                 list(engine.render([Deadly([spec])]))
             finally:
@@ -244,9 +245,9 @@ def test_a_batch_that_two_workers_died_of_is_named_and_not_tried_again(source: S
     assert not multiprocessing.active_children()
 
 
-def test_a_deadly_batch_is_named_though_the_one_before_is_still_being_encoded(source: Source) -> None:
+def test_a_deadly_batch_is_named_though_the_one_before_is_still_being_encoded(resolved: ResolvedModel) -> None:
     """Two megapixels take long to encode; each worker first gets a harmless batch."""
-    slow = replace(source, recipe=replace(source.recipe, image_size=1_500))
+    slow = replace(resolved, recipe=replace(resolved.recipe, image_size=1_500))
     spec = slow.recipe.spec("9", "bag", 5)
     asked = [*batches(slow, 3), Deadly([spec])]
     done: list[ImageSpec] = []
@@ -262,20 +263,20 @@ def test_a_deadly_batch_is_named_though_the_one_before_is_still_being_encoded(so
     assert not multiprocessing.active_children()
 
 
-def test_the_last_worker_to_die_ends_the_run(source: Source) -> None:
+def test_the_last_worker_to_die_ends_the_run(resolved: ResolvedModel) -> None:
     """Two workers die of a batch each, the first time that it is tried."""
-    deadly = [Deadly(batch) for batch in batches(source, 2)]
+    deadly = [Deadly(batch) for batch in batches(resolved, 2)]
     with (
         pytest.raises(GenerationError, match=r"^worker cpu #[01] died .*1 deaths on one task"),
-        Processes(source, ["cpu"] * 2) as engine,
+        Processes(resolved, ["cpu"] * 2) as engine,
     ):
         list(engine.render(deadly))
     assert not multiprocessing.active_children()
 
 
-def test_an_error_in_a_worker_surfaces_at_once_and_as_it_was(source: Source) -> None:
+def test_an_error_in_a_worker_surfaces_at_once_and_as_it_was(resolved: ResolvedModel) -> None:
     """Of 1,000 batches only two are taken for each worker."""
-    wrong = replace(source, recipe=replace(source.recipe, scheduler="NoSuchScheduler"))
+    wrong = replace(resolved, recipe=replace(resolved.recipe, scheduler="NoSuchScheduler"))
     taken: list[ImageSpec] = []
 
     def asked() -> Iterator[Batch]:
@@ -292,17 +293,17 @@ def test_an_error_in_a_worker_surfaces_at_once_and_as_it_was(source: Source) -> 
     assert not multiprocessing.active_children()
 
 
-def test_too_little_memory_in_a_worker_is_one_line_that_names_the_batch_size(source: Source) -> None:
+def test_too_little_memory_in_a_worker_is_one_line_that_names_the_batch_size(resolved: ResolvedModel) -> None:
     """Latents of 256 TB for each image: more than a process can address, whatever the machine promises."""
-    huge = replace(source, recipe=replace(source.recipe, render_size=8_000_000))
+    huge = replace(resolved, recipe=replace(resolved.recipe, render_size=8_000_000))
     message = r"^out of memory on cpu: params\.yaml, generate\.batch_size = 4: lower generate\.batch_size "
     with pytest.raises(GenerationError, match=message), Processes(huge, ["cpu", "cpu"]) as engine:
         list(engine.render(batches(huge, 3)))
     assert not multiprocessing.active_children()
 
 
-def test_a_bug_in_a_worker_keeps_its_traceback(source: Source) -> None:
-    wrong = replace(source, recipe=replace(source.recipe, dtype="no_such_dtype"))
+def test_a_bug_in_a_worker_keeps_its_traceback(resolved: ResolvedModel) -> None:
+    wrong = replace(resolved, recipe=replace(resolved.recipe, dtype="no_such_dtype"))
     with (
         pytest.raises(RuntimeError, match=r"in worker cpu:\nTraceback(.|\n)*no_such_dtype"),
         Processes(wrong, ["cpu"]) as engine,
@@ -311,9 +312,9 @@ def test_a_bug_in_a_worker_keeps_its_traceback(source: Source) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_an_error_while_encoding_surfaces_whichever_batch_it_is(source: Source, count: int) -> None:
+def test_an_error_while_encoding_surfaces_whichever_batch_it_is(resolved: ResolvedModel, count: int) -> None:
     """Encoding happens beside the drawing of the next batch; after the last one there is none."""
-    wrong = replace(source, recipe=replace(source.recipe, image_format="no such format"))
+    wrong = replace(resolved, recipe=replace(resolved.recipe, image_format="no such format"))
     errors: list[BaseException] = []
 
     def render() -> None:
@@ -337,9 +338,11 @@ def test_an_error_while_encoding_surfaces_whichever_batch_it_is(source: Source, 
     assert "no such format" in str(errors[0])
 
 
-def test_an_interrupt_ends_within_the_batch_in_hand_and_leaves_no_process(source: Source, tmp_path: Path) -> None:
+def test_an_interrupt_ends_within_the_batch_in_hand_and_leaves_no_process(
+    resolved: ResolvedModel, tmp_path: Path
+) -> None:
     """The worker draws the second batch when the first one's pictures arrive; the third is never taken in hand."""
-    slow = replace(source, recipe=replace(source.recipe, steps=60))
+    slow = replace(resolved, recipe=replace(resolved.recipe, steps=60))
     first, second, third = batches(slow, 3)
     marker = tmp_path / "taken"
 
@@ -359,18 +362,18 @@ import json, multiprocessing, sys
 from pathlib import Path
 from pipeline.generation.engines import Processes
 from pipeline.generation.recipe import Recipe
-from pipeline.generation.source import Source
+from pipeline.generation.model import ResolvedModel
 
 if __name__ == "__main__":
-    source = Source(Recipe.from_dict(json.loads(sys.argv[1])), sys.argv[2], None)
+    resolved = ResolvedModel(Recipe.from_dict(json.loads(sys.argv[1])), sys.argv[2], None)
 
     def batches():
         index = 0
         while True:
-            yield [source.recipe.spec("0", "bag", index + i) for i in range(4)]
+            yield [resolved.recipe.spec("0", "bag", index + i) for i in range(4)]
             index += 4
 
-    with Processes(source, ["cpu", "cpu"]) as engine:
+    with Processes(resolved, ["cpu", "cpu"]) as engine:
         print(json.dumps([process.pid for process in multiprocessing.active_children()]), flush=True)
         for rendered in engine.render(batches()):
             print(rendered.worker, flush=True)
@@ -378,11 +381,11 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def coordinator(source: Source, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def coordinator(resolved: ResolvedModel, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A program that renders batches without end in two workers, and says on stdout who they are and what they did."""
     script = tmp_path / "coordinator.py"
     script.write_text(COORDINATOR)
-    command = [sys.executable, str(script), json.dumps(source.recipe.as_dict()), source.model]
+    command = [sys.executable, str(script), json.dumps(resolved.recipe.as_dict()), resolved.model]
     pipe = subprocess.PIPE
     started = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     yield started

@@ -1,0 +1,50 @@
+"""Projects with deficits, a pool and shards that no model drew, for the tests of commands."""
+
+from typing import Any
+
+import numpy as np
+
+from pipeline import params
+from pipeline.artifacts.deficits import Deficits
+from pipeline.artifacts.manifest import Manifest
+from pipeline.artifacts.partition import Partition
+from pipeline.generation import assemble, request
+from pipeline.generation.plan import Plan, Wanted
+from pipeline.generation.pool import Pool, StoredImage
+from pipeline.params import Params
+from pipeline.workspace import Workspace
+
+NAMES = ("ankle boot", "bag", "coat")
+IMAGE_BYTES = 1_000
+
+
+def lacking(workspace: Workspace, *missing: list[int]) -> None:
+    """Write deficits, and a partition of 16-pixel images."""
+    counts = np.array(missing)
+    Deficits(counts * 0, counts, counts, NAMES).save(workspace.deficits)
+    none = np.array([], np.int64)
+    empty = Partition(none, none.astype(np.int32), none.astype(np.int32), NAMES, len(counts), 16, "abc")
+    empty.save(workspace.partition)
+
+
+def current(workspace: Workspace, **changes: Any) -> tuple[Params, Plan]:
+    """Return the parameters on disk with changes to ``generate``, and their plan."""
+    read = params.load(workspace.params)
+    read = read.model_copy(update={"generate": read.generate.model_copy(update=changes)})
+    return read, request.current(workspace, read, "float32").plan
+
+
+def stock(pool: Pool, plan: Plan, *wanted: Wanted) -> None:
+    """Put something into the pool for every image of a plan, or for those that are wanted."""
+    missing = pool.missing(plan.recipe, wanted or plan.wanted())
+    pool.put(plan.recipe, [StoredImage(spec, bytes(IMAGE_BYTES)) for spec in missing])
+
+
+def written(workspace: Workspace, pool: Pool, plan: Plan, megabytes: int) -> Manifest:
+    """Write all shards of a plan, and their manifest."""
+    clients = range(len(plan.missing))
+    lines = tuple(assemble.write(pool, plan, client, workspace.shards, megabytes) for client in clients)
+    names, recipe = tuple(plan.class_names), plan.recipe
+    made = Manifest(recipe.digest, recipe.as_dict(), plan.sharing, names, lines, workspace.manifest)
+    made.save()
+    return made
