@@ -18,13 +18,13 @@ def results() -> None:
     from pipeline.commands import results
     from pipeline.workspace import Workspace
 
-    workspace = Workspace()
-    typer.echo(results_text(results.results(workspace)))
-    typer.echo(f"\nThe whole report: {workspace.report_page}")
+    typer.echo(results_text(results.results(Workspace())))
 
 
 def results_text(found: "Results") -> str:
-    """Return the result tables."""
-    parts = [found.caption]
-    parts += [f"{title}\n{text.table(rows)}" for title, rows in found.tables.items()]
-    return "\n\n".join(parts)
+    """Return the result tables, the remarks, and where the page is."""
+    parts = ["Accuracy on the test images after the last round, in percent, with 95 % intervals over seeds"]
+    parts += [f"{table.title}\n{text.table([table.head, *table.rows])}" for table in found.tables]
+    if found.remarks:
+        parts.append("\n".join(f"Note: {remark}" for remark in found.remarks))
+    return "\n\n".join([*parts, f"The whole report: {found.page}"])

@@ -53,4 +53,5 @@ def _result_tables(workspace: Workspace) -> ResultTables | None:
         found = results.results(workspace)
     except ArtifactError:
         return None
-    return ResultTables(found.manifest, found.caption, found.tables)
+    tables = {table.title: (table.head, *table.rows) for table in found.tables}
+    return ResultTables(found.manifest, tables, found.remarks)

@@ -1,6 +1,6 @@
 """The choices of a push, and what it needs from other rooms."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +32,9 @@ class ResultTables:
 
     manifest: str
     """SHA-256 of the manifest of the images that the results are about."""
-    caption: str
-    tables: dict[str, list[list[str]]]
+    tables: Mapping[str, Sequence[Sequence[str]]]
     """Rows of cells by title, the head first."""
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -7,46 +7,28 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import huggingface_hub
 import pytest
-import yaml
 
-from pipeline import params
 from pipeline.hub import api, push
-from pipeline.stages import deficits, generate, partition
+from pipeline.workspace import Workspace
 from tests.conftest import small_document
+from tests.hub.publishing import REPO, TOKEN, generate_project
 from tests.hub.server import Hub
-
-REPO, TOKEN = "ada/fill", "hf_0123456789abcdef"
-
-
-def generate_project(place: Path, document: dict[str, Any]) -> Path:
-    """Write the shards of a project in ``place``, beside its cache."""
-    (place / "project").mkdir()
-    (place / "project/params.yaml").write_text(yaml.safe_dump(document))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place / "project")
-        patch.setenv("GEN_FEDSD_CACHE", str(place / "cache"))
-        loaded = params.load()
-        partition.run(loaded)
-        deficits.run(loaded)
-        generate.run(loaded, ["cpu"])
-    return place
 
 
 @pytest.fixture(scope="session")
-def generated(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Path:
+def generated(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Workspace:
     """A project of four clients with its shards, beside its cache; made once and copied."""
     return generate_project(tmp_path_factory.mktemp("generated"), small_document(small_data, tiny_model))
 
 
 @pytest.fixture
-def project(generated: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(generated: Workspace, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of that project and its pool, as the working folder."""
-    shutil.copytree(generated / "project", tmp_path / "project")
-    shutil.copytree(generated / "cache", cache)
+    shutil.copytree(generated.root, tmp_path / "project")
+    shutil.copytree(generated.cache, cache)
     monkeypatch.chdir(tmp_path / "project")
     return tmp_path / "project"
 

@@ -4,18 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.artifacts import manifest
-from pipeline.hub.push import Options, push
 from tests.conftest import CLASS_NAMES, MakeImages
-from tests.hub.conftest import REPO, TOKEN, generate_project
+from tests.hub.publishing import ALL, ANONYMOUS, REPO, TOKEN, generate_project, push, read_manifest, rewrite, split
 from tests.hub.server import Hub
-from tests.hub.test_push import rewrite
 
 FLOWER_DATASETS = "flwr-datasets==0.6.0"
 ENVIRONMENT = Path(__file__).parents[2] / ".flwr-datasets"
@@ -27,7 +25,7 @@ from datasets.features import ClassLabel, Image
 
 repo = sys.argv[1]
 
-def told(loaded):
+def summary(loaded):
     features = loaded.features
     assert isinstance(features["image"], Image) and isinstance(features["label"], ClassLabel), features
     rows = list(loaded)
@@ -35,11 +33,11 @@ def told(loaded):
     return {"names": features["label"].names, "rows": len(rows), "labels": [row["label"] for row in rows],
             "clients": sorted({row["client"] for row in rows} if rows and "client" in rows[0] else [])}
 
-found = {"configs": get_dataset_config_names(repo), "default": told(load_dataset(repo, split="train"))}
-found["streamed"] = told(load_dataset(repo, split="train", streaming=True))
-found["of files"] = told(load_dataset(repo, data_files=sys.argv[2], split="train"))
+found = {"configs": get_dataset_config_names(repo), "default": summary(load_dataset(repo, split="train"))}
+found["streamed"] = summary(load_dataset(repo, split="train", streaming=True))
+found["of files"] = summary(load_dataset(repo, data_files=sys.argv[2], split="train"))
 if len(sys.argv) > 3:
-    found["client"] = told(load_dataset(repo, sys.argv[3], split="train"))
+    found["client"] = summary(load_dataset(repo, sys.argv[3], split="train"))
 print(json.dumps(found))
 """
 
@@ -67,6 +65,7 @@ def run(hub: Hub, home: Path, python: str | Path, code: str, *arguments: str, **
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "FLWR_TELEMETRY_ENABLED": "0",
+        "USE_TORCH": "0",  # datasets takes seconds to load it, and none of this needs it
         **changes,
     }
     done = subprocess.run(
@@ -83,8 +82,8 @@ def run(hub: Hub, home: Path, python: str | Path, code: str, *arguments: str, **
 
 def test_all_of_it_one_client_streaming_and_by_file(hub: Hub, project: Path, tmp_path: Path) -> None:
     rewrite(3, slice(0, 0))  # a client that lacks nothing
-    push(Options(REPO))
-    known = manifest.load()
+    push(ALL)
+    known = read_manifest()
     found = run(hub, tmp_path / "home", sys.executable, LOAD, REPO, "data/000/client-00001.parquet", "client-001")
     assert found["configs"] == ["default", "client-000", "client-001", "client-002"]
     assert found["default"]["rows"] == known.rows
@@ -108,45 +107,38 @@ def test_more_than_a_hundred_clients(
     document["data"] |= {"path": str(tmp_path / "real"), "watch": str(tmp_path / "real")}
     document["partition"] |= {"clients": 120, "labels_per_client": 1}
     document["generate"] |= {"sharing": "common"}
-    monkeypatch.chdir(generate_project(tmp_path, document) / "project")
-    push(Options(REPO))
-    rows = manifest.load().rows
+    monkeypatch.chdir(generate_project(tmp_path, document).root)
+    push(ALL)
+    rows = read_manifest().rows
     found = run(hub, tmp_path / "home", sys.executable, LOAD, REPO, "data/000/client-00007.parquet")
     assert found["configs"] == ["default"]
     assert found["default"]["rows"] == found["streamed"]["rows"] == rows
-    assert found["default"]["clients"] == [shard.client for shard in manifest.load().shards if shard.rows]
+    assert found["default"]["clients"] == [shard.client for shard in read_manifest().shards if shard.rows]
     assert found["of files"]["clients"] == [7]
     card = hub.tree(REPO)["README.md"].decode()
     assert "| class | images | fewest of a client | most of a client |" in card
     assert len(card.splitlines()) < 150
 
 
-def test_clients_in_several_files(
-    hub: Hub, document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clients_in_several_files(hub: Hub, project: Path, tmp_path: Path) -> None:
     """A client's part files are one configuration; one that becomes smaller leaves no part behind."""
-    document["deficits"] |= {"rule": "fixed", "images_per_class": 16}
-    document["generate"] |= {"image_size": 512, "shard_megabytes": 1}
-    monkeypatch.chdir(generate_project(tmp_path, document) / "project")
-    known = manifest.load()
-    parts = {f"data/000/{path.name}" for path in known.shard(1).paths}
-    assert len(parts) > 1
-    push(Options(REPO))
+    rows = read_manifest().shard(1).rows
+    split(1, [4, 2, rows - 6])
+    parts = {f"data/000/client-00001{part}.parquet" for part in ("", ".part-001", ".part-002")}
+    push(ALL)
     assert parts <= set(hub.tree(REPO))
-    found = run(
-        hub, tmp_path / "home", sys.executable, LOAD.replace("16, 16", "512, 512"), REPO, sorted(parts)[0], "client-001"
-    )
-    assert found["client"]["rows"] == known.shard(1).rows > found["of files"]["rows"]
+    found = run(hub, tmp_path / "home", sys.executable, LOAD, REPO, sorted(parts)[0], "client-001")
+    assert (found["client"]["rows"], found["of files"]["rows"]) == (rows, 4)
     rewrite(1, slice(0, 3))
-    push(Options(REPO, clients=(1,)))
-    assert parts & set(hub.tree(REPO)) == {"data/000/client-00001.parquet"} & parts
+    push(replace(ALL, clients=(1,)))
+    assert parts & set(hub.tree(REPO)) == {"data/000/client-00001.parquet"}
 
 
 def test_merged_by_class(hub: Hub, project: Path, tmp_path: Path) -> None:
-    push(Options(REPO, anonymous=True))
+    push(ANONYMOUS)
     found = run(hub, tmp_path / "home", sys.executable, LOAD, REPO, "data/class-00001.parquet")
     assert found["configs"] == ["default"]
-    assert found["default"]["rows"] == manifest.load().rows
+    assert found["default"]["rows"] == read_manifest().rows
     assert found["streamed"] == found["default"]
     assert set(found["of files"]["labels"]) == {1}
     assert found["default"]["names"] == list(CLASS_NAMES)
@@ -170,9 +162,9 @@ def flower_python() -> Path:
 
 def test_flower_takes_the_clients_from_the_column(hub: Hub, project: Path, tmp_path: Path, flower_python: Path) -> None:
     # This older client tells hosts apart, but not ports.
-    push(Options(REPO, public=True))
+    push(replace(ALL, public=True))
     endpoint = hub.endpoint.replace("127.0.0.1", "localhost")
     found = run(hub, tmp_path / "home", flower_python, FLOWER, REPO, HF_TOKEN="", HF_ENDPOINT=endpoint)
-    known = manifest.load()
+    known = read_manifest()
     assert found["parts"] == {str(shard.client): shard.rows for shard in known.shards}
     assert (found["names"], found["size"]) == (list(CLASS_NAMES), [16, 16])

@@ -1,4 +1,4 @@
-"""Our commands in processes of their own: what they print, and what is left when one is killed or the line is gone."""
+"""Push and pull in processes of their own: what they print, and what is left when one is killed or cut off."""
 
 import signal
 import subprocess
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import hf_xet
 
-from pipeline import paths
-from tests.hub.conftest import REPO, Command
+from pipeline.workspace import Workspace
+from tests.hub.conftest import Command
+from tests.hub.publishing import BESIDE, FILES, REPO, shard_path
 from tests.hub.server import Hub
-from tests.hub.test_push import BESIDE, FILES
 
 
 def result(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -38,7 +38,7 @@ def test_the_commands(hub: Hub, project: Path, tmp_path: Path, gen_fedsd: Comman
     assert "; 42 are new in " in out
 
 
-def test_a_push_that_is_killed_commits_nothing_and_goes_on(hub: Hub, project: Path, gen_fedsd: Command) -> None:
+def test_a_push_that_is_killed_commits_nothing_and_can_be_resumed(hub: Hub, project: Path, gen_fedsd: Command) -> None:
     """SIGKILL while the third file is on its way: the next push sends what had not arrived, and no file twice."""
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     killed: list[subprocess.Popen[str]] = []
@@ -65,11 +65,11 @@ def test_by_xet(hub: Hub, project: Path, tmp_path: Path, gen_fedsd: Command) -> 
     def arrive() -> None:
         """Let the Hub find what is in the store, whose format it does not know."""
         assert sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) > 10_000
-        contents = [path.read_bytes() for path in [*paths.SHARDS.glob("*.parquet"), *temporary.rglob("*.png")]]
+        contents = [path.read_bytes() for path in [*Workspace().shards.glob("*.parquet"), *temporary.rglob("*.png")]]
         hub.objects.update({sha256(content).hexdigest(): content for content in contents})
-        shards = list(paths.SHARDS.glob("*.parquet"))
-        for path, told in zip(shards, hf_xet.hash_files([str(path) for path in shards]), strict=True):
-            hub.xet_hashes[sha256(path.read_bytes()).hexdigest()] = told.hash
+        shards = list(Workspace().shards.glob("*.parquet"))
+        for path, hashed in zip(shards, hf_xet.hash_files([str(path) for path in shards]), strict=True):
+            hub.xet_hashes[sha256(path.read_bytes()).hexdigest()] = hashed.hash
 
     hub.fail("commit", arrive)
     code, _, err = result(gen_fedsd("push", HF_HUB_DISABLE_XET="0", TMPDIR=str(temporary)))
@@ -77,7 +77,7 @@ def test_by_xet(hub: Hub, project: Path, tmp_path: Path, gen_fedsd: Command) -> 
     assert hub.count("lfs-put") == hub.count("lfs-batch") == 0
     assert (hub.count("xet-token"), hub.count("commit")) == (1, 1)
     assert "%" not in err  # the client's own bars
-    assert hub.tree(REPO)["data/000/client-00001.parquet"] == paths.shard(1).read_bytes()
+    assert hub.tree(REPO)["data/000/client-00001.parquet"] == shard_path(1).read_bytes()
     hub.requests.clear()
     code, out, err = result(gen_fedsd("pull", HF_HUB_DISABLE_XET="0", GEN_FEDSD_CACHE=str(tmp_path / "other")))
     assert code == 0, err
@@ -92,15 +92,15 @@ def test_a_store_of_xet_that_is_away_is_one_clear_line(hub: Hub, project: Path, 
     code, out, err = result(gen_fedsd("push", HF_HUB_DISABLE_XET="0", **once))
     assert (code, out) == (2, "")
     assert err.splitlines()[-1] == (
-        f"error: the line to the Hub failed (ConnectionError): {REPO}: try again later; what was sent is kept"
+        f"error: the connection to the Hub failed (ConnectionError): {REPO}: try again later; what was sent is kept"
     )
     assert set(hub.tree(REPO)) == {".gitattributes"}
     code, _, err = result(gen_fedsd("push"))
     assert code == 0, err
-    hub.xet_hashes = {sha256(path.read_bytes()).hexdigest(): "a" * 64 for path in paths.SHARDS.glob("*.parquet")}
+    hub.xet_hashes = {sha256(path.read_bytes()).hexdigest(): "a" * 64 for path in Workspace().shards.glob("*.parquet")}
     for store in (hub.xet, hub.store):  # nobody there, and somebody who knows no such file
         hub.xet = store
         code, out, err = result(gen_fedsd("pull", HF_HUB_DISABLE_XET="0", **once))
         assert (code, out) == (2, "")
-        assert err.splitlines()[-1].startswith("error: the line to the Hub failed (")
+        assert err.splitlines()[-1].startswith("error: the connection to the Hub failed (")
         assert "Traceback" not in err

@@ -9,22 +9,22 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline import params, paths
+from pipeline import params
 from pipeline.artifacts import manifest
 from pipeline.artifacts.manifest import File, Manifest
 from pipeline.errors import HubError
+from pipeline.generation.devices import record_dtype
 from pipeline.generation.pool import Pool
-from pipeline.hub.pull import pull
-from pipeline.hub.push import Options, push
+from pipeline.hub.options import PushOptions
+from pipeline.params import Params
 from pipeline.stages import generate
-from tests.hub.conftest import REPO
+from pipeline.workspace import Workspace
+from tests.hub.publishing import ALL, REPO, pull, push
 from tests.hub.server import Hub
-
-CPU = ["cpu"]
 
 
 def contents() -> list[tuple[object, ...]]:
-    with Pool(paths.pool()) as pool:
+    with Pool(Workspace().pool) as pool:
         found: list[tuple[object, ...]] = pool.db.execute(
             'select recipe, lane, class_name, "index", prompt, negative_prompt, guidance, seed, retry, flags, image '
             'from images order by lane, class_name, "index"'
@@ -33,12 +33,12 @@ def contents() -> list[tuple[object, ...]]:
 
 
 @pytest.fixture
-def colleague(hub: Hub, project: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Publish, then go on as somebody who has neither pool nor shards; return the publisher's shards."""
-    push(Options(REPO, tag="v1"))
-    theirs = tmp_path / "theirs"
-    paths.SHARDS.rename(theirs)
-    paths.MANIFEST.rename(tmp_path / "manifest.json")
+def colleague(hub: Hub, workspace: Workspace, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Publish, then continue as somebody who has neither pool nor shards; return the publisher's shards."""
+    push(replace(ALL, tag="v1"))
+    theirs = tmp_path / "shards"
+    workspace.shards.rename(theirs)
+    workspace.manifest.rename(tmp_path / "manifest.json")
     monkeypatch.setenv("GEN_FEDSD_CACHE", str(tmp_path / "my cache"))
     return theirs
 
@@ -46,18 +46,17 @@ def colleague(hub: Hub, project: Path, cache: Path, tmp_path: Path, monkeypatch:
 def test_a_colleague_renders_nothing_and_gets_the_same_bytes(
     hub: Hub, colleague: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    loaded = params.load()
-    told = pull(REPO, None, loaded, CPU)
+    printed = pull()
     head, known = hub.repos[REPO].head.id, manifest.load(colleague.parent / "manifest.json")
-    assert told.splitlines() == [
+    assert printed.splitlines() == [
         f"{REPO} at {head[:12]}: 42 images of 4 clients, recipe {known.recipe}, all as its manifest says; "
-        f"42 are new in {paths.pool()}",
+        f"42 are new in {Workspace().pool}",
         "params.yaml asks for this recipe: what the plan wants of these images will not be rendered again",
     ]
     capsys.readouterr()
-    generate.run(loaded, CPU)
+    generate.run(Workspace(), asked(), ["cpu"])
     assert "generate: 0 images rendered, 42 in 4 shards" in capsys.readouterr().err
-    assert {path.name: path.read_bytes() for path in paths.SHARDS.iterdir()} == {
+    assert {path.name: path.read_bytes() for path in Workspace().shards.iterdir()} == {
         path.name: path.read_bytes() for path in colleague.iterdir()
     }
     mine = contents()
@@ -65,31 +64,51 @@ def test_a_colleague_renders_nothing_and_gets_the_same_bytes(
     assert mine == contents()
 
 
-def test_once_more_takes_over_nothing(hub: Hub, colleague: Path) -> None:
-    loaded = params.load()
-    pull(REPO, None, loaded, CPU)
+def test_a_second_pull_imports_nothing(hub: Hub, colleague: Path) -> None:
+    pull()
     hub.requests.clear()
-    assert "; 0 are new in " in pull(REPO, None, loaded, CPU)
+    assert "; 0 are new in " in pull()
     assert hub.count("lfs-get") == 0
 
 
 def test_a_tag_is_what_it_was(hub: Hub, colleague: Path) -> None:
     first = hub.repos[REPO].head.id
     hub.overwrite(REPO, "manifest.json", b"{}")
-    assert f" at {first[:12]}: 42 images" in pull(REPO, "v1", params.load(), CPU)
+    assert f" at {first[:12]}: 42 images" in pull("v1")
     with pytest.raises(HubError, match=r"manifest.json is damaged"):
-        pull(REPO, None, params.load(), CPU)
+        pull()
     with pytest.raises(HubError, match="no such revision: ada/fill: give a tag, a branch or a commit"):
-        pull(REPO, "v9", params.load(), CPU)
+        pull("v9")
 
 
-def test_other_parameters_are_told_of(hub: Hub, colleague: Path) -> None:
-    loaded = params.load()
-    other = loaded.model_copy(update={"generate": loaded.generate.model_copy(update={"steps": 3, "quality": 5})})
-    told = pull(REPO, None, other, CPU).splitlines()[-1]
-    assert told == "params.yaml asks for another recipe, so these images will not be used: it differs in steps"
-    gone = loaded.model_copy(update={"generate": loaded.generate.model_copy(update={"model": "nowhere"})})
-    assert "params.yaml asks for a model that is not here" in pull(REPO, None, gone, CPU)
+def asked(**changes: object) -> Params:
+    """The parameters of the working folder, with changes to ``generate``."""
+    loaded = params.load(Workspace().params)
+    return loaded.model_copy(update={"generate": loaded.generate.model_copy(update=changes)})
+
+
+def test_differences_of_the_parameters_are_named(hub: Hub, colleague: Path) -> None:
+    printed = pull(asked=asked(steps=3, quality=5)).splitlines()[-1]
+    assert printed == "params.yaml asks for another recipe, so these images will not be used: it differs in steps"
+    printed = pull(asked=asked(model="nowhere")).splitlines()[-1]
+    assert printed.startswith("the recipe that params.yaml asks for is not known here (no such folder, and not found")
+
+
+def test_the_dtype_that_auto_stands_for_is_recorded_or_assumed(
+    hub: Hub, colleague: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images are float32: a record of it agrees; CUDA devices, which need not be here, would render float16."""
+    auto = asked(dtype="auto")
+    monkeypatch.setenv("GEN_FEDSD_DEVICES", "cuda:0")
+    assert pull(asked=auto).splitlines()[-2:] == [
+        "params.yaml asks for another recipe, so these images will not be used: it differs in dtype",
+        "generate.dtype auto: float16, assumed, since $GEN_FEDSD_DEVICES is cuda:0",
+    ]
+    record_dtype(Workspace(), "float32")
+    assert pull(asked=auto).splitlines()[-2:] == [
+        "params.yaml asks for this recipe: what the plan wants of these images will not be rendered again",
+        "generate.dtype auto: float32, as generate last rendered (data/arithmetic.json)",
+    ]
 
 
 Tamper = Callable[[Hub, Manifest, Path], None]
@@ -105,7 +124,7 @@ def _reuse(hub: Hub, known: Manifest, theirs: Path, change: Callable[[pa.Table],
 def _publish(hub: Hub, known: Manifest, theirs: Path) -> None:
     path, shard = theirs / "client-00002.parquet", known.shard(2)
     changed = File(path.name, shard.rows, path.stat().st_size, File.of(path, 0).sha256)
-    known.with_shard(replace(shard, files=(changed,))).save(theirs.parent / "changed.json")
+    replace(known.with_shard(replace(shard, files=(changed,))), place=theirs.parent / "changed.json").save()
     hub.overwrite(REPO, f"data/000/{path.name}", path.read_bytes())
     hub.overwrite(REPO, "manifest.json", (theirs.parent / "changed.json").read_bytes())
 
@@ -221,7 +240,7 @@ def fewer_rows(hub: Hub, known: Manifest, theirs: Path) -> None:
 
 def another_recipe(hub: Hub, known: Manifest, theirs: Path) -> None:
     changed = {**known.recipe_text, "steps": 50}
-    replace(known, recipe_text=changed).save(theirs.parent / "changed.json")
+    replace(known, recipe_text=changed, place=theirs.parent / "changed.json").save()
     hub.overwrite(REPO, "manifest.json", (theirs.parent / "changed.json").read_bytes())
 
 
@@ -245,66 +264,67 @@ def a_path_that_leads_out(hub: Hub, known: Manifest, theirs: Path) -> None:
         (gone, "a file is missing there"),
         (another_seed, "image 1 of '.*' in lane 2 is not of recipe"),
         (another_prompt, "image 1 of '.*' in lane 2 is not of recipe"),
-        (another_client, "data/000/client-00002.parquet is no shard"),
-        (no_picture, "data/000/client-00002.parquet is no shard"),
-        (no_image, "data/000/client-00002.parquet is no shard"),
-        (without_lane, "data/000/client-00002.parquet is no shard"),
+        (another_client, "data/000/client-00002.parquet is not a shard"),
+        (no_picture, "data/000/client-00002.parquet is not a shard"),
+        (no_image, "data/000/client-00002.parquet is not a shard"),
+        (without_lane, "data/000/client-00002.parquet is not a shard"),
         (without_header, "data/000/client-00002.parquet: damaged or not ours"),
         (fewer_rows, "data/000/client-00002.parquet has 2 rows"),
-        (another_size, r"client-00002.parquet is no shard \(image 1 of '.*' measures \(17, 17\)\)"),
-        (another_format, r"client-00002.parquet is no shard \(image 1 of '.*': cannot identify"),
-        (half_a_picture, r"client-00002.parquet is no shard \(image 1 of '.*': "),
-        (a_damaged_picture, r"client-00002.parquet is no shard \(image 1 of '.*': "),
-        (no_prompt, r"client-00002.parquet is no shard \(an empty value\)"),
-        (another_type, r"client-00002.parquet is no shard \(other columns\)"),
-        (a_damaged_page, r"client-00002.parquet is no shard"),
+        (another_size, r"client-00002.parquet is not a shard \(image 1 of '.*' measures \(17, 17\)\)"),
+        (another_format, r"client-00002.parquet is not a shard \(image 1 of '.*': cannot identify"),
+        (half_a_picture, r"client-00002.parquet is not a shard \(image 1 of '.*': "),
+        (a_damaged_picture, r"client-00002.parquet is not a shard \(image 1 of '.*': "),
+        (no_prompt, r"client-00002.parquet is not a shard \(an empty value\)"),
+        (another_type, r"client-00002.parquet is not a shard \(other columns\)"),
+        (a_damaged_page, r"client-00002.parquet is not a shard"),
         (text_for_a_number, r"its manifest.json is damaged .*\(damaged \(shards.2.counts.0: "),
         (another_recipe, "the manifest's recipe does not have the digest"),
-        (a_path_that_leads_out, r"its manifest.json is damaged or not ours \(a file name that is not its client's"),
+        (
+            a_path_that_leads_out,
+            r"not written by gen-fedsd \(a file name that is not its client's",
+        ),
     ],
 )
-def test_what_does_not_match_is_refused_and_nothing_taken_over(
+def test_what_does_not_match_is_refused_and_nothing_imported(
     hub: Hub, colleague: Path, tamper: Tamper, said: str
 ) -> None:
     tamper(hub, manifest.load(colleague.parent / "manifest.json"), colleague)
     with pytest.raises(HubError, match=said):
-        pull(REPO, None, params.load(), CPU)
+        pull()
     assert contents() == []
-    assert [path.name for path in paths.cache().iterdir() if path.name.startswith(".pull")] == []
+    assert [path.name for path in Workspace().cache.iterdir() if path.name.startswith(".pull")] == []
 
 
 @pytest.mark.parametrize("fault", [503, 429, "drop"])
 @pytest.mark.parametrize("route", ["info", "tree", "refs", "resolve", "lfs-get"])
-def test_a_bad_moment_is_waited_out(hub: Hub, colleague: Path, route: str, fault: int | str) -> None:
+def test_a_short_failure_is_waited_out(hub: Hub, colleague: Path, route: str, fault: int | str) -> None:
     hub.fail(route, fault, fault)  # type: ignore[arg-type]
-    assert "; 42 are new in " in pull(REPO, None, params.load(), CPU)
+    assert "; 42 are new in " in pull()
 
 
 def test_who_may_not_see_it(hub: Hub, colleague: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = params.load()
     monkeypatch.setenv("HF_TOKEN", "hf_bob")
     with pytest.raises(HubError, match="no such repository: ada/fill: check --repo-id; a private one needs a token"):
-        pull(REPO, None, loaded, CPU)
+        pull()
     monkeypatch.setenv("HF_TOKEN", "hf_reads")
-    assert "; 42 are new in " in pull(REPO, None, loaded, CPU)
+    assert "; 42 are new in " in pull()
 
 
 def test_a_damaged_local_cache_is_fetched_again(hub: Hub, colleague: Path, cache: Path, tmp_path: Path) -> None:
-    loaded = params.load()
-    pull(REPO, None, loaded, CPU)
+    pull()
     blobs = [path.resolve() for path in (tmp_path / "hub").rglob("client-00002.parquet")]
     assert len(blobs) == 1
     blobs[0].write_bytes(b"damaged")
     hub.requests.clear()
-    assert "all as its manifest says" in pull(REPO, None, loaded, CPU)
+    assert "all as its manifest says" in pull()
     assert hub.count("lfs-get", "GET") == 1
 
 
 def test_a_name_without_an_owner_is_mine(hub: Hub, colleague: Path) -> None:
-    assert pull("fill", None, params.load(), CPU).startswith(f"{REPO} at ")
+    assert pull(repo_id="fill").startswith(f"{REPO} at ")
 
 
 def test_an_anonymous_publication_has_no_identities(hub: Hub, project: Path) -> None:
-    push(Options("ada/merged", anonymous=True))
+    push(PushOptions("ada/merged", anonymous=True))
     with pytest.raises(HubError, match="published with --anonymous: its images have no identity: ada/merged: load it"):
-        pull("ada/merged", None, params.load(), CPU)
+        pull(repo_id="ada/merged")
