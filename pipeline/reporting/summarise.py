@@ -39,7 +39,7 @@ def summarise(
         comparisons=tuple(comparison for comparison in compared if comparison),
         references=tuple(Reference(arm.fill, _interval(arm.finals()), _rounded(arm.finals())) for arm in central),
         remarks=(
-            *_on_comparisons(usable, fill),
+            *_on_comparisons(arms, fill),
             *(remark for pair in pairs for remark in _on_pair(*pair)),
             *(remark for arm in (*arms, *references) for remark in _on_arm(arm)),
             *_on_seeds([*usable, *central]),

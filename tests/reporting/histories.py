@@ -1,0 +1,63 @@
+"""Small histories for the tests of reports."""
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.artifacts.history import Participation, Round, RunHistory
+from pipeline.reporting.arms import ArmRuns
+
+Shares = tuple[float | None, ...]
+
+
+def run(
+    accuracies: Sequence[float | None],
+    *,
+    fill: str = "none",
+    algorithm: str = "fedavg",
+    budget: str = "epochs",
+    seed: int = 1,
+    steps: int = 2,
+    by_class: Shares | None = None,
+    losses: Mapping[int, float] | None = None,
+) -> RunHistory:
+    """Return a run with one round for each accuracy, None in rounds without a test.
+
+    Each round moves 1,500 bytes: one client receives 1,000 and sends 500. ``by_class`` is known for the last round;
+    ``losses`` are by round, and 1 in the other tested ones.
+    """
+    given = losses or {}
+    rounds = []
+    for number, accuracy in enumerate(accuracies, start=1):
+        loss = None if accuracy is None else given.get(number, 1.0)
+        shares = by_class if number == len(accuracies) else None
+        rounds.append(Round(number, (Participation(0, 64, steps, 1_000, 500),), accuracy, loss, shares))
+    return RunHistory(fill, algorithm, budget, seed, tuple(rounds))
+
+
+def arm(
+    accuracies: Mapping[int, Sequence[float | None]],
+    *,
+    fill: str = "none",
+    algorithm: str = "fedavg",
+    budget: str = "epochs",
+    steps: int = 2,
+    clients: Mapping[int, Shares] | None = None,
+    by_class: Mapping[int, Shares] | None = None,
+    losses: Mapping[int, Mapping[int, float]] | None = None,
+) -> ArmRuns:
+    """Return an arm of the runs with these accuracies, by seed; the other mappings are by seed, too."""
+    runs = {
+        seed: run(
+            values,
+            fill=fill,
+            algorithm=algorithm,
+            budget=budget,
+            seed=seed,
+            steps=steps,
+            by_class=(by_class or {}).get(seed),
+            losses=(losses or {}).get(seed),
+        )
+        for seed, values in accuracies.items()
+    }
+    tested = {seed: one for seed, one in runs.items() if one.tested}
+    untested = tuple(seed for seed in runs if seed not in tested)
+    return ArmRuns(algorithm, budget, fill, tested, clients or {}, untested)

@@ -1,0 +1,81 @@
+"""A small experiment that was run already, written without running it: every artifact that a report reads."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.artifacts import history, shards
+from pipeline.artifacts.deficits import Deficits
+from pipeline.artifacts.history import RunHistory
+from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
+from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.shards import SyntheticImage
+from pipeline.data import images
+from pipeline.params import Params
+from pipeline.workspace import Workspace
+
+RECIPE: dict[str, Any] = {
+    "model": "0123456789abcdef0123456789abcdef",
+    "steps": 2,
+    "guidance": [2.0],
+    "dtype": "float32",
+    "prompts": {"templates": ["one {class}"]},
+}
+FILLED = ((), (0, 0, 2), (1, 2), (0,))
+"""The labels of each client's synthetic images."""
+
+
+def partition(params: Params) -> Partition:
+    """Return the 60 training images over 4 clients, 15 each in order: 20 of each label are 15 + 5, 10 + 10, 5 + 15."""
+    real = images.load(params.data, params.data.train)
+    count = len(real.labels)
+    return Partition(
+        rows=np.arange(count),
+        clients=np.repeat(np.arange(4, dtype=np.int32), count // 4),
+        labels=real.labels.astype(np.int32),
+        class_names=real.class_names,
+        client_count=4,
+        image_size=real.image_size,
+        fingerprint=real.fingerprint,
+    )
+
+
+def png(shade: int) -> bytes:
+    """Return a grey picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (shade, shade, shade)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def manifest(place: Path, class_names: Sequence[str], recipe: dict[str, Any] = RECIPE) -> Manifest:
+    """Write the clients' shards beside ``place``; image ``i`` of client ``c`` has the shade 40 c + 10 i."""
+    lines = []
+    for client, labels in enumerate(FILLED):
+        rows = [
+            SyntheticImage(png(40 * client + 10 * i), label, "", client, str(client), i, "", "", 1.0, i, 0, "", "r")
+            for i, label in enumerate(labels)
+        ]
+        path = place.with_name("shards") / file_name(client)
+        written = shards.write(lambda _, path=path: path, rows, class_names, {"recipe": "r", "plan": "p"}, 10**9)  # type: ignore[misc]
+        counts = tuple(np.bincount(labels, minlength=len(class_names)).tolist()) if labels else (0,) * len(class_names)
+        lines.append(Shard(client, "p", counts, tuple(File.of(*file) for file in written)))
+    made = Manifest("r" * 16, recipe, "own", tuple(class_names), tuple(lines), place)
+    made.save()
+    return made
+
+
+def write(workspace: Workspace, params: Params, runs: Sequence[RunHistory]) -> None:
+    """Write partition, deficits, shards, manifest, and the histories by fill and algorithm."""
+    split = partition(params)
+    split.save(workspace.partition)
+    have = split.counts()
+    missing = np.array([np.bincount(labels, minlength=3) for labels in map(list, FILLED)]).astype(np.int64)
+    Deficits(have, have + missing, missing, split.class_names).save(workspace.deficits)
+    manifest(workspace.manifest, split.class_names)
+    for fill, algorithm in dict.fromkeys((run.fill, run.algorithm) for run in runs):
+        mine = [run for run in runs if (run.fill, run.algorithm) == (fill, algorithm)]
+        history.save(workspace.run(fill, algorithm), mine, split.class_names, have)
