@@ -1,38 +1,42 @@
-"""Worker processes, each at the other end of a pipe of its own, so that none can leave half a message to another's."""
+"""Worker processes, each on a pipe of its own, so that a worker that dies cannot cut off another one's message."""
 
 import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import forkserver, resource_tracker
+from functools import partial
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
-from queue import SimpleQueue
-from types import TracebackType
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from pipeline.errors import PipelineError
 
 _AHEAD = 2  # tasks that a worker has at a time, so that it never waits for the next one
-_DEATHS = 2  # a task in whose hands this many workers died is not tried again
+_DEATHS = 2  # a task that this many workers died on is not tried again
+_STARTING = 1.0  # seconds after Ctrl-C in which the start of a process is completed
+_LEAVING = 10.0  # seconds after which a worker that is leaving by itself is ended
 
 Task = TypeVar("Task")
+_Inbox = SimpleQueue[bytes | None]
 Answer = Callable[[], object]
-"""What is left to do for an answer; another thread does it while the next task is carried out."""
+"""The rest of the work on an answer; another thread does it during the next task."""
 Make = Callable[..., Callable[[Any], Answer]]
-"""Called in the worker with its arguments: loads what tasks need, and returns what carries one out."""
+"""Called in the worker with its arguments: loads what tasks need, and returns the function that carries one out."""
 
 
 class Done(NamedTuple, Generic[Task]):
-    """A task, what a worker made of it, and the worker's name."""
+    """A task, the worker's answer, and the worker's name."""
 
     task: Task
     answer: Any
@@ -40,7 +44,7 @@ class Done(NamedTuple, Generic[Task]):
 
 
 class DeathError(Exception):
-    """Workers died on one task, or none is left."""
+    """Several workers died on one task, or no worker is left."""
 
     def __init__(self, worker: str, code: int | None, task: Any, deaths: int) -> None:
         self.task = task
@@ -51,57 +55,61 @@ class DeathError(Exception):
 class _Worker(Generic[Task]):
     name: str
     process: BaseProcess
-    asked: Any
-    """How often it asked for a task, in memory that it shares."""
+    asked: Any  # shared memory: how often it has asked for a task
     answered: int = 0
     tasks: deque[tuple[Task, int]] = field(default_factory=deque)
-    """What it was sent and has not answered, oldest first, with the number of workers that each has killed."""
+    """Sent to it and not answered, oldest first, with the number of workers that died on each."""
 
 
 class Workers(Generic[Task]):
-    """Processes that carry out tasks, each fed over a pipe, a task ahead; a context manager that ends them.
+    """Processes that carry out tasks; each has the next task before it needs it. A context manager that ends them.
 
-    A worker that dies costs the task in its hands a second try on another worker. An error in a worker, unlike a
-    death, ends the work at once, since another worker would meet it too.
+    If a worker dies, another worker tries its task once more. An error in a worker, unlike a death, ends the work at
+    once, since another worker would meet it too.
     """
 
     def __init__(self, make: Make, arguments: Sequence[tuple[str, tuple[Any, ...]]], preload: str, cuda: bool) -> None:
         """Start a worker for each name and arguments; ``preload`` is the module that ``make`` works with.
 
-        One server process imports it, and workers are forked from that; but CUDA cannot be used in a process that was
-        forked from one that has looked for it, as importing diffusers does, so with ``cuda`` each imports it itself.
+        One server process imports it, and workers are forked from that. But CUDA cannot be used in a process that was
+        forked from one that has looked for it, as importing diffusers does, so with ``cuda`` each worker imports it.
         """
         self._workers: dict[Connection, _Worker[Task]] = {}
-        self._orphans = deque[tuple[Task, int]]()
-        """What dead workers left, with the number of workers that each has killed."""
+        self._orphans = deque[tuple[Task, int]]()  # dead workers' open tasks, with the number of deaths on each
         context = multiprocessing.get_context("spawn") if cuda else multiprocessing.get_context("forkserver")
-        with _interrupts_later():
+        try:
             if not cuda:
                 forkserver.set_forkserver_preload([preload])
-                forkserver.ensure_running()
-        for name, given in arguments:
-            ours, theirs = context.Pipe()
-            asked = context.Value("q", 0, lock=False)
-            told = theirs, asked, make, given
-            process = context.Process(target=_live, args=told, name=f"worker {name}", daemon=True)
-            with _interrupts_later() if cuda else contextlib.nullcontext():
-                process.start()
-            theirs.close()
-            self._workers[ours] = _Worker(name, process, asked)
+                _start_process(forkserver.ensure_running)
+            for name, _ in arguments:
+                _start_process(partial(self._start, context, name))
+            for pipe, (_, given) in zip(self._workers, arguments, strict=True):
+                _send(pipe, (make, given))
+        except BaseException:
+            self._end(at_once=True)
+            raise
+
+    def _start(self, context: ForkServerContext | SpawnContext, name: str) -> None:
+        ours, theirs = context.Pipe()
+        asked = context.Value("q", 0, lock=False)
+        process = context.Process(target=_work, args=(theirs, asked), name=f"worker {name}", daemon=True)
+        process.start()
+        theirs.close()
+        self._workers[ours] = _Worker(name, process, asked)
 
     def carry_out(self, more: Callable[[], Task | None]) -> Generator[Done[Task]]:
-        """Yield tasks as they are done, until none is open and ``more`` gives none.
+        """Yield tasks as they are done, until none is open and ``more`` returns None.
 
-        ``more`` is asked for a task whenever a worker has room, and again after each ``yield``. Raises DeathError, and
-        the errors of workers as they are; answers that lie ready then are yielded first.
+        ``more`` is called for a task whenever a worker can take one, and again after each ``yield``. Raises DeathError,
+        and a worker's error as it is, but first yields the answers that other workers have sent by then.
         """
         self._feed(more)
-        while answering := self._answering():
-            for pipe in answering:
+        while readable := self._readable():
+            for pipe in readable:
                 try:
                     done = self._receive(pipe)
                     if done is None:
-                        self._bury(pipe)
+                        self._remove(pipe)
                 except Exception:
                     yield from self._ready()
                     raise
@@ -124,10 +132,10 @@ class Workers(Generic[Task]):
                     worker.tasks.append(given)
                     _send(pipe, given[0])
 
-    def _answering(self, timeout: float | None = None) -> list[Connection]:
-        """Return the pipes of busy workers that can be read from, waiting for one if need be; none if none is busy."""
+    def _readable(self) -> list[Connection]:
+        """Wait for a busy worker's pipe that can be read and return all that can; none if no worker is busy."""
         busy = [pipe for pipe, worker in self._workers.items() if worker.tasks]
-        return [pipe for pipe in wait(busy, timeout) if isinstance(pipe, Connection)] if busy else []
+        return [pipe for pipe in wait(busy) if isinstance(pipe, Connection)] if busy else []
 
     def _receive(self, pipe: Connection) -> Done[Task] | None:
         """Return what a worker has done, or None if it died; raise the error that it met."""
@@ -142,19 +150,19 @@ class Workers(Generic[Task]):
         return Done(worker.tasks.popleft()[0], answer, worker.name)
 
     def _ready(self) -> Iterator[Done[Task]]:
-        """Yield what other workers have done by now."""
-        for pipe in self._answering(timeout=0):
-            with contextlib.suppress(Exception):
-                if done := self._receive(pipe):
+        """Yield all answers that have arrived, without waiting for more."""
+        for pipe, worker in self._workers.items():
+            with contextlib.suppress(Exception):  # one error is reported already
+                while worker.tasks and pipe.poll() and (done := self._receive(pipe)):
                     yield done
 
-    def _bury(self, pipe: Connection) -> None:
-        """Forget a dead worker and keep its tasks for others; raise DeathError if none can take them over."""
+    def _remove(self, pipe: Connection) -> None:
+        """Remove a dead worker and keep its tasks for others; raise DeathError if none can take them over."""
         worker = self._workers.pop(pipe)
         pipe.close()
         worker.process.join()
-        # It takes them in order. The one that it asked for last is the one that it died with, unless none was left to
-        # get; an older one may be unanswered yet, since finishing an answer takes its time.
+        # It died on the task that it asked for last, unless there was none left to take. An older one may be open too,
+        # since the rest of the work on an answer takes time.
         others = list(worker.tasks)
         task, deaths = others.pop(min(max(worker.asked.value - worker.answered, 1), len(others)) - 1)
         if deaths + 1 >= _DEATHS or not self._workers:
@@ -164,94 +172,137 @@ class Workers(Generic[Task]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for pipe, worker in self._workers.items():
-            pipe.close()  # a worker leaves when its pipe is closed
-            if kind is not None:
-                worker.process.terminate()  # nobody waits for what it is doing
-        for worker in self._workers.values():
-            worker.process.join()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._end(at_once=kind is not None)
+
+    def _end(self, at_once: bool) -> None:
+        """End all workers: ``at_once`` in the middle of their tasks, else when they have carried them out."""
+        try:
+            for pipe, worker in list(self._workers.items()):
+                pipe.close()  # a worker leaves when its pipe is closed
+                if at_once:
+                    worker.process.terminate()
+            for worker in list(self._workers.values()):
+                worker.process.join()
+        except BaseException:
+            if not at_once:  # Ctrl-C while it waited
+                self._end(at_once=True)
+            raise
         self._workers.clear()
 
 
-@contextlib.contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Let processes that are started meanwhile not hear of Ctrl-C, which is the coordinating process's to handle."""
-    resource_tracker.ensure_running()  # else it is started within the block, and lets interrupts through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+def _start_process(start: Callable[[], None]) -> None:
+    """Start a process in a thread, so that Ctrl-C ends the wait for it but leaves no half-started process to complain.
+
+    The process inherits the blocked signal from the thread, since only the coordinating process acts on it.
+    """
+    started = Future[None]()
+
+    def call() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            start()
+            started.set_result(None)
+        except Exception as error:
+            started.set_exception(error)
+
+    resource_tracker.ensure_running()  # else it is started within ``start``, and unblocks the signal
+    threading.Thread(target=call, daemon=True).start()
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        started.result()
+    except KeyboardInterrupt:
+        futures.wait([started], _STARTING)
+        raise
+
+
+def _plain(error: Exception) -> Exception:
+    """Return a user's error as it is, and any other as text, since not every one can be sent."""
+    text = f"in {multiprocessing.current_process().name}:\n{traceback.format_exc()}"
+    return error if isinstance(error, PipelineError) else RuntimeError(text)
 
 
 def _send(pipe: Connection, message: object) -> None:
-    with contextlib.suppress(OSError):  # the other side is gone; reading from it will tell
+    with contextlib.suppress(OSError):  # the other side is gone, which reading from it shows
         pipe.send(message)
 
 
-class _Inbox:
-    """Reads a worker's tasks in a thread of its own."""
+def _inbox(pipe: Connection) -> _Inbox:
+    """Read messages in a thread; once the pipe is closed, None takes the place of all that nobody has got."""
+    messages: _Inbox = SimpleQueue()
 
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe, self._messages, self._closed = pipe, SimpleQueue[bytes](), threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
+    def read() -> None:
         with contextlib.suppress(EOFError, OSError):
             while True:
-                self._messages.put(self._pipe.recv_bytes())
-        self._closed.set()
-        self._messages.put(b"")
+                messages.put(pipe.recv_bytes())
+        with contextlib.suppress(Empty):
+            while True:
+                messages.get_nowait()
+        messages.put(None)
 
-    def next(self) -> bytes | None:
-        """Wait for the next task and return it as it came; None once the pipe is closed, whatever is left."""
-        message = self._messages.get()
-        return None if self._closed.is_set() else message  # nobody waits for the tasks that are still there
+    threading.Thread(target=read, daemon=True).start()
+    return messages
 
 
-def _live(pipe: Connection, asked: Any, make: Make, arguments: tuple[Any, ...]) -> None:
-    """A worker's life: get ready, carry out tasks until the pipe closes, and finish each answer during the next task.
-
-    Other threads read tasks and send answers, so that the coordinating process waits neither while a task is carried
-    out nor, if both are large, for ever.
-    """
+def _work(pipe: Connection, asked: Any) -> None:
+    """Run a worker: load what tasks need, carry out tasks until the pipe is closed, send errors."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # orderly: libraries give back their semaphores
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    leaving = threading.Lock()
+    _end_when_told(leaving)
+    try:
+        inbox = _inbox(pipe)
+        if (message := inbox.get()) is not None:
+            make, arguments = ForkingPickler.loads(message)
+            _carry_out_all(make(*arguments), inbox, pipe, asked)
+    except Exception as error:
+        _send(pipe, _plain(error))
+    finally:
+        leaving.acquire()
+
+
+def _carry_out_all(carry_out: Callable[[Any], Answer], inbox: _Inbox, pipe: Connection, asked: Any) -> None:
+    """Carry out tasks until the pipe is closed; other threads read tasks, and finish and send answers meanwhile.
+
+    So nobody waits for a task to end before the next one can be sent, and large messages in both directions never wait
+    for each other.
+    """
 
     def finish(answer: Answer) -> None:
         try:
             _send(pipe, answer())
-        except Exception:
-            _send(pipe, _told())
+        except Exception as error:
+            _send(pipe, _plain(error))
 
-    try:
-        carry_out = make(*arguments)
-        with ThreadPoolExecutor(1) as finisher:
-            inbox, last = _Inbox(pipe), None
-            while True:
-                asked.value += 1
-                message = inbox.next()
-                if message is None:
-                    return
-                answer = carry_out(ForkingPickler.loads(message))
-                if last is not None:
-                    last.result()
-                last = finisher.submit(finish, answer)
-    except PipelineError as error:
-        _send(pipe, error)
-    except Exception:
-        _send(pipe, _told())
+    with ThreadPoolExecutor(1) as finisher:
+        last = None
+        while True:
+            asked.value += 1
+            if (message := inbox.get()) is None:
+                return
+            answer = carry_out(ForkingPickler.loads(message))
+            if last is not None:
+                last.result()
+            last = finisher.submit(finish, answer)
 
 
-def _told() -> RuntimeError:
-    return RuntimeError(f"in {multiprocessing.current_process().name}:\n{traceback.format_exc()}")
+def _end_when_told(leaving: threading.Lock) -> None:
+    """Have a thread end this process at SIGTERM, or when the process that started it is gone, whatever it is doing.
 
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is killed, whatever it is doing."""
+    A handler that raises SystemExit is not enough: the main thread may be in a callback of the garbage collector, where
+    Python prints the exception and continues, or in minutes of compiled code. So the thread waits for the signal's
+    number on a pipe, and releases what would outlive the process, such as named semaphores of libraries. The main
+    thread does so too when it leaves by itself; only the one that holds ``leaving`` may.
+    """
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+    assert parent is not None
+    told, number = os.pipe()
+    os.set_blocking(number, False)
+    signal.set_wakeup_fd(number)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def end() -> None:
+        wait([told, parent.sentinel])
+        leaving.acquire(timeout=_LEAVING)
+        util._exit_function()  # type: ignore[attr-defined]
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=end, daemon=True).start()
