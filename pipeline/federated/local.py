@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,24 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline import seeds
-from pipeline.federated.algorithms import FedAvg
+from pipeline.data import histograms
+from pipeline.federated.algorithm import WEIGHTS, Algorithm, Local, LocalSettings, SecondModel, State, Update
 from pipeline.federated.models import FlatModel
 
 _TEST_BATCH = 100  # what fits a core's cache: larger ones are slower, ResNet-20 by a fifth
-_MEASURED = 1 << 20  # pixels counted at a time: bincount takes nine bytes for each
-
-
-@dataclass(frozen=True)
-class Hyper:
-    """What local training needs beside data and weights."""
-
-    batch_size: int
-    momentum: float
-    weight_decay: float
-    clip_norm: float | None = None
-    """Longest gradient (Euclidean norm of all parameters together); None: any."""
-    augment: bool = False
-    """Move and mirror images at random (see ``Augmented``)."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +29,21 @@ class Normalisation:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, pixels: NDArray[np.uint8]) -> Normalisation:
-        """Measure images (N, H, W, 3) exactly, from the histogram of each channel, in memory that N does not change."""
-        count, height, width, channels = pixels.shape
-        levels, histograms = np.arange(256), np.zeros((channels, 256), np.int64)
-        each = max(1, _MEASURED // (height * width))
-        for start in range(0, count, each):
-            part = pixels[start : start + each]
-            histograms += [np.bincount(part[..., i].ravel(), minlength=256) for i in range(channels)]
-        mean, std = [], []
-        for histogram in histograms:
-            centre = float(histogram @ levels) / histogram.sum()
+    def of_histograms(cls, counts: NDArray[np.int64]) -> Normalisation:
+        """Return exact mean and deviation, at least 1, of images with these histograms (channels, 256)."""
+        levels, mean, std = np.arange(histograms.LEVELS), [], []
+        for histogram in counts:
+            centre = float(histogram @ levels) / int(histogram.sum())
             mean.append(centre)
             std.append(max(float(np.sqrt(histogram @ (levels - centre) ** 2 / histogram.sum())), 1.0))
         return cls(tuple(mean), tuple(std))
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8]) -> Normalisation:
+        """Measure images (N, H, W, channels)."""
+        counts = histograms.empty(pixels.shape[3])
+        histograms.add(counts, pixels)
+        return cls.of_histograms(counts)
 
     def on(self, width: int, device: str) -> Normalise:
         """Return the function that normalises images of this width on this device."""
@@ -72,33 +61,83 @@ Normalise = Callable[[Tensor], Tensor]
 """Byte images (N, H, W, 3) to normalised floats (N, 3, H, W) in channels-last layout."""
 
 
-@dataclass
-class Local:
-    """One client's local training, as the algorithm sees it."""
+class Pictures(Protocol):
+    """A client's images, read by the batch."""
 
-    model: FlatModel
-    down: Mapping[str, Tensor]
-    """What the server sent."""
-    own: Mapping[str, Tensor]
-    """What the client kept from the last time it took part; empty the first time."""
-    hyper: Hyper
-    rate: float
-    """Learning rate of this round."""
-    other: Callable[[str, Tensor], FlatModel]
-    """Returns a second model of the given name with these weights, for algorithms that compare models."""
-    steps: int = 0
-    """Taken so far."""
-    notes: dict[str, Tensor] = field(default_factory=dict)
-    """What an algorithm computes once for the whole of a client's training."""
+    def __len__(self) -> int: ...
 
-    @property
-    def start(self) -> Tensor:
-        """The parameters (P,) that training began with."""
-        return self.down["weights"][: len(self.model.parameters)]
+    def take(self, rows: Tensor) -> Tensor:
+        """Return the images (B, H, W, 3) of ``rows`` (B,), as bytes on the device that trains.
+
+        ``rows`` are int64 indexes below the number of images, on the CPU; they may repeat.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Images (n, H, W, 3) that are on the device that trains."""
+
+    images: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: Tensor) -> Tensor:
+        return self.images.index_select(0, rows.to(self.images.device))
+
+
+class Augmented:
+    """Images that are shifted by up to an eighth of their size and mirrored at random, anew each time they are read.
+
+    The image is reflected at its border, as in NIID-Bench's training on CIFAR-10.
+    """
+
+    def __init__(self, pictures: Pictures, seed: int) -> None:
+        self.pictures, self.chance = pictures, torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def take(self, rows: Tensor) -> Tensor:
+        images = self.pictures.take(rows)
+        count, height, width, channels = images.shape
+        most, rows_read, bytes_read = _shifts(height, width, channels)
+        down, right = torch.randint(0, 2 * most + 1, (2, count), generator=self.chance)
+        mirrored = torch.randint(0, 2, (count,), generator=self.chance)
+        y = rows_read.index_select(0, down).add_(torch.arange(0, count * height, height)[:, None])
+        x = bytes_read.index_select(0, right.add_(mirrored, alpha=2 * most + 1))
+        # First whole rows, then the bytes within a row: several times as fast as one index of both.
+        shifted = images.reshape(count * height, -1).index_select(0, y.view(-1).to(images.device))
+        index = x[:, None].to(images.device).expand(count, height, width * channels)
+        return shifted.view(index.shape).gather(2, index).view(images.shape)
+
+
+@cache
+def _shifts(height: int, width: int, channels: int) -> tuple[int, Tensor, Tensor]:
+    """Return the largest shift m, which rows of an image each shift reads, and which bytes of a row.
+
+    The rows are (2m + 1, H), for shifts from -m to m; the bytes are (2 x (2m + 1), W x channels), first for shifts of
+    the image as it is, then of the mirrored image.
+    """
+    most = min(height, width) // 8
+    shifts = torch.arange(-most, most + 1)[:, None]
+    rows, columns = (_reflected(shifts + torch.arange(size), size) for size in (height, width))
+    columns = torch.cat([columns, columns.flip(1)])
+    return most, rows, (columns[:, :, None] * channels + torch.arange(channels)).flatten(1)
+
+
+def _reflected(places: Tensor, size: int) -> Tensor:
+    """Return the indexes of the pixels at ``places``, which may be outside 0 ... size - 1 by less than ``size``."""
+    return size - 1 - (size - 1 - places.abs()).abs()
 
 
 def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:
-    """Yield ``steps`` batches of indexes below ``count``: pass after pass, each in its own order, no part-pass lost."""
+    """Yield ``steps`` batches of indexes below ``count``.
+
+    Each pass over all indexes has its own order; its last batch is smaller where ``batch_size`` does not divide
+    ``count``.
+    """
     generator = torch.Generator().manual_seed(seed)
     while steps > 0:
         for batch in torch.randperm(count, generator=generator).split(batch_size)[:steps]:
@@ -106,33 +145,71 @@ def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tens
             steps -= 1
 
 
+def train_client(
+    model: FlatModel,
+    algorithm: Algorithm,
+    broadcast: State,
+    client_state: State,
+    images: Pictures,
+    labels: Tensor,
+    *,
+    normalise: Normalise,
+    settings: LocalSettings,
+    learning_rate: float,
+    steps: int,
+    seed: int,
+    second_model: SecondModel,
+) -> Update:
+    """Train one client for a round and return its update; a pure function of its arguments.
+
+    ``model`` gives the architecture and the memory: its weights are overwritten. ``labels`` (n,) are on its device,
+    ``broadcast`` and ``client_state`` in the memory of the CPU, as is everything in the update.
+    """
+    device = model.vector.device
+    local = Local(
+        model, _tensors(broadcast, device), _tensors(client_state, device), settings, learning_rate, second_model
+    )
+    samples = train(local, algorithm, images, labels, normalise, steps, seed)
+    up, kept = algorithm.end(local)
+    return Update(up, kept, len(labels), local.steps, samples)
+
+
+def _tensors(state: State, device: torch.device) -> dict[str, Tensor]:
+    # Arrays from a network's buffers are read-only; torch has no such tensors and warns of sharing their memory.
+    vectors = {name: vector if vector.flags.writeable else vector.copy() for name, vector in state.items()}
+    return {name: torch.from_numpy(vector).to(device) for name, vector in vectors.items()}
+
+
 def train(
-    local: Local, algorithm: FedAvg, images: Tensor, labels: Tensor, normalise: Normalise, steps: int, seed: int
+    local: Local, algorithm: Algorithm, images: Pictures, labels: Tensor, normalise: Normalise, steps: int, seed: int
 ) -> int:
     """Take ``steps`` of SGD from the global weights, with a fresh momentum; return the samples used.
 
-    ``images`` is (n, H, W, 3) bytes, ``labels`` (n,). ``seed`` decides the order of batches; augmentation and dropout
-    have streams of their own, derived from it: from a shared one, an image's shift would follow from its index.
+    ``labels`` is (n,), one for each of ``images``. ``seed`` decides the order of batches; augmentation and dropout have
+    random streams of their own, derived from it: from a shared one, an image's shift would follow from its index.
     """
-    model, hyper, samples = local.model, local.hyper, 0
-    model.vector.copy_(local.down["weights"])
+    model, settings, samples = local.model, local.settings, 0
+    model.vector.copy_(local.broadcast[WEIGHTS])
     model.module.train()
     optimizer = torch.optim.SGD(
-        [model.parameters], lr=local.rate, momentum=hyper.momentum, weight_decay=hyper.weight_decay, fused=True
+        [model.parameters],
+        lr=local.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
     torch.manual_seed(seeds.derive(seed, "dropout"))  # where a model has any
-    moved = Augmented(images, seeds.derive(seed, "augmentation")) if hyper.augment else None
-    take = moved.__getitem__ if moved else partial(images.index_select, 0)
-    for batch in batches(len(labels), hyper.batch_size, steps, seed):
-        rows = batch.to(labels.device)
+    if settings.augment:
+        images = Augmented(images, seeds.derive(seed, "augmentation"))
+    for batch in batches(len(labels), settings.batch_size, steps, seed):
         alone = len(batch) == 1 and len(model.vector) > len(model.parameters)
-        if alone:  # one image has no batch statistics, so the running ones stand in
+        if alone:  # one image has no batch statistics, so the running ones are used
             model.module.eval()
         model.gradient.zero_()
-        algorithm.loss(local, normalise(take(rows)), labels[rows]).backward()
+        algorithm.loss(local, normalise(images.take(batch)), labels[batch.to(labels.device)]).backward()
         algorithm.before_step(local)
-        if hyper.clip_norm is not None:
-            model.gradient.mul_(torch.clamp(hyper.clip_norm / (model.gradient.norm() + 1e-6), max=1.0))
+        if settings.clip_norm is not None:
+            model.gradient.mul_(torch.clamp(settings.clip_norm / (model.gradient.norm() + 1e-6), max=1.0))
         optimizer.step()
         local.steps += 1
         algorithm.after_step(local)
@@ -140,33 +217,6 @@ def train(
         if alone:
             model.module.train()
     return samples
-
-
-class Augmented:
-    """Images that are moved by up to an eighth of their size and mirrored at random, anew each time they are asked for.
-
-    Beyond its border an image goes on reflected, as in NIID-Bench's training on CIFAR-10.
-    """
-
-    def __init__(self, images: Tensor, seed: int) -> None:
-        _, self.height, self.width, _ = images.shape
-        self.most = min(self.height, self.width) // 8
-        down, across = (
-            torch.arange(-self.most, size + self.most).abs().sub(size - 1).abs().neg().add(size - 1)
-            for size in (self.height, self.width)
-        )
-        self.padded = images.cpu()[:, down][:, :, across].numpy()
-        self.device, self.chance = images.device, torch.Generator().manual_seed(seed)
-
-    def __getitem__(self, rows: Tensor) -> Tensor:
-        """Return images (B, H, W, 3) of these rows (B,)."""
-        moves = torch.randint(0, 2 * self.most + 1, (2, len(rows)), generator=self.chance).tolist()
-        mirrored = torch.randint(0, 2, (len(rows),), generator=self.chance).tolist()
-        drawn = np.empty((len(rows), self.height, self.width, 3), np.uint8)
-        for place, row, top, left, mirror in zip(drawn, rows.tolist(), *moves, mirrored, strict=True):
-            cut = self.padded[row, top : top + self.height, left : left + self.width]
-            place[:] = cut[:, ::-1] if mirror else cut
-        return torch.from_numpy(drawn).to(self.device)
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ Make = Callable[[int, int], nn.Module]
 
 
 def _side(image_size: int) -> int:
-    """Return what two rounds of a 5x5 convolution and a pooling by 2 leave of a picture's side."""
+    """Return a picture's side after two rounds of a 5x5 convolution and a pooling by 2."""
     side = ((image_size - 4) // 2 - 4) // 2
     if side < 1:
         fix = "set data.image_size to 16 or more, or choose another model"
@@ -27,12 +27,12 @@ def _side(image_size: int) -> int:
 
 
 class _ConvPoolReLU(torch.autograd.Function):
-    """``relu(max_pool2d(conv2d(x, weight, bias), 2))`` of few channels, faster than by torch's kernels one by one.
+    """``relu(max_pool2d(conv2d(x, weight, bias), 2))`` of few channels, faster than torch's three kernels in turn.
 
-    Their convolutions compute 16 channels at a time, so two neighbouring pixels are computed as if they were channels
-    of one; and their pooling is slow where channels do not fill a vector, so whole rows are compared. For kernels of
-    odd width on pictures with even sides. Of equal pixels one gets the gradient: the first column by column, where
-    torch takes the first row by row. Pictures get no gradient, and gradients none of their own.
+    torch's convolutions compute 16 channels at a time, so two neighbouring pixels are computed as if they were channels
+    of one pixel. Its pooling is slow if the channels do not fill a vector register, so whole rows are compared. Works
+    for kernels of odd width on pictures with even sides. Of equal pixels one gets the gradient: the first in column
+    order, where torch takes the first in row order. There is no gradient for pictures, and no second derivative.
     """
 
     @staticmethod
@@ -64,7 +64,7 @@ class _ConvPoolReLU(torch.autograd.Function):
 
 
 def _share(gradient: Tensor, values: tuple[Tensor, Tensor], into: tuple[Tensor, Tensor]) -> None:
-    """Write the gradient of the larger of two values to its place, and nought to the other's."""
+    """Write the gradient of the larger of two values to its place, and 0 to the other's."""
     torch.ge(*values, out=into[0])  # as floats: multiplying by booleans is slow
     into[0].mul_(gradient)
     torch.sub(gradient, into[0], out=into[1])
@@ -133,7 +133,7 @@ class ResNet(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], depth: int, classes: int, image_size: int) -> None:
         super().__init__()
-        del image_size  # any size goes
+        del image_size  # every size is accepted
         stem, into = widths[0], widths[0]
         layers: list[nn.Module] = [nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True)]
         for stage, width in enumerate(widths):
@@ -157,9 +157,9 @@ MODELS: dict[str, Make] = {
 
 
 def make(name: str, norm: str, classes: int, image_size: int) -> nn.Module:
-    """Return a model of ours or of torchvision; raise ParameterError if neither has it.
+    """Return a model of this module or of torchvision; raise ParameterError if neither has it.
 
-    ``norm``: ``batch`` keeps batch normalisation, ``group`` puts group normalisation of 8 channels a group in its place
+    ``norm``: ``batch`` keeps batch normalisation, ``group`` replaces it by group normalisation with 8 channels a group
     (Hsieh et al. 2020: batch statistics of non-IID clients differ).
     """
     made = MODELS[name](classes, image_size) if name in MODELS else _torchvision(name, classes, image_size)
@@ -207,8 +207,8 @@ def _grouped(module: nn.Module) -> nn.Module:
 class FlatModel:
     """A model whose parameters and averaged buffers, and whose gradients, are views of one vector each.
 
-    Sending, averaging and stepping are then single operations. Convolution weights lie in channels-last order within
-    the vector, which is the order that the kernels want.
+    Sending, averaging and stepping are then single operations. Within the vector, convolution weights are in
+    channels-last order, the fastest for the kernels.
     """
 
     def __init__(self, name: str, norm: str, classes: int, image_size: int, seed: int = 0, device: str = "cpu") -> None:
@@ -236,7 +236,7 @@ class FlatModel:
         self._last = last
 
     def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the last layer reads, (N, width), and what it makes of it, (N, classes)."""
+        """Return what the last layer reads, (N, width), and its output, the logits (N, classes)."""
         found: list[Tensor] = []
         hook = self._last.register_forward_pre_hook(lambda _, given: found.append(given[0]))
         try:
@@ -249,6 +249,21 @@ class FlatModel:
         """Return a copy of parameters and buffers by name, in ordinary layout."""
         tensors = [*self.module.named_parameters(), *self.module.named_buffers()]
         return {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors}
+
+
+class SecondModels:
+    """Further models beside the one that trains, by name; made when first used, then kept, in evaluation mode."""
+
+    def __init__(self, make_model: Callable[[], FlatModel]) -> None:
+        self._make, self._made = make_model, dict[str, FlatModel]()
+
+    def __call__(self, name: str, weights: Tensor) -> FlatModel:
+        """Return the model of this name with these weights."""
+        if name not in self._made:
+            self._made[name] = self._make()
+            self._made[name].module.eval()
+        self._made[name].vector.copy_(weights)
+        return self._made[name]
 
 
 def _flatten(tensor: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 Classification", 2019).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,13 +9,13 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, PositiveFloat
 
-from pipeline.federated.algorithms.fedavg import WEIGHTS, FedAvg, State, Update, Vector, average
+from pipeline.federated.algorithm import WEIGHTS, Algorithm, State, Update, Vector, average
 
 _MOMENTUM = "momentum"
 
 
 @dataclass(frozen=True)
-class FedAvgM(FedAvg):
+class FedAvgM(Algorithm):
     """FedAvg whose server takes a step with momentum along the clients' mean change."""
 
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -27,14 +25,14 @@ class FedAvgM(FedAvg):
     def start(self, weights: Vector) -> State:
         return {WEIGHTS: weights, _MOMENTUM: np.zeros_like(weights)}
 
-    def aggregate(self, state: State, updates: Sequence[Update], parameters: int, clients: int) -> State:
+    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, clients: int) -> State:
         if not updates:
             return state
         weights = average(state[WEIGHTS], updates)
-        old, momentum = state[WEIGHTS][:parameters], state[_MOMENTUM].copy()
-        momentum[:parameters] = self.momentum * momentum[:parameters] + (old - weights[:parameters])
-        if self.momentum or self.learning_rate != 1:  # else the average stands as it is, to the last bit
-            weights[:parameters] = old - self.learning_rate * momentum[:parameters]
+        old, momentum = state[WEIGHTS][:trainable], state[_MOMENTUM].copy()
+        momentum[:trainable] = self.momentum * momentum[:trainable] + (old - weights[:trainable])
+        if self.momentum or self.learning_rate != 1:  # otherwise the average is kept, to the last bit
+            weights[:trainable] = old - self.learning_rate * momentum[:trainable]
         return {WEIGHTS: weights, _MOMENTUM: momentum}
 
 

@@ -1,21 +1,16 @@
 """FedProx (Li et al., "Federated Optimization in Heterogeneous Networks", 2020)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeFloat
 
+from pipeline.federated.algorithm import Local
 from pipeline.federated.algorithms.fedavg import FedAvg
-
-if TYPE_CHECKING:
-    from pipeline.federated.local import Local
 
 
 @dataclass(frozen=True)
 class FedProx(FedAvg):
-    """FedAvg whose local loss has a term mu / 2 * |w - w_global|^2; only its gradient is needed."""
+    """FedAvg with mu / 2 * |w - w_global|^2 added to the local loss; only its gradient is computed."""
 
     mu: NonNegativeFloat = 0.01
 

@@ -1,29 +1,24 @@
 """SCAFFOLD with option II (Karimireddy et al., "Stochastic Controlled Averaging for Federated Learning", 2020)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from pipeline.federated.algorithms.fedavg import WEIGHTS, FedAvg, State, Update, Vector, average
-
-if TYPE_CHECKING:
-    from pipeline.federated.local import Local
+from pipeline.federated.algorithm import WEIGHTS, Algorithm, Local, State, Update, Vector, average
 
 _CONTROL = "control"
 
 
 @dataclass(frozen=True)
-class Scaffold(FedAvg):
-    """FedAvg whose steps are corrected by the difference of the server's and the client's control variates.
+class Scaffold(Algorithm):
+    """Local steps are corrected by the difference of the server's and the client's control variates.
 
-    The correction -lr * (c - c_i) is added after the optimiser's step and not to the gradient: without momentum that is
-    the same, and with momentum (the controls, being mean steps, hold its factor already) it would be amplified twice.
-    NIID-Bench does so too. Weights are averaged by images, as FedAvg's are; controls evenly over all clients.
+    The correction -lr * (c - c_i) is added after the optimiser's step and not to the gradient. Without momentum both
+    are the same. With momentum the controls, which are mean steps, already contain its factor, and a correction of the
+    gradient would be amplified a second time. NIID-Bench does the same. Weights are averaged by the clients' numbers of
+    images, as in FedAvg, and controls evenly over all clients.
     """
 
     divides_by_rate = True  # in ``end``
@@ -31,29 +26,29 @@ class Scaffold(FedAvg):
     def start(self, weights: Vector) -> State:
         return {WEIGHTS: weights, _CONTROL: np.zeros_like(weights)}
 
-    def down(self, state: State) -> State:
+    def broadcast(self, state: State) -> State:
         return state
 
     def after_step(self, local: Local) -> None:
         parameters = local.model.parameters
-        if "correction" not in local.notes:
-            server, own = local.down[_CONTROL], local.own.get(_CONTROL)
-            difference = server if own is None else server - own
-            local.notes["correction"] = difference[: len(parameters)] * -local.rate
-        parameters.add_(local.notes["correction"])
+        if "correction" not in local.scratch:
+            server, client = local.broadcast[_CONTROL], local.client_state.get(_CONTROL)
+            difference = server if client is None else server - client
+            local.scratch["correction"] = difference[: len(parameters)] * -local.learning_rate
+        parameters.add_(local.scratch["correction"])
 
     def end(self, local: Local) -> tuple[State, State]:
-        server, own = local.down[_CONTROL], local.own.get(_CONTROL)
-        old = torch.zeros_like(server) if own is None else own
+        server, client = local.broadcast[_CONTROL], local.client_state.get(_CONTROL)
+        old = torch.zeros_like(server) if client is None else client
         moved = torch.zeros_like(server)
         if local.steps:
             count = len(local.model.parameters)
-            moved[:count] = (local.start - local.model.parameters) / (local.steps * local.rate)
+            moved[:count] = (local.start - local.model.parameters) / (local.steps * local.learning_rate)
         change = moved - server  # c_i+ - c_i, where c_i+ = c_i - c + (x - y) / (K lr)
         up, _ = super().end(local)
         return {**up, _CONTROL: change.cpu().numpy()}, {_CONTROL: (old + change).cpu().numpy()}
 
-    def aggregate(self, state: State, updates: Sequence[Update], parameters: int, clients: int) -> State:
+    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, clients: int) -> State:
         control = state[_CONTROL].astype(np.float64)
         for update in updates:
             control += update.up[_CONTROL].astype(np.float64) / clients
