@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -101,18 +102,29 @@ class Augmented:
     def take(self, rows: Tensor) -> Tensor:
         images = self.pictures.take(rows)
         count, height, width, channels = images.shape
-        most = min(height, width) // 8
-        down, right = torch.randint(0, 2 * most + 1, (2, count), generator=self.chance) - most
-        mirrored = torch.randint(0, 2, (count,), generator=self.chance).bool()
-        columns = torch.arange(width)
-        columns = torch.where(mirrored[:, None], columns.flip(0), columns)
-        y = _reflected(down[:, None] + torch.arange(height), height) + torch.arange(count)[:, None] * height
-        x = _reflected(right[:, None] + columns, width)
+        most, rows_read, bytes_read = _shifts(height, width, channels)
+        down, right = torch.randint(0, 2 * most + 1, (2, count), generator=self.chance)
+        mirrored = torch.randint(0, 2, (count,), generator=self.chance)
+        y = rows_read.index_select(0, down).add_(torch.arange(0, count * height, height)[:, None])
+        x = bytes_read.index_select(0, right.add_(mirrored, alpha=2 * most + 1))
         # First whole rows, then the bytes within a row: several times as fast as one index of both.
-        shifted = images.reshape(count * height, width * channels).index_select(0, y.view(-1).to(images.device))
-        bytes_of_row = (x[:, :, None] * channels + torch.arange(channels)).view(count, 1, width * channels)
-        index = bytes_of_row.to(images.device).expand(count, height, width * channels)
-        return shifted.view(count, height, width * channels).gather(2, index).view(images.shape)
+        shifted = images.reshape(count * height, -1).index_select(0, y.view(-1).to(images.device))
+        index = x[:, None].to(images.device).expand(count, height, width * channels)
+        return shifted.view(index.shape).gather(2, index).view(images.shape)
+
+
+@cache
+def _shifts(height: int, width: int, channels: int) -> tuple[int, Tensor, Tensor]:
+    """Return the largest shift m, which rows of an image each shift reads, and which bytes of a row.
+
+    The rows are (2m + 1, H), for shifts from -m to m; the bytes are (2 x (2m + 1), W x channels), first for shifts of
+    the image as it is, then of the mirrored image.
+    """
+    most = min(height, width) // 8
+    shifts = torch.arange(-most, most + 1)[:, None]
+    rows, columns = (_reflected(shifts + torch.arange(size), size) for size in (height, width))
+    columns = torch.cat([columns, columns.flip(1)])
+    return most, rows, (columns[:, :, None] * channels + torch.arange(channels)).flatten(1)
 
 
 def _reflected(places: Tensor, size: int) -> Tensor:

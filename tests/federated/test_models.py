@@ -4,9 +4,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.errors import ParameterError
-from pipeline.federated.algorithms import FedAvg
-from pipeline.federated.local import Hyper, Local, Normalisation, train
-from pipeline.federated.models import MODELS, FlatModel, SimpleCNN, _ConvPoolReLU, make
+from pipeline.federated.algorithm import Local, LocalSettings
+from pipeline.federated.algorithms.fedavg import FedAvg
+from pipeline.federated.local import Loaded, Normalisation, train
+from pipeline.federated.models import MODELS, FlatModel, SecondModels, SimpleCNN, _ConvPoolReLU, make
 
 
 def ordinary(flat: FlatModel, classes: int, size: int) -> nn.Module:
@@ -243,7 +244,7 @@ def test_the_averages_of_batch_norm_lie_behind_the_parameters() -> None:
     assert torch.equal(model.state()["body.1.running_mean"], averages[:16])
 
 
-def no_other(name: str, weights: Tensor) -> FlatModel:
+def no_second_model(name: str, weights: Tensor) -> FlatModel:
     raise AssertionError(name)
 
 
@@ -253,16 +254,35 @@ def test_weight_decay_does_not_touch_the_averages() -> None:
     ends = []
     for decay in (0.0, 0.5):
         model = FlatModel("resnet20", "batch", 3, 16, seed=5)
-        hyper = Hyper(batch_size=8, momentum=0.9, weight_decay=decay)
-        client = Local(model, {"weights": model.vector.clone()}, {}, hyper, 0.1, no_other)
+        settings = LocalSettings(batch_size=8, momentum=0.9, weight_decay=decay)
+        client = Local(model, {"weights": model.vector.clone()}, {}, settings, 0.1, no_second_model)
         normalise = Normalisation((120.0,) * 3, (70.0,) * 3).on(16, "cpu")
-        train(client, FedAvg(), pixels, torch.arange(8) % 3, normalise, 1, 3)
+        train(client, FedAvg(), Loaded(pixels), torch.arange(8) % 3, normalise, 1, 3)
         ends.append(model)
     plain, decayed = ends
     count = len(plain.parameters)
     assert not torch.allclose(plain.parameters, decayed.parameters, atol=1e-3)
     assert torch.equal(plain.vector[count:], decayed.vector[count:])
     assert (plain.vector[count:] - FlatModel("resnet20", "batch", 3, 16, seed=5).vector[count:]).any()
+
+
+def test_second_models_are_made_once_and_by_name() -> None:
+    """Each is in evaluation mode, keeps no step of the weights it is given, and is another object than the rest."""
+    made: list[FlatModel] = []
+
+    def make_model() -> FlatModel:
+        made.append(FlatModel("resnet20", "batch", 3, 16))
+        return made[-1]
+
+    second_model = SecondModels(make_model)
+    weights = torch.full_like(FlatModel("resnet20", "batch", 3, 16).vector, 0.5)
+    assert made == []
+    first, other = second_model("global", weights), second_model("previous", weights * 2)
+    assert second_model("global", weights * 3) is first
+    assert made == [first, other]
+    assert (first.vector.unique().tolist(), other.vector.unique().tolist()) == ([1.5], [1.0])
+    assert weights.unique().tolist() == [0.5]
+    assert not first.module.training
 
 
 @pytest.mark.parametrize("name", ["lenet", "fcn_resnet50", ""])

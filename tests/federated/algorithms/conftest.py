@@ -1,14 +1,15 @@
-"""A client's local training on the real small model, with weights that are easy to reckon with."""
+"""A client's local training on the real small model, with weights that are easy to calculate with."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from pipeline.federated.algorithms.fedavg import Update
-from pipeline.federated.local import Hyper, Local
-from pipeline.federated.models import FlatModel
+from pipeline.federated.algorithm import Local, LocalSettings, Update
+from pipeline.federated.models import FlatModel, SecondModels
 
 MakeLocal = Callable[..., Local]
 MakeUpdate = Callable[..., Update]
@@ -19,22 +20,22 @@ def local() -> MakeLocal:
     """A function that makes a client whose model is at ``now`` everywhere; one number stands for each vector."""
 
     def make(
-        now: float, down: Mapping[str, float], own: Mapping[str, float] | None = None, steps: int = 2, rate: float = 0.1
+        now: float,
+        broadcast: Mapping[str, float],
+        client_state: Mapping[str, float] | None = None,
+        steps: int = 2,
+        learning_rate: float = 0.1,
     ) -> Local:
-        model = FlatModel("simple-cnn", "group", 3, 16)
+        make_model = partial(FlatModel, "simple-cnn", "group", 3, 16)
+        model = make_model()
 
         def full(values: Mapping[str, float]) -> dict[str, Tensor]:
             return {name: torch.full_like(model.vector, value) for name, value in values.items()}
 
         model.vector.fill_(now)
-        hyper = Hyper(batch_size=6, momentum=0.0, weight_decay=0.0)
-
-        def other(name: str, weights: Tensor) -> FlatModel:
-            made = FlatModel("simple-cnn", "group", 3, 16)
-            made.vector.copy_(weights)
-            return made
-
-        return Local(model, full(down), full(own or {}), hyper, rate, other, steps)
+        settings = LocalSettings(batch_size=6, momentum=0.0, weight_decay=0.0)
+        second_model = SecondModels(make_model)
+        return Local(model, full(broadcast), full(client_state or {}), settings, learning_rate, second_model, steps)
 
     return make
 
@@ -42,7 +43,6 @@ def local() -> MakeLocal:
 @pytest.fixture
 def update() -> MakeUpdate:
     """A function that makes what a client sent, from short lists."""
-    import numpy as np
 
     def make(size: int = 1, steps: int = 1, **up: list[float]) -> Update:
         return Update({name: np.array(values, np.float32) for name, values in up.items()}, {}, size, steps, steps)

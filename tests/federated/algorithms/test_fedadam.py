@@ -3,8 +3,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from pipeline.federated.algorithm import Update
 from pipeline.federated.algorithms.fedadam import FedAdam
-from pipeline.federated.algorithms.fedavg import Update
 
 
 def test_two_rounds_by_hand(update: Callable[..., Update]) -> None:

@@ -2,7 +2,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.federated.algorithms.fedavg import FedAvg, Update, average
+from pipeline.federated.algorithm import Update, average
+from pipeline.federated.algorithms.fedavg import FedAvg
 
 
 def test_two_clients_by_hand(update: Callable[..., Update]) -> None:
@@ -10,7 +11,7 @@ def test_two_clients_by_hand(update: Callable[..., Update]) -> None:
     state = FedAvg().start(np.zeros(2, np.float32))
     sent = [update(size=1, weights=[1, 2]), update(size=3, weights=[5, -2])]
     assert FedAvg().aggregate(state, sent, 2, 2)["weights"].tolist() == [4, -1]
-    assert list(FedAvg().down(state)) == ["weights"]
+    assert list(FedAvg().broadcast(state)) == ["weights"]
 
 
 def test_the_sum_is_taken_in_the_order_given_and_in_double_precision(update: Callable[..., Update]) -> None:

@@ -3,7 +3,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.federated.algorithms.fedavg import FedAvg, Update
+from pipeline.federated.algorithm import Update
+from pipeline.federated.algorithms.fedavg import FedAvg
 from pipeline.federated.algorithms.fedavgm import FedAvgM
 
 

@@ -3,9 +3,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.federated.algorithms.fedavg import FedAvg, Update
+from pipeline.federated.algorithm import Local, Update
+from pipeline.federated.algorithms.fedavg import FedAvg
 from pipeline.federated.algorithms.fednova import FedNova, accumulated
-from pipeline.federated.local import Local
 
 
 def test_unequal_steps_by_hand(update: Callable[..., Update]) -> None:
@@ -44,5 +44,5 @@ def test_what_momentum_accumulates(steps: int, momentum: float) -> None:
 
 
 def test_a_client_sends_its_norm(local: Callable[..., Local]) -> None:
-    up, own = FedNova().end(local(1.0, {"weights": 2.0}, steps=3))
-    assert (up["norm"].tolist(), own) == ([3.0], {})
+    up, kept = FedNova().end(local(1.0, {"weights": 2.0}, steps=3))
+    assert (up["norm"].tolist(), kept) == ([3.0], {})

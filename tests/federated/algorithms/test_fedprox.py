@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pipeline.federated.algorithm import Local
 from pipeline.federated.algorithms.fedprox import FedProx
-from pipeline.federated.local import Local
 
 
 def test_the_gradient_pulls_back_to_the_global_weights(local: Callable[..., Local]) -> None:

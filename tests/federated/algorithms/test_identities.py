@@ -1,5 +1,7 @@
 """What must be the same run by another name, bit for bit or to rounding, through the whole simulation."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,9 +11,9 @@ import pytest
 
 from pipeline.errors import ParameterError
 from pipeline.federated import algorithms, workers
+from pipeline.federated.algorithm import Algorithm
 from pipeline.federated.simulation import Client, Progress, Run, begin, simulate
 from pipeline.federated.workers import Data
-from pipeline.params import TrainParams
 
 MakeRun = Callable[..., Run]
 NAMES = ("fedavg", "fedprox", "scaffold", "fednova", "fedavgm", "fedadam", "moon")
@@ -86,8 +88,32 @@ def test_hyper_parameters_are_checked(name: str, options: Mapping[str, float], m
         algorithms.make(name, options)
 
 
-def test_every_algorithm_is_known_by_its_file(document: dict[str, Any]) -> None:
-    chosen = TrainParams.model_validate({**document["train"], "algorithms": list(NAMES)})
-    assert [type(algorithms.make(name, {})).__name__.lower() for name in chosen.algorithms] == list(NAMES)
-    with pytest.raises(ValueError, match="one of fedadam, fedavg, fedavgm, fednova, fedprox, moon, scaffold"):
-        TrainParams.model_validate({**document["train"], "algorithms": ["fedsgd"]})
+def test_every_algorithm_is_known_by_its_file() -> None:
+    assert algorithms.names() == tuple(sorted(NAMES))
+    assert [type(algorithms.make(name, {})).__name__.lower() for name in NAMES] == list(NAMES)
+
+
+def test_an_unknown_algorithm_is_refused_with_the_nearest_name() -> None:
+    algorithms.check(NAMES, "params.yaml, train.algorithms")
+    known = "one of fedadam, fedavg, fedavgm, fednova, fedprox, moon, scaffold"
+    for name, nearest in (("fedproxx", "; did you mean 'fedprox'?"), ("x", ""), ("__init__", ""), ("", "")):
+        with pytest.raises(ParameterError) as caught:
+            algorithms.check(["moon", name], "--algorithm")
+        assert str(caught.value) == f"unknown algorithm {name!r}: --algorithm: {known}{nearest}"
+    with pytest.raises(ParameterError, match=r"unknown algorithm 'os\.path': params\.yaml, train\.algorithms: one of"):
+        algorithms.make("os.path", {})
+
+
+def test_the_names_are_known_without_torch() -> None:
+    program = (
+        "import sys; from pipeline.federated import algorithms; algorithms.check(['moon'], '');"
+        "print(*algorithms.names()); assert not {'torch', 'numpy'} & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (sorted(NAMES), "")
+
+
+def test_an_algorithm_says_how_it_aggregates() -> None:
+    """The interface has no aggregation of its own, so it is no algorithm."""
+    with pytest.raises(TypeError, match=r"abstract method '?aggregate"):
+        Algorithm()  # type: ignore[abstract]

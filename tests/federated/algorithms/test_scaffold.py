@@ -3,9 +3,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.federated.algorithms.fedavg import Update
+from pipeline.federated.algorithm import Local, Update
 from pipeline.federated.algorithms.scaffold import Scaffold
-from pipeline.federated.local import Local
 
 
 def test_a_step_is_corrected_by_the_difference_of_the_controls(local: Callable[..., Local]) -> None:
@@ -19,17 +18,17 @@ def test_a_step_is_corrected_by_the_difference_of_the_controls(local: Callable[.
 
 def test_option_two_by_hand(local: Callable[..., Local]) -> None:
     """From x = 2 to y = 1 in 2 steps at 0.1: c_i+ = c_i - c + (2 - 1) / (2 x 0.1) = 1 - 3 + 5 = 3, so 2 more."""
-    client = local(1.0, {"weights": 2.0, "control": 3.0}, {"control": 1.0}, steps=2, rate=0.1)
-    up, own = Scaffold().end(client)
-    assert np.unique(own["control"]).tolist() == pytest.approx([3.0])
+    client = local(1.0, {"weights": 2.0, "control": 3.0}, {"control": 1.0}, steps=2, learning_rate=0.1)
+    up, kept = Scaffold().end(client)
+    assert np.unique(kept["control"]).tolist() == pytest.approx([3.0])
     assert np.unique(up["control"]).tolist() == pytest.approx([2.0])
     assert np.unique(up["weights"]).tolist() == [1.0]
 
 
 def test_a_client_begins_with_no_control(local: Callable[..., Local]) -> None:
     """c_i = 0: c_i+ = 0 - 3 + 5 = 2."""
-    up, own = Scaffold().end(local(1.0, {"weights": 2.0, "control": 3.0}, steps=2, rate=0.1))
-    assert np.unique(own["control"]).tolist() == np.unique(up["control"]).tolist() == pytest.approx([2.0])
+    up, kept = Scaffold().end(local(1.0, {"weights": 2.0, "control": 3.0}, steps=2, learning_rate=0.1))
+    assert np.unique(kept["control"]).tolist() == np.unique(up["control"]).tolist() == pytest.approx([2.0])
 
 
 def test_the_server_by_hand(update: Callable[..., Update]) -> None:
@@ -38,4 +37,4 @@ def test_the_server_by_hand(update: Callable[..., Update]) -> None:
     sent = [update(size=1, weights=[1], control=[2]), update(size=3, weights=[5], control=[6])]
     new = Scaffold().aggregate(state, sent, 1, 4)
     assert (new["weights"].tolist(), new["control"].tolist()) == ([4], [3])
-    assert set(Scaffold().down(new)) == {"weights", "control"}
+    assert set(Scaffold().broadcast(new)) == {"weights", "control"}

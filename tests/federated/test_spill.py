@@ -8,58 +8,58 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ArtifactError
-from pipeline.federated import shelf, workers
+from pipeline.federated import spill, workers
+from pipeline.federated.algorithm import Update
 from pipeline.federated.algorithms import make
-from pipeline.federated.algorithms.fedavg import Update
-from pipeline.federated.shelf import Shelf
 from pipeline.federated.simulation import Client, Run, Score, begin, simulate
+from pipeline.federated.spill import Spill
 from pipeline.federated.workers import Data
 
 MakeRun = Callable[..., Run]
 
 
 def mapped() -> int:
-    """Return how many files without names this process has mapped."""
+    """Return how many unnamed files this process has mapped."""
     return Path("/proc/self/maps").read_text().count("(deleted)")
 
 
-def update(size: int, own: int = 0) -> Update:
+def update(size: int, control: int = 0) -> Update:
     up = {"weights": np.arange(size, dtype=np.float32)}
-    return Update(up, {"control": np.ones(own, np.float32)} if own else {}, 3, 2, 1)
+    return Update(up, {"control": np.ones(control, np.float32)} if control else {}, 3, 2, 1)
 
 
-def test_few_vectors_stay_in_memory_and_many_go_to_files(run: MakeRun) -> None:
+def test_few_vectors_stay_in_memory_and_many_go_to_files(run: MakeRun, tmp_path: Path) -> None:
     """Three clients of a round and two runs, 4 bytes a number: 2,400 bytes."""
     made = run()
     clients = len(made.clients)
     small = update(100)
-    assert Shelf(made, 2, 2 * clients * 400).keep(small) is small
-    kept = Shelf(made, 2, 2 * clients * 400 - 1).keep(small)
+    assert Spill(made, 2, tmp_path, 2 * clients * 400).keep(small) is small
+    kept = Spill(made, 2, tmp_path, 2 * clients * 400 - 1).keep(small)
     assert isinstance(kept, Update)
     assert kept.up["weights"] is not small.up["weights"]
     assert np.array_equal(kept.up["weights"], small.up["weights"])
     assert (kept.size, kept.steps, kept.samples) == (3, 2, 1)
-    assert Shelf(replace(made, clients_per_round=1), 1, 400).keep(small) is small
+    assert Spill(replace(made, clients_per_round=1), 1, tmp_path, 400).keep(small) is small
     tested = Score((1,), 0.5)
-    assert Shelf(made, 1, 0).keep(tested) is tested
+    assert Spill(made, 1, tmp_path, 0).keep(tested) is tested
 
 
-def test_what_clients_keep_counts_for_all_of_them(run: MakeRun) -> None:
+def test_what_clients_keep_counts_for_all_of_them(run: MakeRun, tmp_path: Path) -> None:
     made = replace(run(), clients_per_round=1)
     enough = 400 + len(made.clients) * 40
     both = update(100, 10)
-    assert Shelf(made, 1, enough).keep(both) is both
-    assert Shelf(made, 1, enough - 1).keep(both) is not both
+    assert Spill(made, 1, tmp_path, enough).keep(both) is both
+    assert Spill(made, 1, tmp_path, enough - 1).keep(both) is not both
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="tells by /proc what is mapped")
-def test_a_file_goes_with_its_last_vector(run: MakeRun, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads in /proc what is mapped")
+def test_a_file_is_freed_with_its_last_vector(run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two vectors to a file; no file has a name."""
-    monkeypatch.setattr(shelf, "_FILE", 800)
-    before, made = mapped(), Shelf(run(), 1, 0)
+    monkeypatch.setattr(spill, "_FILE", 800)
+    before, made = mapped(), Spill(run(), 1, tmp_path, 0)
     kept = [made.keep(update(100)) for _ in range(6)]
     assert mapped() - before == 3
-    assert list(cache.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
     del kept[:3]
     gc.collect()
     assert mapped() - before == 2
@@ -70,7 +70,7 @@ def test_a_file_goes_with_its_last_vector(run: MakeRun, cache: Path, monkeypatch
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold", "moon"])
-def test_where_vectors_lie_changes_no_bit(
+def test_where_vectors_are_kept_changes_no_bit(
     images: Data, run: MakeRun, monkeypatch: pytest.MonkeyPatch, algorithm: str, count: int
 ) -> None:
     made = replace(run(), algorithm=make(algorithm, {}))
@@ -79,15 +79,15 @@ def test_where_vectors_lie_changes_no_bit(
         return workers.execute({"a": simulate(made, begin(made))}, made, images, count)["a"].weights.tobytes()
 
     whole = weights()
-    monkeypatch.setattr(workers, "Shelf", lambda run, runs: Shelf(run, runs, 0))
+    monkeypatch.setattr(workers, "Spill", lambda run, runs, folder: Spill(run, runs, folder, 0))
     assert weights() == whole
 
 
-def test_memory_does_not_grow_with_the_clients_of_a_round(images: Data, run: MakeRun) -> None:
-    """2,000 clients send half a gigabyte; what is not paged out yet is the system's to page out."""
+def test_memory_does_not_grow_with_the_clients_of_a_round(run: MakeRun, tmp_path: Path) -> None:
+    """2,000 clients send half a gigabyte; none of it is memory that the system cannot page out."""
     clients = tuple(Client(slice(0, 1), slice(0, 0), 1) for _ in range(2_000))
     made = replace(run(), clients=clients, rounds=1)
-    pages = Shelf(made, 1, 0)
+    pages = Spill(made, 1, tmp_path, 0)
 
     def anonymous() -> int:
         text = Path("/proc/self/status").read_text()
@@ -99,12 +99,12 @@ def test_memory_does_not_grow_with_the_clients_of_a_round(images: Data, run: Mak
     assert anonymous() - before < 50_000_000
 
 
-def test_a_disk_without_room_is_one_line(run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_line(run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: int) -> None:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(
-        ArtifactError, match=r"no room for what clients send \(No space left on device\): .*: make room"
+        ArtifactError, match=r"no space for what clients send \(No space left on device\): .*: free some space"
     ):
-        Shelf(run(), 1, 0).keep(update(10))
+        Spill(run(), 1, tmp_path, 0).keep(update(10))
