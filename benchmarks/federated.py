@@ -65,12 +65,12 @@ def prepare(folder: Path) -> None:
     from peers.ours import CLASSES, SEED, SIZE, resolved
 
     from pipeline import seeds
+    from pipeline.clients.partition import partition
     from pipeline.data import images
     from pipeline.federated.local import Normalisation
     from pipeline.federated.models import FlatModel
     from pipeline.federated.simulation import choose
     from pipeline.params import DataParams, PartitionParams
-    from pipeline.clients.partition import partition
 
     source = DataParams(path=str(ROOT / "data/demo/images"), watch=str(ROOT / "data/demo/images"))
     train, test = images.load(source, "train"), images.load(source, "test")

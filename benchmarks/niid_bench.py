@@ -37,7 +37,7 @@ CELLS = [f"{split}-{algorithm}" for split in PUBLISHED for algorithm in PUBLISHE
 
 def asked(cell: str, folder: Path) -> Params:
     """Return the parameters of a cell: the preset's, with its partition and the folder's images."""
-    scheme = cell.split("-")[0]
+    scheme = cell.split("-", maxsplit=1)[0]
     return PRESET.model_copy(
         update={
             "data": PRESET.data.model_copy(update={"path": str(folder), "watch": str(folder)}),

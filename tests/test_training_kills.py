@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pipeline.federated.experiment import Crew
 from safetensors import safe_open
 
 from pipeline import params, paths
 from pipeline.errors import ArtifactError
-from pipeline.federated.experiment import Crew
 from pipeline.params import Params
 from pipeline.stages import deficits, generate, partition, train
 

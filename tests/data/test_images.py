@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import images
+from pipeline.data import arrays, images
 from pipeline.errors import DataError
-from pipeline.data import arrays
 from pipeline.params import DataParams
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipeline.federated.algorithm import LocalSettings
 
 from pipeline.artifacts.history import Participation, Round
 from pipeline.federated import runs
+from pipeline.federated.algorithm import LocalSettings
 from pipeline.federated.algorithms.fedprox import FedProx
 from pipeline.federated.local import Normalisation
 from pipeline.federated.runs import RunStore
