@@ -47,7 +47,7 @@ def asked(cell: str, folder: Path) -> Params:
 
 
 def run(cell: str, workspace: Workspace, chosen: Params, count: int) -> dict[str, Any]:
-    """Run the stages of a cell; return its accuracies in percent, by round. What was trained before is not trained again."""
+    """Run the stages of a cell, which train nothing twice; return its accuracies in percent, by round."""
     algorithm = cell.split("-")[1]
     partition.run(workspace, chosen)
     deficits.run(workspace, chosen)

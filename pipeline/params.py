@@ -151,7 +151,7 @@ class TrainParams(Section):
 
     @model_validator(mode="after")
     def _every_algorithm_has_options(self) -> Self:
-        """DVC watches ``train.options.NAME`` for each run, and stops at one that is not there only when its turn comes."""
+        """DVC watches ``train.options.NAME`` of each run, and would stop at a missing one only when its turn comes."""
         chosen = (*self.algorithms, *(("fedavg",) if self.references else ()))
         if lacking := [name for name in chosen if name not in self.options]:
             raise ValueError(f"no train.options.{lacking[0]}: add {lacking[0]}: {{}} there")

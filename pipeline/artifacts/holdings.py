@@ -54,7 +54,7 @@ class Holdings:
 
     def sizes(self) -> Int64:
         """Return how many images each client holds, (clients,)."""
-        return np.sum([[len(rows) for rows in held] for held in self.rows.values()], axis=0, dtype=np.int64)
+        return sizes(self.rows)
 
     def save(self, path: Path) -> None:
         header = {
@@ -74,6 +74,11 @@ class Holdings:
         table = pa.table(columns)
         with atomic.replacing(path) as temporary:
             pq.write_table(table.cast(parquet.with_header(table.schema, header)), temporary, compression="zstd")
+
+
+def sizes(rows: Mapping[str, tuple[Int64, ...]]) -> Int64:
+    """Return how many rows each client has of all sources together, (clients,)."""
+    return np.array([list(map(len, of_all)) for of_all in rows.values()], np.int64).sum(axis=0)
 
 
 def load(path: Path) -> Holdings:

@@ -37,8 +37,8 @@ def execute(
     """Carry out all runs; call ``on_round`` with a run's name whenever it has finished a round.
 
     Runs share model and settings, those of ``run``. With more than one worker the tasks of all runs are mixed, so that
-    no worker waits for the slowest client of a round. Where there are GPUs, workers share them evenly. Updates that would
-    fill the memory are kept in files in the folder ``spill``.
+    no worker waits for the slowest client of a round. Where there are GPUs, workers share them evenly. Updates that
+    would fill the memory are kept in files in the folder ``spill``.
     """
     devices = [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
     spilled = Spill(run, len(executions), spill)

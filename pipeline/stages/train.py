@@ -10,7 +10,7 @@ from pipeline.data import arrays, images
 from pipeline.federated import inputs as federated
 from pipeline.federated import state_file, training
 from pipeline.federated.models import FlatModel
-from pipeline.federated.simulation import Run, RunState
+from pipeline.federated.simulation import RunState
 from pipeline.federated.workers import ExecutionOptions
 from pipeline.fills.common.given import Given
 from pipeline.params import Params
@@ -32,12 +32,13 @@ def run(workspace: Workspace, params: Params, fill: str, algorithm: str, options
     histories = []
     for (budget, seed), end in zip(runs, ends.values(), strict=True):
         histories.append(training.history(end, fill, algorithm, budget, seed))
-        _save_weights(folder / "weights" / f"{budget}-{seed}.safetensors", runs[budget, seed], end)
+        path = folder / "weights" / f"{budget}-{seed}.safetensors"
+        save_weights(path, params.train.model, params.train.norm, inputs.classes, held.image_size, end)
     history.save(folder, histories, held.class_names, given.counts)
 
 
-def _save_weights(path: Path, run: Run, end: RunState) -> None:
+def save_weights(path: Path, model: str, norm: str, classes: int, image_size: int, end: RunState) -> None:
     """Write final weights by parameter name, as safetensors."""
-    model = FlatModel(run.model, run.norm, len(run.tests), run.image_size)
-    model.vector.copy_(torch.from_numpy(end.weights))
-    state_file.write_arrays(path, {name: tensor.numpy() for name, tensor in model.state().items()})
+    flat = FlatModel(model, norm, classes, image_size)
+    flat.vector.copy_(torch.from_numpy(end.weights))
+    state_file.write_arrays(path, {name: tensor.numpy() for name, tensor in flat.state().items()})

@@ -11,9 +11,9 @@ from pipeline.errors import ArtifactError
 from pipeline.federated import spill, workers
 from pipeline.federated.algorithm import Update
 from pipeline.federated.algorithms import make
+from pipeline.federated.inputs import Inputs
 from pipeline.federated.simulation import Client, Run, Score, begin, simulate
 from pipeline.federated.spill import Spill
-from pipeline.federated.workers import Data
 
 MakeRun = Callable[..., Run]
 
@@ -71,12 +71,13 @@ def test_a_file_is_freed_with_its_last_vector(run: MakeRun, tmp_path: Path, monk
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold", "moon"])
 def test_where_vectors_are_kept_changes_no_bit(
-    images: Data, run: MakeRun, monkeypatch: pytest.MonkeyPatch, algorithm: str, count: int
+    inputs: Inputs, run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str, count: int
 ) -> None:
     made = replace(run(), algorithm=make(algorithm, {}))
 
     def weights() -> bytes:
-        return workers.execute({"a": simulate(made, begin(made))}, made, images, count)["a"].weights.tobytes()
+        ended = workers.execute({"a": simulate(made, begin(made))}, made, inputs, count, tmp_path)
+        return ended["a"].weights.tobytes()
 
     whole = weights()
     monkeypatch.setattr(workers, "Spill", lambda run, runs, folder: Spill(run, runs, folder, 0))
@@ -85,7 +86,7 @@ def test_where_vectors_are_kept_changes_no_bit(
 
 def test_memory_does_not_grow_with_the_clients_of_a_round(run: MakeRun, tmp_path: Path) -> None:
     """2,000 clients send half a gigabyte; none of it is memory that the system cannot page out."""
-    clients = tuple(Client(slice(0, 1), slice(0, 0), 1) for _ in range(2_000))
+    clients = tuple(Client(1, 1) for _ in range(2_000))
     made = replace(run(), clients=clients, rounds=1)
     pages = Spill(made, 1, tmp_path, 0)
 

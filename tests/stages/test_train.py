@@ -1,67 +1,158 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import yaml
+import pytest
+import torch
+from safetensors.torch import load_file
 
-from pipeline.federated.simulation import Client
-from pipeline.params import TrainParams
-from pipeline.stages import train
+from pipeline import fills, params
+from pipeline.artifacts import history, holdings, manifest, partition
+from pipeline.errors import ArtifactError
+from pipeline.federated.models import FlatModel, make
+from pipeline.federated.simulation import RunState
+from pipeline.federated.workers import ExecutionOptions
+from pipeline.fills.common.given import Given
+from pipeline.params import Params
+from pipeline.stages import deficits, fill, generate, train
+from pipeline.stages import partition as partition_stage
+from pipeline.workspace import Workspace
+from tests.conftest import small_document
 
-SHIPPED = Path(__file__).parents[2] / "params.yaml"
-
-
-def params(local_epochs: int = 1) -> TrainParams:
-    """Return the shipped parameters with batches of 10."""
-    shipped = yaml.safe_load(SHIPPED.read_text())["train"]
-    return TrainParams.model_validate({**shipped, "batch_size": 10, "local_epochs": local_epochs})
-
-
-def steps(clients: tuple[Client, ...]) -> list[int]:
-    return [client.steps for client in clients]
-
-
-REAL = np.array([25, 8, 0, 40])
-SYNTHETIC = np.array([30, 2, 0, 0])
-NOTHING = np.zeros(4, np.int64)
+ONE = ExecutionOptions(1)
 
 
-def test_without_a_fill_the_second_budget_is_that_of_the_synthetic_one() -> None:
-    """Real images alone, 25, 8, 0 and 40 in batches of 10, are 3, 1, 0 and 4 steps.
-
-    With 30, 2, 0 and 0 synthetic ones they are 55, 10, 0 and 40: 6, 1, 0 and 4 steps.
-    """
-    arms = train.budgets(REAL, NOTHING, SYNTHETIC, params())
-    assert list(arms) == ["epochs", "steps"]
-    assert steps(arms["epochs"]) == [3, 1, 0, 4]
-    assert steps(arms["steps"]) == [6, 1, 0, 4]
-    for arm in arms.values():
-        assert [client.real for client in arm] == [slice(0, 25), slice(25, 33), slice(33, 33), slice(33, 73)]
-        assert [client.size for client in arm] == [25, 8, 0, 40]
-
-
-def test_the_synthetic_fill_is_its_own_measure() -> None:
-    arms = train.budgets(REAL, SYNTHETIC, SYNTHETIC, params())
-    assert list(arms) == ["both"]
-    assert steps(arms["both"]) == [6, 1, 0, 4]
-    assert [client.extra for client in arms["both"]] == [slice(0, 30), slice(30, 32), slice(32, 32), slice(32, 32)]
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> tuple[Workspace, Params]:
+    """A workspace of four clients with every fill, and its parameters."""
+    folder = tmp_path_factory.mktemp("filled")
+    workspace = Workspace(folder, folder / "cache")
+    chosen = Params.model_validate(small_document(small_data, tiny_model))
+    partition_stage.run(workspace, chosen)
+    deficits.run(workspace, chosen)
+    generate.run(workspace, chosen, ["cpu"])
+    for name in fills.names():
+        fill.run(workspace, chosen, name)
+    return workspace, chosen
 
 
-def test_a_smaller_fill_takes_as_many_steps_and_passes_count() -> None:
-    """12, 2, 0 and 0 transformed images make 37, 10, 0 and 40: 4, 1, 0 and 4 steps a pass, and all twice."""
-    arms = train.budgets(REAL, np.array([12, 2, 0, 0]), SYNTHETIC, params(local_epochs=2))
-    assert steps(arms["epochs"]) == [8, 2, 0, 8]
-    assert steps(arms["steps"]) == [12, 2, 0, 8]
+def test_fills_by_hand(made: tuple[Workspace, Params]) -> None:
+    """Each client has 20 or so images of two of three classes; the third is filled up to the larger of the two."""
+    workspace, _ = made
+    split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
+    real, synthetic = split.counts().sum(axis=1), np.array([shard.rows for shard in shards.shards])
+    missing = split.counts().max(axis=1, keepdims=True) - split.counts()
+    assert synthetic.tolist() == missing.sum(axis=1).tolist()
+    held = {name: holdings.load(workspace.fill(name)) for name in fills.names()}
+    assert {name: one.fill for name, one in held.items()} == {name: name for name in held}
+    assert held["none"].sizes().tolist() == real.tolist()
+    assert held["synthetic"].sizes().tolist() == (real + synthetic).tolist()
+    possible = np.where(split.counts() > 0, missing, 0).sum(axis=1)
+    assert held["transforms"].sizes().tolist() == (real + possible).tolist()
+    assert held["central-real"].sizes().tolist() == [60]
+    assert held["central-synthetic"].sizes().tolist() == [int(synthetic.sum())]
+    for name in ("none", "synthetic", "transforms"):
+        ends = np.cumsum(real)
+        rows = [own.tolist() for own in held[name].rows["real"]]
+        assert rows == [list(range(end - size, end)) for end, size in zip(ends, real, strict=True)]
+        assert held[name].steps["steps"].tolist() == (-(-(real + synthetic) // 8)).tolist()
+        assert held[name].steps["epochs"].tolist() == (-(-held[name].sizes() // 8)).tolist()
+        assert held[name].rounds is None
+    for name in ("central-real", "central-synthetic"):
+        assert {budget: steps.tolist() for budget, steps in held[name].steps.items()} == {
+            "steps": [5]
+        }  # 20 in 4 rounds
+        assert held[name].rounds == 4
+        assert held[name].normalised_by == "real"
 
 
-def test_a_client_that_has_only_synthetic_images_rests_without_them() -> None:
-    """Client 2 has no real image and 15 synthetic ones: 2 steps with them, none without."""
-    synthetic = np.array([30, 2, 15, 0])
-    assert steps(train.budgets(REAL, NOTHING, synthetic, params())["steps"]) == [6, 1, 0, 4]
-    assert steps(train.budgets(REAL, synthetic, synthetic, params())["both"]) == [6, 1, 2, 4]
+def test_fills_share_their_arrays(made: tuple[Workspace, Params]) -> None:
+    """Five fills hold rows of three arrays: real images, synthetic ones, transformed ones; and no fill copies any."""
+    workspace, chosen = made
+    given = Given(workspace, chosen)
+    opened = {name: fills.open_sources(holdings.load(workspace.fill(name)), given) for name in fills.names()}
+    assert len({stored.path for of_fill in opened.values() for stored in of_fill.values()}) == 3
+    assert {path.name for path in workspace.arrays.glob("*[0-9a-f].npy")} == {
+        stored.path.name for of_fill in opened.values() for stored in of_fill.values()
+    }
 
 
-def test_equal_numbers_of_steps_are_one_run_though_the_images_differ() -> None:
-    """8 real images are one step, and so are they with 2 synthetic ones more."""
-    arms = train.budgets(np.array([8]), np.array([0]), np.array([2]), params())
-    assert list(arms) == ["both"]
-    assert [client.size for client in arms["both"]] == [8]
+def test_the_stage_leaves_histories_weights_and_metrics(made: tuple[Workspace, Params]) -> None:
+    workspace, chosen = made
+    train.run(workspace, chosen, "synthetic", "fedavg", ONE)
+    folder = workspace.run("synthetic", "fedavg")
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
+        "history.csv",
+        "participants.parquet",
+        "classes.csv",
+        "clients.csv",
+        "metrics.json",
+        "weights/epochs-1.safetensors",
+        "weights/steps-1.safetensors",
+    }
+    epochs, steps = history.load(folder)
+    assert (epochs.budget, steps.budget) == ("epochs", "steps")
+    assert epochs.rounds == steps.rounds
+    held = holdings.load(workspace.fill("synthetic"))
+    assert [[one.client for one in done.participants] for done in epochs.rounds] == [[0, 1, 2, 3]] * 2
+    for done in epochs.rounds:
+        assert [one.steps for one in done.participants] == held.steps["epochs"].tolist()
+        assert [one.samples for one in done.participants] == held.sizes().tolist()
+
+
+def test_a_lost_cache_costs_time_only(made: tuple[Workspace, Params], tmp_path: Path) -> None:
+    """Arrays are decoded again, transformed images computed again, and the runs end in the same bytes."""
+    workspace, chosen = made
+    elsewhere = Workspace(workspace.root, tmp_path / "another cache")
+    for name in ("transforms", "central-synthetic"):
+        train.run(workspace, chosen, name, "fedavg", ONE)
+        first = {path.name: path.read_bytes() for path in workspace.run(name, "fedavg").rglob("*.*")}
+        train.run(elsewhere, chosen, name, "fedavg", ONE)
+        assert {path.name: path.read_bytes() for path in workspace.run(name, "fedavg").rglob("*.*")} == first
+    assert len(list(elsewhere.arrays.glob("*[0-9a-f].npy"))) == 4  # with the test images
+
+
+def test_holdings_of_other_images_are_refused(made: tuple[Workspace, Params]) -> None:
+    """As after a shard was rendered anew without the stage that follows."""
+    workspace, chosen = made
+    held = holdings.load(workspace.fill("synthetic"))
+    place = workspace.fill("synthetic")
+    before = place.read_bytes()
+    try:
+        stale = {**held.sources, "synthetic": replace(held.sources["synthetic"], array="other")}
+        replace(held, sources=stale).save(place)
+        with pytest.raises(ArtifactError, match=r"source 'synthetic' has other images now: .*: run: dvc repro fill"):
+            train.run(workspace, chosen, "synthetic", "fedavg", ONE)
+    finally:
+        place.write_bytes(before)
+
+
+def test_without_deficits_the_synthetic_reference_is_untrained_and_that_is_said(
+    project: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = params.load(workspace.params)
+    chosen = chosen.model_copy(update={"deficits": chosen.deficits.model_copy(update={"ratio": 0.0})})
+    partition_stage.run(workspace, chosen)
+    deficits.run(workspace, chosen)
+    generate.run(workspace, chosen, ["cpu"])
+    fill.run(workspace, chosen, "central-synthetic")
+    assert "warning: no client lacks an image, so central-synthetic trains on none" in capsys.readouterr().err
+    train.run(workspace, chosen, "central-synthetic", "fedavg", ONE)
+    (only,) = history.load(workspace.run("central-synthetic", "fedavg"))
+    assert [done.steps for done in only.rounds] == [0] * 4
+
+
+@pytest.mark.parametrize(("name", "norm"), [("simple-cnn", "group"), ("resnet20", "group"), ("resnet20", "batch")])
+def test_saved_weights_load_into_an_ordinary_module(tmp_path: Path, name: str, norm: str) -> None:
+    """With the averages of batch normalisation; and saving them again gives equal bytes."""
+    flat = FlatModel(name, norm, 3, 16, seed=6)
+    images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    flat.module(images)  # moves averages
+    for file in ("a", "b"):
+        train.save_weights(tmp_path / file, name, norm, 3, 16, RunState({"weights": flat.vector.numpy()}))
+    module = make(name, norm, 3, 16)
+    module.load_state_dict(load_file(tmp_path / "a"))
+    with torch.no_grad():
+        expected = flat.module.eval()(images)
+        torch.testing.assert_close(module.eval()(images), expected, rtol=1e-4, atol=1e-5)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

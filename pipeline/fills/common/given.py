@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifacts import deficits, manifest, partition
 from pipeline.artifacts.deficits import Deficits
-from pipeline.artifacts.holdings import Holdings, Source
+from pipeline.artifacts.holdings import Holdings, Source, sizes
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
 from pipeline.data import arrays, images
@@ -85,9 +85,8 @@ class Given:
 
     def holdings(self, fill: str, sources: Mapping[str, Source], rows: Mapping[str, tuple[Int64, ...]]) -> Holdings:
         """Return the holdings of clients that train on these rows, with the steps of both budgets."""
-        held = np.sum([[len(own) for own in of_all] for of_all in rows.values()], axis=0, dtype=np.int64)
         filled = (self.counts + self.deficits.missing).sum(axis=1)
-        return self._holdings(fill, sources, rows, steps.by_budget(held, filled, self.params.train))
+        return self._holdings(fill, sources, rows, steps.by_budget(sizes(rows), filled, self.params.train))
 
     def central(self, fill: str, name: str) -> Holdings:
         """Return the holdings of one client that has all images of a source and takes ``central_steps`` in all."""

@@ -12,15 +12,16 @@ import pytest
 from pipeline.errors import ParameterError
 from pipeline.federated import algorithms, workers
 from pipeline.federated.algorithm import Algorithm
-from pipeline.federated.simulation import Client, Progress, Run, begin, simulate
-from pipeline.federated.workers import Data
+from pipeline.federated.inputs import Inputs
+from pipeline.federated.simulation import Client, Run, RunState, begin, simulate
 
 MakeRun = Callable[..., Run]
 NAMES = ("fedavg", "fedprox", "scaffold", "fednova", "fedavgm", "fedadam", "moon")
 
 
-def play(run: Run, data: Data, count: int = 1) -> Progress:
-    return workers.execute({"run": simulate(run, begin(run))}, run, data, count)["run"]
+def play(run: Run, inputs: Inputs, count: int = 1) -> RunState:
+    spill = inputs.test.path.parent
+    return workers.execute({"run": simulate(run, begin(run))}, run, inputs, count, spill)["run"]
 
 
 def of(run: Run, name: str, **options: Any) -> Run:
@@ -31,29 +32,29 @@ def of(run: Run, name: str, **options: Any) -> Run:
     ("name", "options"), [("fedprox", {"mu": 0.0}), ("fedavgm", {"momentum": 0.0}), ("moon", {"mu": 0.0})]
 )
 def test_fedavg_by_another_name_bit_for_bit(
-    run: MakeRun, images: Data, name: str, options: Mapping[str, float]
+    run: MakeRun, inputs: Inputs, name: str, options: Mapping[str, float]
 ) -> None:
-    assert np.array_equal(play(of(run(), name, **options), images).weights, play(run(), images).weights)
+    assert np.array_equal(play(of(run(), name, **options), inputs).weights, play(run(), inputs).weights)
 
 
 @pytest.mark.parametrize("name", ["scaffold", "moon"])
-def test_the_first_round_is_fedavgs_and_the_next_is_not(run: MakeRun, images: Data, name: str) -> None:
+def test_the_first_round_is_fedavgs_and_the_next_is_not(run: MakeRun, inputs: Inputs, name: str) -> None:
     one, two = run(rounds=1), run(rounds=2)
-    assert np.array_equal(play(of(one, name), images).weights, play(one, images).weights)
-    assert not np.array_equal(play(of(two, name), images).weights, play(two, images).weights)
+    assert np.array_equal(play(of(one, name), inputs).weights, play(one, inputs).weights)
+    assert not np.array_equal(play(of(two, name), inputs).weights, play(two, inputs).weights)
 
 
-def test_fednova_with_equal_steps_is_fedavg(run: MakeRun, images: Data) -> None:
-    equal = run(clients=[Client(slice(0, 12), slice(0, 0), 2), Client(slice(12, 30), slice(0, 0), 2)])
-    expected = play(equal, images).weights
-    assert play(of(equal, "fednova"), images).weights == pytest.approx(expected, abs=1e-6)
-    assert not np.allclose(play(of(run(), "fednova"), images).weights, play(run(), images).weights, atol=1e-6)
+def test_fednova_with_equal_steps_is_fedavg(run: MakeRun, inputs: Inputs) -> None:
+    equal = run(clients=[Client(16, 2), Client(10, 2)])
+    expected = play(equal, inputs).weights
+    assert play(of(equal, "fednova"), inputs).weights == pytest.approx(expected, abs=1e-6)
+    assert not np.allclose(play(of(run(), "fednova"), inputs).weights, play(run(), inputs).weights, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_two_processes_give_the_bits_of_one(run: MakeRun, images: Data, name: str) -> None:
+def test_two_processes_give_the_bits_of_one(run: MakeRun, inputs: Inputs, name: str) -> None:
     made = of(run(clients_per_round=2, rounds=4), name)
-    inline, mixed = play(made, images), play(made, images, 2)
+    inline, mixed = play(made, inputs), play(made, inputs, 2)
     assert inline.rounds == mixed.rounds
     assert inline.state.keys() == mixed.state.keys()
     assert all(np.array_equal(inline.state[key], mixed.state[key]) for key in inline.state)
@@ -63,14 +64,14 @@ def test_two_processes_give_the_bits_of_one(run: MakeRun, images: Data, name: st
     ("name", "down", "up"),
     [("fedavg", 1, 1), ("fedprox", 1, 1), ("scaffold", 2, 2), ("fedavgm", 1, 1), ("fedadam", 1, 1), ("moon", 1, 1)],
 )
-def test_bytes_are_those_of_what_is_sent(run: MakeRun, images: Data, name: str, down: int, up: int) -> None:
-    ended = play(of(run(rounds=2), name), images)
+def test_bytes_are_those_of_what_is_sent(run: MakeRun, inputs: Inputs, name: str, down: int, up: int) -> None:
+    ended = play(of(run(rounds=2), name), inputs)
     model = 3 * ended.weights.nbytes
     assert [(done.bytes_down, done.bytes_up) for done in ended.rounds] == [(down * model, up * model)] * 2
 
 
-def test_fednova_sends_one_number_more(run: MakeRun, images: Data) -> None:
-    ended = play(of(run(rounds=1), "fednova"), images)
+def test_fednova_sends_one_number_more(run: MakeRun, inputs: Inputs) -> None:
+    ended = play(of(run(rounds=1), "fednova"), inputs)
     assert ended.rounds[0].bytes_up == 3 * (ended.weights.nbytes + 4)
 
 
