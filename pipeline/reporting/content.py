@@ -1,6 +1,6 @@
 """What the report's page says: the numbers beside the artifacts that they come from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -18,8 +18,10 @@ from pipeline.reporting.summary import Summary, budgets, result_tables
 from pipeline.workspace import Workspace
 
 
-def page(workspace: Workspace, params: Params, summary: Summary, arms: Sequence[ArmRuns]) -> Page:
-    """Return the page's content.
+def page(
+    workspace: Workspace, params: Params, summary: Summary, arms: Sequence[ArmRuns], describe: Callable[[str], str]
+) -> Page:
+    """Return the page's content; ``describe`` says in one sentence what a fill is.
 
     Raises ArtifactError if an artifact is missing or damaged, DataError if the real images are not those that were
     partitioned.
@@ -39,8 +41,8 @@ def page(workspace: Workspace, params: Params, summary: Summary, arms: Sequence[
         test_images=f"{len(images.load(params.data, params.data.test).labels):,}",
         seeds=_seeds(arms),
         local_work=settings.local_work(params.train),
-        fills={arm.fill: _describe(arm.fill) for arm in summary.arms},
-        references={one.fill: (one.final.percent(), _describe(one.fill)) for one in summary.references},
+        fills={arm.fill: describe(arm.fill) for arm in summary.arms},
+        references={one.fill: (one.final.percent(), describe(one.fill)) for one in summary.references},
         central_steps=f"{params.train.central_steps:,}",
         curves=_curves(summary, arms),
         over_clients=tables.over_clients(summary),
@@ -112,9 +114,3 @@ def _seeds(arms: Sequence[ArmRuns]) -> str:
     counts = sorted({len(arm.runs) for arm in arms if arm.runs})
     most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(*counts)
     return f"{most} seed" if most == "1" else f"{most} paired seeds"
-
-
-def _describe(fill: str) -> str:
-    from pipeline import fills  # a fill's file can load torchvision
-
-    return fills.describe(fill)
