@@ -11,7 +11,7 @@ from pipeline.data.arrays import Stored
 from pipeline.federated import local
 from pipeline.federated.algorithm import WEIGHTS
 from pipeline.federated.inputs import Inputs
-from pipeline.federated.models import FlatModel
+from pipeline.federated.models import FlatModel, SecondModels
 from pipeline.federated.pictures import ClientPictures
 from pipeline.federated.simulation import EvalTask, Result, Run, Score, Task
 
@@ -34,8 +34,8 @@ class Worker:
         else:
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         self.inputs, self.run, self.device = inputs, run, device
-        self._make = partial(FlatModel, run.model, run.norm, len(run.tests), run.image_size, device=device)
-        self.model, self.others = self._make(), dict[str, FlatModel]()
+        make = partial(FlatModel, run.model, run.norm, len(run.tests), run.image_size, device=device)
+        self.model, self.second_model = make(), SecondModels(make)
         self.normalise = run.normalisation.on(run.image_size, device)
         place = device if fits(inputs, device, sharing) else "cpu"
         self.sources = [_images(stored, place) for stored in inputs.sources]
@@ -62,15 +62,8 @@ class Worker:
             learning_rate=task.learning_rate,
             steps=task.steps,
             seed=task.seed,
-            second_model=self._second_model,
+            second_model=self.second_model,
         )
-
-    def _second_model(self, name: str, weights: Tensor) -> FlatModel:
-        if name not in self.others:
-            self.others[name] = self._make()
-            self.others[name].module.eval()
-        self.others[name].vector.copy_(weights)
-        return self.others[name]
 
 
 def fits(inputs: Inputs, device: str, sharing: int = 1) -> bool:

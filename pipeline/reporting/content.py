@@ -1,6 +1,6 @@
 """What the report's page says: the numbers beside the artifacts that they come from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -18,15 +18,17 @@ from pipeline.reporting.summary import Summary, budgets, result_tables
 from pipeline.workspace import Workspace
 
 
-def page(workspace: Workspace, params: Params, summary: Summary, arms: Sequence[ArmRuns]) -> Page:
-    """Return the page's content.
+def page(
+    workspace: Workspace, params: Params, summary: Summary, arms: Sequence[ArmRuns], describe: Callable[[str], str]
+) -> Page:
+    """Return the page's content; ``describe`` says in one sentence what a fill is.
 
     Raises ArtifactError if an artifact is missing or damaged, DataError if the real images are not those that were
     partitioned.
     """
     split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
     lacking = deficits.load(workspace.deficits)
-    real = images.load(params.data, params.data.train)
+    real = images.load(params.data, params.data.train, workspace.root)
     split.check_source(real.fingerprint, params.data.path)
     algorithms = {arm.algorithm for arm in summary.arms}
     return Page(
@@ -36,11 +38,11 @@ def page(workspace: Workspace, params: Params, summary: Summary, arms: Sequence[
         headline=headline(summary),
         remarks=summary.remarks,
         results=tuple(table for table in result_tables(summary) if table.title in algorithms),
-        test_images=f"{len(images.load(params.data, params.data.test).labels):,}",
+        test_images=f"{len(images.load(params.data, params.data.test, workspace.root).labels):,}",
         seeds=_seeds(arms),
         local_work=settings.local_work(params.train),
-        fills={arm.fill: _describe(arm.fill) for arm in summary.arms},
-        references={one.fill: (one.final.percent(), _describe(one.fill)) for one in summary.references},
+        fills={arm.fill: describe(arm.fill) for arm in summary.arms},
+        references={one.fill: (one.final.percent(), describe(one.fill)) for one in summary.references},
         central_steps=f"{params.train.central_steps:,}",
         curves=_curves(summary, arms),
         over_clients=tables.over_clients(summary),
@@ -112,9 +114,3 @@ def _seeds(arms: Sequence[ArmRuns]) -> str:
     counts = sorted({len(arm.runs) for arm in arms if arm.runs})
     most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(*counts)
     return f"{most} seed" if most == "1" else f"{most} paired seeds"
-
-
-def _describe(fill: str) -> str:
-    from pipeline import fills  # a fill's file can load torchvision
-
-    return fills.describe(fill)

@@ -17,6 +17,7 @@ from pipeline.reporting.arms import ArmRuns
 _COLOURS = ("#555555", "#d55e00", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
 _LINES = (":", "--", "-", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 _REFERENCES = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_LEGEND_COLUMNS = 3
 _SETTINGS = {"svg.hashsalt": "gen-fedsd", "svg.fonttype": "none", "font.size": 10}
 
 
@@ -52,7 +53,8 @@ def curves(arms: Sequence[ArmRuns], fills: Sequence[str], title: str, references
     ``references`` are accuracies by name, drawn as thin horizontal lines.
     """
     with mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=(5, 3.6), layout="constrained")
+        rows = -(-(len(arms) + len(references)) // _LEGEND_COLUMNS)
+        figure = Figure(figsize=(5, 3.4 + 0.2 * rows), layout="constrained")
         axes = figure.add_subplot()
         for arm in arms:
             colour, line = style(fills.index(arm.fill))
@@ -65,7 +67,7 @@ def curves(arms: Sequence[ArmRuns], fills: Sequence[str], title: str, references
             axes.axhline(100 * value, color=colour, linewidth=1, label=name)
         axes.set(title=title, xlabel="round", ylabel="test accuracy, %", ylim=(0, 100))
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, loc="lower right")
+        figure.legend(fontsize=8, loc="outside lower center", ncols=_LEGEND_COLUMNS)
         return svg(figure)
 
 

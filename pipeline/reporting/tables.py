@@ -1,4 +1,4 @@
-"""The page's tables beside the results: costs to the target, accuracy over clients, accuracy by class."""
+"""The page's tables besides the results: costs to the target, accuracy over clients, accuracy by class."""
 
 from collections.abc import Sequence
 

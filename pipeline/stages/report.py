@@ -31,7 +31,9 @@ def run(workspace: Workspace, params: Params) -> None:
         class_names=names,
         manifest=atomic.sha256(manifest.load(workspace.manifest).place),
     )
-    text = page.render(content.page(workspace, params, numbers, federated))
+    from pipeline import fills  # its files can load torchvision
+
+    text = page.render(content.page(workspace, params, numbers, federated, fills.describe))
     curves.save(workspace.report_curves, federated)
     summary.save(workspace.report_metrics, numbers)
     atomic.write_text(workspace.report_page, text)

@@ -43,8 +43,8 @@ def test_eight_fills_differ_in_colour_and_in_line_and_64_in_one_of_them() -> Non
 def test_eight_colours_are_apart_in_brightness_or_hue_for_colour_blind_readers() -> None:
     """Okabe and Ito chose colours that stay apart without red-green vision: here, by what is left of them then.
 
-    Roughly, red and green are mixed as a deuteranope sees them (0.625 red + 0.375 green) and blue stays: 30 of 255 apart
-    in one of the two.
+    Roughly, red and green are mixed as a deuteranope sees them (0.625 red + 0.375 green) and blue stays: 30 of 255
+    apart in one of the two.
     """
     seen = []
     for place in range(8):

@@ -13,7 +13,7 @@ from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.history import RunHistory
 from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
 from pipeline.artifacts.partition import Partition
-from pipeline.artifacts.shards import SyntheticImage
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.data import images
 from pipeline.params import Params
 from pipeline.workspace import Workspace
@@ -56,7 +56,9 @@ def manifest(place: Path, class_names: Sequence[str], recipe: dict[str, Any] = R
     lines = []
     for client, labels in enumerate(FILLED):
         rows = [
-            SyntheticImage(png(40 * client + 10 * i), label, "", client, str(client), i, "", "", 1.0, i, 0, "", "r")
+            shards.row_of(
+                png(40 * client + 10 * i), label, client, "", "r", ImageSpec(str(client), "", i, 0, i, 1.0, "", "")
+            )
             for i, label in enumerate(labels)
         ]
         path = place.with_name("shards") / file_name(client)

@@ -1,44 +1,176 @@
-from dataclasses import replace
+import csv
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from pipeline import params
-from pipeline.artifacts import manifest
-from pipeline.artifacts import partition as partition_artifact
-from pipeline.generation import source
+from pipeline import atomic, fills, params
+from pipeline.artifacts.history import RunHistory
+from pipeline.errors import ArtifactError
 from pipeline.params import Params
-from pipeline.stages import deficits, generate, partition, report
+from pipeline.reporting import summary
+from pipeline.reporting.interval import Interval
+from pipeline.reporting.summary import Comparison, Reference
+from pipeline.stages import report
+from pipeline.workspace import Workspace
+from tests.reporting import world
+from tests.reporting.histories import run
+
+BY_CLASS = (0.5, 0.25, 1.0)
+FILLS, REFERENCES = ("none", "synthetic"), ("central-real",)
 
 
-@pytest.mark.parametrize(
-    ("guidance", "templates", "said"),
-    [
-        (2.0, "['one {class}']", ("2", "one {class}")),
-        (
-            [3.0, 1.0, 2.0],
-            "['one {class}', 'two {class}']",
-            ("one of 3 scales from 1 to 3", "one of 2 sentences, such as: one {class}"),
-        ),
-    ],
-)
-def test_the_settings_name_every_scale_and_template_or_how_many_there_are(
-    project: Path, guidance: object, templates: str, said: tuple[str, str]
+def runs(
+    fills: Sequence[str] = FILLS, seeds: Sequence[int] = (1, 2), algorithms: Sequence[str] = ("fedavg",)
+) -> list[RunHistory]:
+    """Return small runs; the central one ends at 0.8.
+
+    Each fill ends 0.1 above the one before, seed 2 ends 0.02 above seed 1, and equal steps 0.05 above equal epochs.
+    """
+    made = [
+        run(
+            [None, 0.1, 0.3 + 0.1 * place + 0.02 * (seed - 1) + 0.05 * (budget == "steps")],
+            fill=fill,
+            algorithm=algorithm,
+            budget=budget,
+            seed=seed,
+            by_class=BY_CLASS,
+        )
+        for algorithm in algorithms
+        for place, fill in enumerate(fills)
+        for budget in ("epochs", "steps")
+        for seed in seeds
+    ]
+    central = [run([0.5, 0.8], fill=name, budget="steps", seed=seed) for name in REFERENCES for seed in seeds]
+    return made + central
+
+
+def written(workspace: Workspace, document: dict[str, Any], made: Sequence[RunHistory], **values: Any) -> Params:
+    """Write params.yaml and every artifact of an experiment with these runs."""
+    document["train"] |= {"fills": list(FILLS), "algorithms": ["fedavg"], "references": list(REFERENCES)}
+    document["train"] |= {"seeds": [1, 2]} | {key: value for key, value in values.items() if key != "fill"}
+    document["report"] |= {"target_accuracy": 0.4, "fill": values.get("fill", "synthetic")}
+    workspace.params.parent.mkdir(parents=True, exist_ok=True)
+    workspace.params.write_text(yaml.safe_dump(document))
+    loaded = params.load(workspace.params)
+    world.write(workspace, loaded, made)
+    return loaded
+
+
+def test_page_numbers_and_curves_of_a_small_experiment(workspace: Workspace, document: dict[str, Any]) -> None:
+    """Synthetic ends 0.1 above none for either seed, budget and algorithm; the central run ends at 0.8.
+
+    Clients hold the classes 15; 5, 10; 10, 5; 15: they see 1/2; (5/2 + 10/4) / 15 = 1/3; (10/4 + 5) / 15 = 1/2; and 1.
+    Least 1/3, median 1/2, greatest 1. Of 3 rounds, one is untested: 8 arms have 2 points each. A second report of the
+    same artifacts is the same to the byte, and the numbers name no place of this machine.
+    """
+    algorithms = ["fedavg", "moon"]
+    loaded = written(workspace, document, runs(algorithms=algorithms), algorithms=algorithms)
+    report.run(workspace, loaded)
+    found = summary.load(workspace.report_metrics)
+    assert found.manifest == atomic.sha256(workspace.manifest)
+    assert [(one.algorithm, one.budget, one.fill) for one in found.arms] == [
+        (algorithm, budget, fill) for algorithm in algorithms for budget in ("epochs", "steps") for fill in FILLS
+    ]
+    assert found.arms[0].final_by_seed == {1: 0.3, 2: 0.32}
+    assert found.arms[0].clients == summary.Spread(0.3333, 0.5, 1.0)
+    assert found.arms[0].worst_class == summary.ClassAccuracy("bag", 0.25)
+    assert found.comparisons == tuple(
+        Comparison(algorithm, budget, "synthetic", "none", Interval(0.1, 0.0), {1: 0.1, 2: 0.1})
+        for algorithm in algorithms
+        for budget in ("epochs", "steps")
+    )
+    assert found.references == (Reference("central-real", Interval(0.8, 0.0), {1: 0.8, 2: 0.8}),)
+    assert found.remarks == ()
+    rows = list(csv.DictReader(workspace.report_curves.read_text().splitlines()))
+    assert len(rows) == 8 * 2
+    assert rows[1] == {
+        "algorithm": "fedavg", "budget": "epochs", "fill": "none", "round": "3",
+        "accuracy": "0.31", "lowest": "0.3", "highest": "0.32", "seeds": "2",
+    }  # fmt: skip
+    text = workspace.report_page.read_text(encoding="utf-8")
+    assert "synthetic - none" in text
+    assert "+10.0 ± 0.0 points at equal epochs" in text
+    assert text.count("<svg") == 2 * 2 + 2
+    outputs = (workspace.report_page, workspace.report_metrics, workspace.report_curves)
+    first = [path.read_bytes() for path in outputs]
+    report.run(workspace, loaded)
+    assert [path.read_bytes() for path in outputs] == first
+    assert str(workspace.root.resolve()).encode() not in first[1] + first[2]
+
+
+def test_two_workspaces_in_one_process_do_not_mix(
+    workspace: Workspace, document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (project / "own.yaml").write_text(f"templates: {templates}\n")
-    document = params.load().model_dump()
-    document["generate"] |= {"prompts": "own.yaml", "guidance": guidance}
-    loaded = Params.model_validate(document)
-    partition.run(loaded)
-    deficits.run(loaded)
-    generate.run(loaded, ["cpu"])
-    made = manifest.load()
-    for sharing, words in (("own", "each client has its own"), ("common", "clients share them")):
-        found = report._settings(loaded, partition_artifact.load(), replace(made, sharing=sharing))
-        assert (found["sampling"], found["prompts"]) == (f"2 steps, guidance {said[0]}, float32", said[1])
-        assert words in found["synthetic images"]
-        assert found["partition"].endswith("4 clients, seed 7")
-        assert found["recipe"] == source.resolve(loaded.generate, loaded.seed, 16, ["cpu"]).recipe.digest
-    document["partition"]["seed"] = 3
-    found = report._settings(Params.model_validate(document), partition_artifact.load(), made)
-    assert found["partition"].endswith("4 clients, seed 3")
+    """Neither is the current directory; the second has one seed and one more fill."""
+    here, there = Workspace(tmp_path / "here"), Workspace(tmp_path / "there")
+    fills = ["none", "transforms", "synthetic"]
+    first = written(here, document, runs())
+    second = written(there, document, runs(fills, seeds=[2]), fills=fills, seeds=[2])
+    monkeypatch.chdir(tmp_path)
+    report.run(here, first)
+    report.run(there, second)
+    assert len(summary.load(here.report_metrics).arms) == 4
+    assert {one.fill for one in summary.load(there.report_metrics).arms} == set(fills)
+    assert not (tmp_path / "data").exists()
+
+
+def test_fills_that_the_code_has_never_heard_of(
+    workspace: Workspace, document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight, of which seven are new files: nothing but these files knows their names."""
+    names = [f"unheard-{i}" for i in range(7)]
+    for name in names:
+        path = tmp_path / "more" / f"{name.replace('-', '_')}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'"""Sentence about {name}.\n\nMore about it."""\n')
+    monkeypatch.setattr(fills, "__path__", [*fills.__path__, str(tmp_path / "more")])
+    chosen = [*names, "synthetic"]
+    report.run(workspace, written(workspace, document, runs(chosen), fills=chosen))
+    found = summary.load(workspace.report_metrics)
+    assert len(found.arms) == 8 * 2
+    assert len(found.comparisons) == 7 * 2
+    text = workspace.report_page.read_text(encoding="utf-8")
+    assert all(f"<b>{name}</b>: Sentence about {name}.</li>" in text for name in names)
+
+
+def test_remarks_are_printed_a_line_each_and_on_the_page(
+    workspace: Workspace, document: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A compared fill that was not trained, one seed, and a run that diverged, whose accuracy counts all the same."""
+    made = runs(seeds=[1])
+    made[0] = run([0.1, 0.1], losses={1: float("inf"), 2: float("nan")}, by_class=BY_CLASS)
+    report.run(workspace, written(workspace, document, made, fill="absent"))
+    remarks = [
+        "no differences are reported: report.fill is 'absent', which is not among the trained fills (none, synthetic)",
+        "fedavg, none, equal epochs: the test loss of seed 1 is not finite (first in round 1)",
+        "one seed only: no number has an interval",
+    ]
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"report: {text}" for text in (*remarks, workspace.report_page)]
+    found = summary.load(workspace.report_metrics)
+    assert found.remarks == tuple(remarks)
+    assert found.arms[0].final_by_seed == {1: 0.1}
+    assert "one seed only: no number has an interval" in workspace.report_page.read_text()
+
+
+def test_a_missing_run_is_an_error_that_names_it_and_writes_nothing(
+    workspace: Workspace, document: dict[str, Any]
+) -> None:
+    loaded = written(workspace, document, runs(), algorithms=["fedavg", "moon"])
+    with pytest.raises(ArtifactError, match=r"no such file: .*none-moon/.*: run: dvc repro train"):
+        report.run(workspace, loaded)
+    outputs = (workspace.report_page, workspace.report_metrics, workspace.report_curves)
+    assert not any(path.exists() for path in outputs)
+
+
+def test_a_missing_manifest_is_an_error_before_anything_is_written(
+    workspace: Workspace, document: dict[str, Any]
+) -> None:
+    loaded = written(workspace, document, runs())
+    workspace.manifest.unlink()
+    with pytest.raises(ArtifactError, match=r"no such file: .*manifest.json: run: dvc repro generate"):
+        report.run(workspace, loaded)
+    assert not workspace.report_metrics.exists()

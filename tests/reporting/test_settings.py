@@ -1,0 +1,107 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import params
+from pipeline.artifacts.manifest import Manifest
+from pipeline.params import Params
+from pipeline.reporting import settings
+from pipeline.workspace import Workspace
+from tests.reporting import world
+
+
+@pytest.fixture
+def loaded(workspace: Workspace) -> Params:
+    return params.load(workspace.params)
+
+
+def changed(loaded: Params, section: str, **values: Any) -> Params:
+    document = loaded.model_dump()
+    document[section] |= values
+    return Params.model_validate(document)
+
+
+def shards(tmp_path: Path, **recipe: Any) -> Manifest:
+    return world.manifest(tmp_path / "manifest.json", ["cat", "dog", "owl"], world.RECIPE | recipe)
+
+
+def test_every_setting_of_the_small_experiment(loaded: Params, tmp_path: Path) -> None:
+    """Six synthetic images in four shards; the partition has no seed of its own, so it takes the root seed 7."""
+    split = world.partition(loaded)
+    assert settings.table(loaded, split, shards(tmp_path)) == {
+        "real images": f"60 of {loaded.data.path}, fingerprint {split.fingerprint}",
+        "partition": "2 classes a client, 4 clients, seed 7",
+        "deficits": "own-max, ratio 1",
+        "synthetic images": "6, each client has its own (sharing: own)",
+        "model": f"{loaded.generate.model} (0123456789abcdef01234567...)",
+        "sampling": "2 steps, guidance 2, float32",
+        "prompts": "one {class}",
+        "recipe": "r" * 16,
+        "training": "simple-cnn, 2 rounds, clients a round: all",
+        "local training": "1 epochs, batch 8, SGD 0.05, momentum 0.9, weight decay 0",
+        "seeds": "1",
+    }
+
+
+def test_shared_images_are_said_to_be(loaded: Params, tmp_path: Path) -> None:
+    found = settings.table(loaded, world.partition(loaded), replace(shards(tmp_path), sharing="common"))
+    assert found["synthetic images"] == "6, clients share them (sharing: common)"
+
+
+def test_many_scales_and_sentences_are_counted(loaded: Params, tmp_path: Path) -> None:
+    """Three scales; two templates, three kinds and two views make 12 sentences."""
+    prompts = {"templates": ["a {kind} of one {class}", "{class}"], "kind": ["a", "b", "c"], "view": ["x", "y"]}
+    made = shards(tmp_path, guidance=[1.0, 2.5, 3.0], prompts=prompts)
+    found = settings.table(loaded, world.partition(loaded), made)
+    assert found["sampling"] == "2 steps, guidance one of 3 scales from 1 to 3, float32"
+    assert found["prompts"] == "one of 12 sentences, such as: a {kind} of one {class}"
+
+
+def test_a_seed_of_the_partitions_own_and_a_share_of_clients(loaded: Params, tmp_path: Path) -> None:
+    other = changed(changed(loaded, "partition", seed=3), "train", clients_per_round=0.5, seeds=[1, 5])
+    found = settings.table(other, world.partition(other), shards(tmp_path))
+    assert found["partition"] == "2 classes a client, 4 clients, seed 3"
+    assert found["training"].endswith("clients a round: 0.5")
+    assert found["seeds"] == "1, 5"
+
+
+def test_local_steps_replace_local_epochs(loaded: Params, tmp_path: Path) -> None:
+    other = changed(loaded, "train", local_steps=9, local_epochs=4)
+    found = settings.table(other, world.partition(other), shards(tmp_path))
+    assert found["local training"].startswith("9 steps, batch 8")
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"scheme": "dirichlet", "alpha": 0.1}, "Dirichlet(0.1) label shares"),
+        ({"scheme": "labels", "labels_per_client": 3}, "3 classes a client"),
+        ({"scheme": "quantity", "alpha": 5}, "Dirichlet(5) sizes"),
+        ({"scheme": "iid"}, "IID"),
+    ],
+)
+def test_schemes_in_words(loaded: Params, values: dict[str, Any], text: str) -> None:
+    assert settings.scheme(changed(loaded, "partition", **values).partition) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"local_epochs": 1}, "passes once over what it has in a round"),
+        ({"local_epochs": 5}, "passes 5 times over what it has in a round"),
+        ({"local_epochs": 5, "local_steps": 8}, "takes 8 SGD steps a round"),
+    ],
+)
+def test_local_work_in_words(loaded: Params, values: dict[str, Any], text: str) -> None:
+    assert settings.local_work(changed(loaded, "train", **values).train) == text
+
+
+def test_wall_times_are_those_that_were_recorded(tmp_path: Path) -> None:
+    for stage, seconds in (("train-none-fedavg", 71.6), ("generate", 0.2)):
+        (tmp_path / f"{stage}.json").write_text(json.dumps({"seconds": seconds}))
+    (tmp_path / "runs").mkdir()
+    assert settings.times(tmp_path) == {"generate": "0 s", "train-none-fedavg": "72 s"}
+    assert settings.times(tmp_path / "missing") == {}
