@@ -42,7 +42,7 @@ def run(*commands: Sequence[str], cwd: Path = ROOT, code: str = "") -> list[subp
     return [subprocess.CompletedProcess(process.args, process.returncode, out, err) for process, out, err in ended]
 
 
-HELP = (["--help"], ["generate", "--help"], ["pool", "gc", "--help"], ["runs", "--help"], [])
+HELP: tuple[list[str], ...] = (["--help"], ["generate", "--help"], ["pool", "gc", "--help"], ["runs", "--help"], [])
 
 
 def test_help_loads_no_slow_library() -> None:
