@@ -37,12 +37,14 @@ def parameters(fill: str | None = None, algorithm: str | None = None) -> tuple["
     Raises ParameterError, before anything else is imported, if params.yaml cannot be used, or if it or an option names
     a fill or an algorithm that does not exist.
     """
-    from pipeline import fills, params
-    from pipeline.federated import algorithms
+    from pipeline import params
     from pipeline.workspace import Workspace
 
     workspace = Workspace()
     read = params.load(workspace.params)
+    from pipeline import fills
+    from pipeline.federated import algorithms
+
     where = f"{workspace.params}, train"
     for names, key in ((read.train.fills, "fills"), (read.train.references, "references")):
         fills.check(names, f"{where}.{key}")

@@ -48,10 +48,11 @@ def _draw_sheet(class_names: Sequence[str], files: Sequence[Path], out: Path) ->
 
 
 def _result_tables(workspace: Workspace) -> ResultTables | None:
-    """Return the results of the last report; None if there is none that can be read."""
+    """Return the results of the last report; None, which is reported, if there is none that can be read."""
     try:
         found = results.results(workspace)
-    except ArtifactError:
+    except ArtifactError as error:
+        progress.say(f"the card will show no results of training: {error.what}: {error.where}")
         return None
     tables = {table.title: (table.head, *table.rows) for table in found.tables}
     return ResultTables(found.manifest, tables, found.remarks)

@@ -107,8 +107,11 @@ def _licence(options: PushOptions, hub: Hub, remote: Remote | None) -> str:
 
 
 def _results_about(manifest: Path, results: ResultTables | None) -> ResultTables | None:
-    """Return the results if they are about the images of this manifest."""
-    return results if results is not None and results.manifest == atomic.sha256(manifest) else None
+    """Return the results if they are about the images of this manifest; None, which is reported, if they are not."""
+    if results is None or results.manifest == atomic.sha256(manifest):
+        return results
+    progress.say("the card shows no results of training: the last report is about other images")
+    return None
 
 
 def _files_beside(folder: Path, text: str) -> dict[str, Item]:

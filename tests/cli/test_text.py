@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from pipeline.commands.runs import Collected as CollectedRuns
+from pipeline.commands.runs import Stats as RunStats
+from pipeline.federated.runs import StoredRun
 
-from pipeline.cli import hub, images, pool, report, text
+from pipeline.cli import hub, images, pool, report, runs, text
 from pipeline.commands.pull import Pulled, Use
 from pipeline.commands.regenerate import NextStep, Regenerated
 from pipeline.commands.results import Results
@@ -124,6 +127,22 @@ def test_results_are_tables_with_remarks() -> None:
         "The whole report: data/report.html",
     ]
     assert "Note" not in report.results_text(Results("abc", tables, (), Path("data/report.html")))
+
+
+def test_runs() -> None:
+    """Seconds since 1970: a day has 86,400; a damaged entry has neither model nor accuracy."""
+    entries = [
+        StoredRun("0123", 1_200_000, 86_400, "train none fedavg, seed 1", "FedAvg()", "simple-cnn", 30, 0.601),
+        StoredRun("4567", 0, 0, "damaged"),
+    ]
+    assert runs.runs_text(entries).split("\n") == [
+        "run   size    last used   model       rounds  accuracy  trained for",
+        "0123  1.2 MB  1970-01-02  simple-cnn  30      60.1      train none fedavg, seed 1",
+        "4567  0.0 MB  1970-01-01                                damaged",
+    ]
+    assert runs.stats_text(RunStats(Path("runs"), 2, 1_200_000)) == "runs: 2 runs, 1.2 MB on disk"
+    assert runs.collected_text(CollectedRuns(2, 1_200_000), dry_run=True) == "2 runs (1.2 MB) would be deleted"
+    assert runs.collected_text(CollectedRuns(2, 1_200_000), dry_run=False) == "2 runs (1.2 MB) deleted"
 
 
 CHANGES = Changes({"b": Item(Path("b"), 1_500_000, ""), "a": Item(Path("a"), 1_000, "")}, ["c"], 4)

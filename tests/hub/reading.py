@@ -45,7 +45,7 @@ def _info(memory: Memory, call: Call) -> Answer:
             sibling |= {"size": file.size, "blobId": file.blob}
             if file.large:
                 sibling["lfs"] = {"sha256": file.sha256, "size": file.size, "pointerSize": len(file.pointer)}
-    told = {
+    described = {
         "id": call.repo,
         "author": call.repo.partition("/")[0],
         "sha": commit.id,
@@ -62,7 +62,9 @@ def _info(memory: Memory, call: Call) -> Answer:
         "usedStorage": sum(file.size for file in commit.files.values()),
     }
     wanted = call.query.get("expand")
-    return as_json(told if wanted is None else {name: told[name] for name in ("id", *wanted) if name in told})
+    return as_json(
+        described if wanted is None else {name: described[name] for name in ("id", *wanted) if name in described}
+    )
 
 
 @route("tree", "GET", "DATASET/tree/(?P<revision>[^/]+)(/(?P<path>.*))?")
@@ -94,7 +96,7 @@ def _refs(memory: Memory, call: Call) -> Answer:
 @route("commits", "GET", "DATASET/commits/(?P<revision>[^/]+)")
 def _commits(memory: Memory, call: Call) -> Answer:
     repository = memory.readable(call.repo, call.user)
-    told = [
+    described = [
         {
             "id": commit.id,
             "title": commit.summary,
@@ -104,7 +106,7 @@ def _commits(memory: Memory, call: Call) -> Answer:
         }
         for commit in repository.history(repository.at(call.revision))
     ]
-    return _paged(memory, call, told)
+    return _paged(memory, call, described)
 
 
 @route("resolve", "GET HEAD", "/datasets/REPO/resolve/(?P<revision>[^/]+)/(?P<path>.+)")

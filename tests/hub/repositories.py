@@ -132,20 +132,20 @@ class Repository:
     def entry(self, commit: Commit, path: str, expand: bool) -> dict[str, Any]:
         file = commit.files.get(path)
         if file is None:
-            told: dict[str, Any] = {
+            described: dict[str, Any] = {
                 "type": "directory",
                 "oid": hashlib.sha1(f"{commit.id} {path}".encode()).hexdigest(),
                 "size": 0,
             }
         else:
-            told = {"type": "file", "oid": file.blob, "size": file.size}
+            described = {"type": "file", "oid": file.blob, "size": file.size}
             if file.large:
-                told["lfs"] = {"oid": file.sha256, "size": file.size, "pointerSize": len(file.pointer)}
-        told["path"] = path
+                described["lfs"] = {"oid": file.sha256, "size": file.size, "pointerSize": len(file.pointer)}
+        described["path"] = path
         if expand:
             last = self.last_change(commit, path)
-            told["lastCommit"] = {"id": last.id, "title": last.summary, "date": last.stamp}
-        return told
+            described["lastCommit"] = {"id": last.id, "title": last.summary, "date": last.stamp}
+        return described
 
     def last_change(self, commit: Commit, path: str) -> Commit:
         def state(at: Commit) -> dict[str, str]:

@@ -2,14 +2,20 @@
 
 import re
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from datasets import load_dataset
+from pipeline.reporting.interval import Interval
 
 from pipeline.hub import card
+from pipeline.hub.options import PushOptions
+from pipeline.reporting import summary
+from pipeline.reporting.summary import Arm, Summary
+from pipeline.workspace import Workspace
 from tests.hub.cards import findings
 from tests.hub.publishing import (
     ALL,
@@ -70,3 +76,41 @@ def test_an_anonymous_card_says_what_its_counts_are(hub: Hub, project: Path, sha
     replace(read_manifest(), sharing=sharing).save()
     push(ANONYMOUS)
     assert said in hub.tree(REPO)["README.md"].decode()
+
+
+def report_about(place: Path, manifest: str) -> None:
+    """Write the numbers of a report on one fill with three seeds, about the images of a manifest."""
+    by_seed = {1: 0.6, 2: 0.62, 3: 0.64}
+    final = Interval(0.62, 0.0497)
+    arm = Arm("fedavg", "steps", "none", final, final, by_seed, 40.0, 0, None, None, None, None)
+    summary.save(place, Summary(0.65, manifest, "synthetic", (arm,), (), (), ("central runs are missing",)))
+
+
+@pytest.mark.parametrize("options", [ALL, ANONYMOUS])
+def test_a_card_shows_the_results_of_a_report_on_its_images_only(
+    hub: Hub, workspace: Workspace, options: PushOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table for each algorithm, as Markdown; none if the report is about the images of another manifest."""
+    report_about(workspace.report_metrics, sha256(workspace.manifest.read_bytes()).hexdigest())
+    push(options)
+    text = hub.tree(REPO)["README.md"].decode()
+    assert "\nfedavg:\n\n| fill | equal steps |\n| ---: | ---: |\n| none | 62.0 ± 5.0 |\n" in text
+    assert "\n* central runs are missing\n" in text
+    assert "no results" not in capsys.readouterr().err
+    report_about(workspace.report_metrics, "0" * 64)
+    push(options)
+    text = hub.tree(REPO)["README.md"].decode()
+    assert "Effect on training" not in text
+    assert "fedavg" not in text
+    assert "the card shows no results of training: the last report is about other images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("content", "reason"), [("{", "damaged"), (None, "no report yet")])
+def test_without_a_readable_report_the_card_has_no_results(
+    hub: Hub, workspace: Workspace, capsys: pytest.CaptureFixture[str], content: str | None, reason: str
+) -> None:
+    if content is not None:
+        workspace.report_metrics.write_text(content)
+    assert "7 files to upload" in push(ALL)
+    assert "Effect on training" not in hub.tree(REPO)["README.md"].decode()
+    assert f"the card will show no results of training: {reason}" in capsys.readouterr().err

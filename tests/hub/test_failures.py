@@ -205,7 +205,7 @@ def test_no_token_and_no_signed_address_is_ever_shown(
     fault: int | str,
     verbose: bool,
 ) -> None:
-    """Nor the token if somebody makes the client tell everything."""
+    """Nor the token if somebody makes the client log everything."""
     if verbose:
         logger = logging.getLogger("huggingface_hub")
         monkeypatch.setattr(logger, "setLevel", lambda _: None)

@@ -161,7 +161,7 @@ def flower_python() -> Path:
 
 
 def test_flower_takes_the_clients_from_the_column(hub: Hub, project: Path, tmp_path: Path, flower_python: Path) -> None:
-    # This older client tells hosts apart, but not ports.
+    # This older client distinguishes hosts, but not ports.
     push(replace(ALL, public=True))
     endpoint = hub.endpoint.replace("127.0.0.1", "localhost")
     found = run(hub, tmp_path / "home", flower_python, FLOWER, REPO, HF_TOKEN="", HF_ENDPOINT=endpoint)

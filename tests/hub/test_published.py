@@ -82,11 +82,11 @@ def test_a_repository_that_somebody_fills_between_snapshot_and_creation(hub: Hub
         push(ANONYMOUS)
 
 
-@pytest.mark.parametrize("gone", [(), FILES, FILES | BESIDE])
-def test_what_was_published_by_client_does_not_become_anonymous(hub: Hub, project: Path, gone: set[str]) -> None:
+@pytest.mark.parametrize("deleted", [(), FILES, FILES | BESIDE])
+def test_what_was_published_by_client_does_not_become_anonymous(hub: Hub, project: Path, deleted: set[str]) -> None:
     """Whatever is left of it at the head: the history keeps it all."""
     push(replace(ALL, tag="v1"))
-    for path in gone:
+    for path in deleted:
         hub.overwrite(REPO, path, None)
     with pytest.raises(HubError, match=r"its history keeps files by client: ada/fill: push --anonymous to a new"):
         push(ANONYMOUS)

@@ -155,7 +155,7 @@ def swapped(hub: Hub, known: Manifest, theirs: Path) -> None:
     hub.overwrite(REPO, "data/000/client-00002.parquet", (theirs / "client-00001.parquet").read_bytes())
 
 
-def gone(hub: Hub, known: Manifest, theirs: Path) -> None:
+def a_missing_file(hub: Hub, known: Manifest, theirs: Path) -> None:
     hub.overwrite(REPO, "data/000/client-00002.parquet", None)
 
 
@@ -261,7 +261,7 @@ def a_path_that_leads_out(hub: Hub, known: Manifest, theirs: Path) -> None:
     [
         (one_byte, "data/000/client-00002.parquet is not the file that the manifest names"),
         (swapped, "data/000/client-00002.parquet is not the file that the manifest names"),
-        (gone, "a file is missing there"),
+        (a_missing_file, "a file is missing there"),
         (another_seed, "image 1 of '.*' in lane 2 is not of recipe"),
         (another_prompt, "image 1 of '.*' in lane 2 is not of recipe"),
         (another_client, "data/000/client-00002.parquet is not a shard"),

@@ -105,10 +105,10 @@ def adds(files: dict[str, bytes]) -> list[CommitOperationAdd]:
     return [CommitOperationAdd(path, content) for path, content in files.items()]
 
 
-def commit(api: HfApi, files: dict[str, bytes], gone: tuple[str, ...] = (), parent: str | None = None) -> CommitInfo:
+def commit(api: HfApi, files: dict[str, bytes], deleted: tuple[str, ...] = (), parent: str | None = None) -> CommitInfo:
     return api.create_commit(
         REPO,
-        [*adds(files), *map(CommitOperationDelete, gone)],
+        [*adds(files), *map(CommitOperationDelete, deleted)],
         commit_message="Change",
         repo_type="dataset",
         parent_commit=parent,
@@ -220,10 +220,10 @@ def test_a_stale_parent_is_refused(hub: Hub, api: HfApi, published: CommitInfo) 
 
 
 def test_deleting(hub: Hub, api: HfApi, published: CommitInfo) -> None:
-    commit(api, {}, gone=("data/client-0/", "notes/readme.txt"))
+    commit(api, {}, deleted=("data/client-0/", "notes/readme.txt"))
     assert set(hub.tree(REPO)) == {".gitattributes", "README.md", "data/client-1/train.parquet", "data/empty.txt"}
     with pytest.raises(RemoteEntryNotFoundError, match="A file with this name doesn't exist"):
-        commit(api, {}, gone=("notes/readme.txt",))
+        commit(api, {}, deleted=("notes/readme.txt",))
 
 
 def test_large_files_are_what_they_claim(hub: Hub, api: HfApi, published: CommitInfo) -> None:

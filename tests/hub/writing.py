@@ -22,11 +22,11 @@ def _create(memory: Memory, call: Call) -> Answer:
     name = f"{wish['organization'] or call.user.name}/{wish['name']}"
     if not call.user.may_write(name):
         raise RefusalError(403, "You don't have the rights to create a dataset under this namespace")
-    told = {"url": f"{memory.endpoint}/datasets/{name}", "name": name, "id": name}
+    described = {"url": f"{memory.endpoint}/datasets/{name}", "name": name, "id": name}
     if name in memory.repos:
-        return as_json({"error": "You already created this dataset repo", **told}, 409)
+        return as_json({"error": "You already created this dataset repo", **described}, 409)
     memory.repos[name] = Repository(name, wish.get("visibility") == "private", call.user.name)
-    return as_json(told)
+    return as_json(described)
 
 
 @route("settings", "PUT", "DATASET/settings")
@@ -59,34 +59,37 @@ def _delete_tag(memory: Memory, call: Call) -> Answer:
 @route("validate-yaml", "POST", "/api/validate-yaml")
 def _validate_yaml(memory: Memory, call: Call) -> Answer:
     errors, warnings = findings(call.json()["content"])
-    told = {"errors": [{"message": text} for text in errors], "warnings": [{"message": text} for text in warnings]}
-    return as_json(told, 400 if errors else 200)
+    described = {"errors": [{"message": text} for text in errors], "warnings": [{"message": text} for text in warnings]}
+    return as_json(described, 400 if errors else 200)
 
 
 @route("preupload", "POST", "DATASET/preupload/(?P<revision>[^/]+)")
 def _preupload(memory: Memory, call: Call) -> Answer:
     present = memory.writable(call.repo, call.user).at(call.revision).files
-    told = []
+    described = []
     for file in call.json()["files"]:
         path = file["path"]
         mode = "lfs" if is_large(path, file["size"], base64.b64decode(file["sample"])) else "regular"
-        told.append({"path": path, "uploadMode": mode, "shouldIgnore": False})
+        described.append({"path": path, "uploadMode": mode, "shouldIgnore": False})
         if path in present:
-            told[-1]["oid"] = present[path].etag
-    return as_json({"files": told})
+            described[-1]["oid"] = present[path].etag
+    return as_json({"files": described})
 
 
 @route("lfs-batch", "POST", r"/datasets/REPO\.git/info/lfs/objects/batch")
 def _lfs_batch(memory: Memory, call: Call) -> Answer:
     memory.writable(call.repo, call.user)
-    told = []
+    described = []
     for wanted in call.json()["objects"]:
-        told.append({"oid": wanted["oid"], "size": wanted["size"]})
+        described.append({"oid": wanted["oid"], "size": wanted["size"]})
         if wanted["oid"] not in memory.objects:
             verify = f"{memory.endpoint}/datasets/{quote(call.repo)}.git/info/lfs/objects/verify"
             upload = f"{memory.store}/{wanted['oid']}"
-            told[-1]["actions"] = {"upload": {"href": upload, "header": {}}, "verify": {"href": verify, "header": {}}}
-    return as_json({"transfer": "basic", "objects": told})
+            described[-1]["actions"] = {
+                "upload": {"href": upload, "header": {}},
+                "verify": {"href": verify, "header": {}},
+            }
+    return as_json({"transfer": "basic", "objects": described})
 
 
 @route("lfs-verify", "POST", r"/datasets/REPO\.git/info/lfs/objects/verify")
@@ -137,10 +140,10 @@ def _change(memory: Memory, files: dict[str, File], key: str, value: dict[str, A
         files[path] = File(_stored(memory, value), large=True)
     elif key in {"deletedFile", "deletedFolder"}:
         folder = path.rstrip("/") + "/"
-        gone = [name for name in files if (name == path if key == "deletedFile" else name.startswith(folder))]
-        if not gone:
+        deleted = [name for name in files if (name == path if key == "deletedFile" else name.startswith(folder))]
+        if not deleted:
             raise RefusalError(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
-        for name in gone:
+        for name in deleted:
             del files[name]
     elif key != "header":
         raise RefusalError(400, f"Unknown operation {key}")
@@ -158,5 +161,5 @@ def _lfs_put(memory: Memory, call: Call) -> Answer:
 def _xet_token(memory: Memory, call: Call) -> Answer:
     (memory.writable if call.parts["right"] == "write" else memory.readable)(call.repo, call.user)
     answer = as_json({"casUrl": memory.xet, "exp": 2_000_000_000, "accessToken": "of-xet"})
-    told = {"X-Xet-Cas-Url": memory.xet, "X-Xet-Token-Expiration": "2000000000", "X-Xet-Access-Token": "of-xet"}
-    return replace(answer, headers={**answer.headers, **told})
+    described = {"X-Xet-Cas-Url": memory.xet, "X-Xet-Token-Expiration": "2000000000", "X-Xet-Access-Token": "of-xet"}
+    return replace(answer, headers={**answer.headers, **described})
