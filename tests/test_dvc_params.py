@@ -69,7 +69,7 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
         with recorded(sections) as read:
             for call in calls:
                 call()
-        found[stage] = {name for name in read if name not in params.model_fields or name == "seed"}
+        found[stage] = {name for name in read if name not in Params.model_fields or name == "seed"}
     return found
 
 
