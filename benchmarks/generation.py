@@ -69,8 +69,10 @@ def ragged_plan(share: float) -> NDArray[np.int64]:
 
 def resolved(dtype: str, devices: list[str]) -> Any:
     """The shipped model and how it is sampled here."""
-    from pipeline.generation import source
+    from pipeline.generation.devices import resolve_dtype
+    from pipeline.generation.model import resolve
     from pipeline.params import GenerateParams
+    from pipeline.workspace import Workspace
 
     chosen = GenerateParams(
         model=str(MODEL),
@@ -81,25 +83,27 @@ def resolved(dtype: str, devices: list[str]) -> Any:
         dtype=dtype,  # type: ignore[arg-type]
         batch_size=BATCH,
     )
-    return source.resolve(chosen, SEED, 32, devices)
+    return resolve(Workspace(), chosen, SEED, 32, resolve_dtype(dtype, devices))
 
 
 def ours(missing: NDArray[np.int64], dtype: str, devices: list[str]) -> dict[str, float]:
     """Fill an empty pool and write all shards; the imports of an inline run are left out."""
-    from pipeline import paths
-    from pipeline.generation import assemble, fill
+    from pipeline.generation import assemble
     from pipeline.generation.plan import Plan
     from pipeline.generation.pool import Pool
+    from pipeline.generation.render import render_missing
+    from pipeline.generation.request import Request
+    from pipeline.workspace import Workspace
 
     if len(devices) == 1:
         import pipeline.generation.diffusion  # noqa: F401
     start = time.perf_counter()
-    source = resolved(dtype, devices)
-    plan = Plan(source.recipe, missing, NAMES, NAMES, "own")
-    with Pool(paths.pool()) as pool:
-        fill.fill(pool, plan, source, devices)
+    model, workspace = resolved(dtype, devices), Workspace()
+    plan = Plan(model.recipe, missing, NAMES, NAMES, "own")
+    with Pool(workspace.pool) as pool:
+        render_missing(pool, Request(plan, model), devices)
         for client in range(len(missing)):
-            assemble.write(pool, plan, client, 500)
+            assemble.write(pool, plan, client, workspace.shards, 500)
     return {"seconds": time.perf_counter() - start, "megabytes": _peak()}
 
 
@@ -130,13 +134,15 @@ def floor(images: int, dtype: str) -> dict[str, float]:
     import torch
     from pipeline.generation.fill import fill
 
-    from pipeline import paths
     from pipeline.generation.engines import Inline
     from pipeline.generation.plan import Plan
     from pipeline.generation.pool import Pool
+    from pipeline.generation.render import render_missing
+    from pipeline.generation.request import Request
+    from pipeline.workspace import Workspace
 
-    source = resolved(dtype, ["cpu"])
-    engine = Inline(source, "cpu")
+    model = resolved(dtype, ["cpu"])
+    engine = Inline(model, "cpu")
     pipe = engine._model.pipeline
     tokens = pipe.tokenizer("a photo of a bag", padding="max_length", return_tensors="pt").input_ids
 
@@ -151,9 +157,9 @@ def floor(images: int, dtype: str) -> dict[str, float]:
             pipe.vae.decode(latents, return_dict=False)
 
     def whole(turn: int) -> None:
-        plan = Plan(source.recipe, even_plan(images), NAMES, NAMES, "own")
-        with Pool(paths.cache() / f"{turn}.sqlite") as pool:
-            fill(pool, plan, source, ["cpu"], make=lambda *_: engine)
+        plan = Plan(model.recipe, even_plan(images), NAMES, NAMES, "own")
+        with Pool(Workspace().cache / f"{turn}.sqlite") as pool:
+            render_missing(pool, Request(plan, model), ["cpu"], make=lambda *_: engine)
 
     seconds: dict[str, list[float]] = {"networks": [], "whole": []}
     whole(0)

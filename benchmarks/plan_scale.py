@@ -32,6 +32,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 CLASSES, CLIENTS, IMAGES = 1_000, 10_000, 1_000_000
 SHARDS, IMAGE_BYTES, TURNS = 100, 700, 3
+SHARDS_FOLDER = Path("data/shards")
 EACH = 2  # images of each of very many clients
 
 
@@ -67,21 +68,21 @@ def plan() -> dict[str, float]:
     held = Partition(
         rows[order], owners[order].astype(np.int32), labels[rows[order]].astype(np.int32), names, CLIENTS, 32, "x"
     )
-    held.save()
+    held.save(Path("partition.parquet"))
     lap("partition")
     chosen = DeficitsParams(rule="own-max", max_total=IMAGES)
     have = held.counts()
     want = deficits.RULES[chosen.rule](have, chosen)
     missing = deficits.limit(want - have, chosen)
-    Deficits(have, want, missing, names).save()
+    Deficits(have, want, missing, names).save(Path("deficits.csv"))
     lap("deficits")
     del have, want, missing, rows, owners, order, held
-    lacking = artifact.load()
+    lacking = artifact.load(Path("deficits.csv"))
     lap("deficits read again")
     made = Plan(recipe(), lacking.missing, names, names, "own")
     with Pool(Path("pool.sqlite")) as pool:
-        lacks = pool.lacks(made.recipe, made.distinct())
-        specs = sum(1 for _ in pool.missing(made.recipe, made.distinct()))
+        lacks = pool.lacks(made.recipe, made.wanted())
+        specs = sum(1 for _ in pool.missing(made.recipe, made.wanted()))
     assert lacks == specs == IMAGES
     lap("plan: what the pool lacks")
     assert len({made.digest(client) for client in range(CLIENTS)}) == CLIENTS
@@ -94,29 +95,26 @@ def fill(rows: int) -> dict[str, float]:
     import datasets
 
     from pipeline.artifacts import shards
-    from pipeline.generation.pool import Finished, Pool
+    from pipeline.generation.pool import Pool, StoredImage
 
     noise, one = np.random.default_rng(0).bytes(IMAGE_BYTES + 10_000), recipe()
     specs = (one.spec(str(client), "bag", i) for client in range(SHARDS) for i in range(rows // SHARDS))
 
-    def finished(spec: Any) -> Finished:
-        return Finished(spec, noise[spec.seed % 10_000 :][:IMAGE_BYTES])
+    def stored(spec: Any) -> StoredImage:
+        return StoredImage(spec, noise[spec.seed % 10_000 :][:IMAGE_BYTES])
 
     with Pool(Path("pool.sqlite")) as pool:
         start = time.perf_counter()
-        while batch := [finished(spec) for spec in itertools.islice(specs, 640)]:
+        while batch := [stored(spec) for spec in itertools.islice(specs, 640)]:
             pool.put(one, batch)
         seconds = time.perf_counter() - start
 
-    schema = shards._schema(shards._names(shards.SyntheticImage), ("bag",))
-    names = schema.names[1:]
-
     def examples() -> Iterator[dict[str, Any]]:
         for client in range(SHARDS):
-            for row in _rows(client, rows):
-                yield {"image": {"bytes": row.image, "path": None}, **{n: getattr(row, n) for n in names}}
+            for image, *others in _rows(client, rows):
+                yield dict(zip(shards.COLUMNS, ({"bytes": image, "path": None}, *others), strict=True))
 
-    features = datasets.Features.from_arrow_schema(schema)
+    features = datasets.Features.from_arrow_schema(shards.schema(("bag",)))
     datasets.Dataset.from_generator(examples, features=features, cache_dir="arrow").save_to_disk("dataset")
     return {"pool_rows_per_second": round(rows / seconds)}
 
@@ -141,7 +139,7 @@ def ours(rows: int) -> dict[str, float]:
     made = Plan(recipe(), np.full((SHARDS, 1), rows // SHARDS), ["bag"], ["bag"], "own")
     start = time.perf_counter()
     with Pool(Path("pool.sqlite")) as pool:
-        written = [assemble.write(pool, made, client, 500) for client in range(SHARDS)]
+        written = [assemble.write(pool, made, client, SHARDS_FOLDER, 500) for client in range(SHARDS)]
     assert sum(shard.rows for shard in written) == rows
     return {"rows_per_second": round(rows / (time.perf_counter() - start)), "megabytes": _peak()}
 
@@ -150,15 +148,15 @@ def clients() -> dict[str, float]:
     """Write the shards of very many clients, each a file of its own that is synced to the disk."""
     from pipeline.generation import assemble
     from pipeline.generation.plan import Plan
-    from pipeline.generation.pool import Finished, Pool
+    from pipeline.generation.pool import Pool, StoredImage
 
     made = Plan(recipe(), np.full((CLIENTS, 1), EACH), ["bag"], ["bag"], "own")
     with Pool(Path("pool.sqlite")) as pool:
-        specs = pool.missing(made.recipe, made.distinct())
-        pool.put(made.recipe, [Finished(spec, spec.seed.to_bytes(IMAGE_BYTES)) for spec in specs])
+        specs = pool.missing(made.recipe, made.wanted())
+        pool.put(made.recipe, [StoredImage(spec, spec.seed.to_bytes(IMAGE_BYTES)) for spec in specs])
         at = [time.perf_counter()]
         for client in range(CLIENTS):
-            assert assemble.write(pool, made, client, 500).rows == EACH
+            assert assemble.write(pool, made, client, SHARDS_FOLDER, 500).rows == EACH
             at.append(time.perf_counter())
     thousands = {"first_thousand": at[1_000] - at[0], "last_thousand": at[-1] - at[-1_001]}
     return {

@@ -19,16 +19,17 @@ from typing import Any, Self
 
 import pytest
 import yaml
-from pipeline.generation.fill import _render
 from safetensors.torch import load_file, save_file
 
-from pipeline import params, paths
+from pipeline import params
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError
-from pipeline.generation import assemble, context
+from pipeline.generation import assemble, request
 from pipeline.generation.pool import Pool
+from pipeline.generation.render import _render
 from pipeline.params import Params
 from pipeline.stages import deficits, generate, partition
+from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 IMAGES = 300  # of 60 clients, 5 each on average
@@ -65,9 +66,9 @@ def work(project: Path, document: dict[str, Any], tiny_model: Path) -> Params:
     document["deficits"] |= {"rule": "fixed", "images_per_class": 2}
     document["generate"] |= {"model": "model", "prompts": "prompts.yaml", "guidance": [1.0, 2.0, 3.0]}
     Path("params.yaml").write_text(yaml.safe_dump(document))
-    made = params.load()
-    partition.run(made)
-    deficits.run(made)
+    made = params.load(Workspace().params)
+    partition.run(Workspace(), made)
+    deficits.run(Workspace(), made)
     return made
 
 
@@ -80,7 +81,7 @@ class State:
 
     @classmethod
     def now(cls) -> Self:
-        found = [*paths.SHARDS.iterdir(), paths.MANIFEST]  # with any temporary file
+        found = [*Workspace().shards.iterdir(), Workspace().manifest]  # with any temporary file
         return cls({str(path): path.read_bytes() for path in found}, held())
 
 
@@ -98,15 +99,15 @@ def held() -> dict[Key, Image]:
 
 def forget() -> None:
     """Put the project back to where nothing is rendered."""
-    shutil.rmtree(paths.SHARDS, ignore_errors=True)
-    shutil.rmtree(paths.cache(), ignore_errors=True)
-    paths.MANIFEST.unlink(missing_ok=True)
+    shutil.rmtree(Workspace().shards, ignore_errors=True)
+    shutil.rmtree(Workspace().cache, ignore_errors=True)
+    Workspace().manifest.unlink(missing_ok=True)
 
 
 def undisturbed(work: Params, count: int = 1) -> tuple[State, float]:
     """Return what a run by this process and its workers leaves, and the seconds that it took; then forget it."""
     start = time.monotonic()
-    generate.run(work, ["cpu"] * count)
+    generate.run(Workspace(), work, ["cpu"] * count)
     seconds = time.monotonic() - start
     state = State.now()
     forget()
@@ -115,13 +116,13 @@ def undisturbed(work: Params, count: int = 1) -> tuple[State, float]:
 
 def asked(work: Params) -> list[ImageSpec]:
     """Return the specs of all images of the plan, in its order."""
-    plan, _ = context.current(work, ["cpu"])
-    return [plan.recipe.spec(want.lane, want.class_name, i) for want in plan.wanted() for i in range(want.count)]
+    plan = request.current(Workspace(), work, "float32").plan
+    return [plan.recipe.spec(want.lane, want.class_name, i) for want in plan.wanted() for i in want.indices]
 
 
 def written() -> int:
     """Return how many shards there are."""
-    return len(list(paths.SHARDS.glob("client-*"))) if paths.SHARDS.is_dir() else 0
+    return len(list(Workspace().shards.glob("client-*"))) if Workspace().shards.is_dir() else 0
 
 
 class Watch:
@@ -137,10 +138,10 @@ class Watch:
         assert self._kept.items() <= now.items()
         assert now.items() <= self._expected.images.items()
         self._kept = now
-        if paths.MANIFEST.exists():
+        if Workspace().manifest.exists():
             assert {name: Path(name).read_bytes() for name in self._expected.files} == self._expected.files
         shards = written()
-        if paths.MANIFEST.exists():
+        if Workspace().manifest.exists():
             self.phase = "done"
         elif shards > self._shards:
             self.phase = "writing"
@@ -152,17 +153,18 @@ class Watch:
 def test_shuffled_work_leaves_the_same_bytes(work: Params) -> None:
     """The third order is worked off by two workers."""
     expected, _ = undisturbed(work)
-    plan, source = context.current(work, ["cpu"])
+    asked_for = request.current(Workspace(), work, "float32")
+    plan = asked_for.plan
     for seed, count in ((1, 1), (2, 1), (3, 2)):
         order = asked(work)
         random.Random(seed).shuffle(order)
         with Pool(Workspace().pool) as pool:
             with pool.writing():
-                _render(pool, iter(order), len(order), source, ["cpu"] * count)
+                _render(pool, iter(order), len(order), asked_for.model, ["cpu"] * count)
             for client in range(len(plan.missing)):
-                assemble.write(pool, plan, client, work.generate.shard_megabytes)
-        shards = {name: content for name, content in expected.files.items() if name.startswith(str(paths.SHARDS))}
-        assert {str(path): path.read_bytes() for path in paths.SHARDS.iterdir()} == shards
+                assemble.write(pool, plan, client, Workspace().shards, work.generate.shard_megabytes)
+        shards = {name: content for name, content in expected.files.items() if name.startswith(str(Workspace().shards))}
+        assert {str(path): path.read_bytes() for path in Workspace().shards.iterdir()} == shards
         assert undisturbed(work)[0] == expected
 
 
@@ -233,7 +235,7 @@ def test_killed_workers_cost_nothing(work: Params, server: None) -> None:
         killer = Killer(moments, rng, watch)
         try:
             with killer:
-                generate.run(work, ["cpu"] * count)
+                generate.run(Workspace(), work, ["cpu"] * count)
         except GenerationError as error:
             print(f"{error}\nthere are {watch.look()}")
             if "deaths on one task" not in str(error):
@@ -309,7 +311,7 @@ def test_killed_runs_lose_nothing(work: Params, warm: Warm) -> None:
         warm.start()
         start = time.time()
         assert warm.code() == 0
-        durations.append(paths.MANIFEST.stat().st_mtime - start)
+        durations.append(Workspace().manifest.stat().st_mtime - start)
         assert State.now() == expected
         forget()
     seconds, rng, phases = min(durations), random.Random(2), list[str]()
@@ -362,7 +364,7 @@ def test_runs_of_several_workers_killed_or_not_leave_the_same_bytes(work: Params
     for count in (1, 2, 3):
         start = time.time()
         said = end(command(count))
-        seconds.append(paths.MANIFEST.stat().st_mtime - start)
+        seconds.append(Workspace().manifest.stat().st_mtime - start)
         left.append(State.now())
         assert f"on {', '.join(['cpu'] * count)} in float32" in said
         forget()

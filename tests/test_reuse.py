@@ -5,17 +5,17 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline import paths, seeds
+from pipeline import seeds
 from pipeline.artifacts.deficits import load
 from pipeline.artifacts.partition import Partition
 from pipeline.params import Params
 from pipeline.stages import deficits, generate, partition
+from pipeline.workspace import Workspace
 
 NAMES = ("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 LABELS = seeds.generator(0, "labels").permutation(np.repeat(np.arange(10), 400))
@@ -48,26 +48,26 @@ class Sweep:
     """Of each partition, its shards and manifest."""
 
 
-def run(document: dict[str, Any], sharing: str, names: Iterable[str]) -> Sweep:
+def run(workspace: Workspace, document: dict[str, Any], sharing: str, names: Iterable[str]) -> Sweep:
     """Render for these partitions in this order, from an empty pool."""
-    shutil.rmtree(paths.cache(), ignore_errors=True)
+    shutil.rmtree(workspace.cache, ignore_errors=True)
     done = Sweep(0, set(), 0, {}, {})
     for name in names:
         document["partition"] |= PARTITIONS[name]
-        document["deficits"] |= {"rule": "own-max", "max_per_client": 20}
+        document["deficits"] |= {"rule": "own-max", "max_per_client": 8}
         document["generate"] |= {"sharing": sharing, "batch_size": 16}
         params = Params.model_validate(document)
-        divide(params)
-        deficits.run(params)
-        missing = load().missing
+        divide(workspace, params)
+        deficits.run(workspace, params)
+        missing = load(workspace.deficits).missing
         for client, label in np.argwhere(missing).tolist():
             lane = str(client) if sharing == "own" else "common"
             done.needed |= {(lane, NAMES[label], i) for i in range(missing[client, label])}
         done.consumed += int(missing.sum())
-        generate.run(params, ["cpu"])
-        made = [*paths.SHARDS.iterdir(), paths.MANIFEST]
+        generate.run(workspace, params, ["cpu"])
+        made = [*workspace.shards.iterdir(), workspace.manifest]
         done.files[name] = {str(path): path.read_bytes() for path in made}
-    with closing(sqlite3.connect(Workspace().pool)) as database:
+    with closing(sqlite3.connect(workspace.pool)) as database:
         # Every image that is put gets the next row number, also one that replaces another.
         done.rendered = database.execute("select max(rowid) from images").fetchone()[0]
         rows = database.execute('select lane, class_name, "index", image from images')
@@ -75,7 +75,7 @@ def run(document: dict[str, Any], sharing: str, names: Iterable[str]) -> Sweep:
     return done
 
 
-def divide(params: Params) -> None:
+def divide(workspace: Workspace, params: Params) -> None:
     """Write the partition of the labels, as the stage does from images."""
     rows, clients = partition.partition(LABELS, len(NAMES), params.partition, params.seed)
     order = np.lexsort((rows, clients))
@@ -87,14 +87,14 @@ def divide(params: Params) -> None:
         client_count=params.partition.clients,
         image_size=16,
         fingerprint="",
-    ).save()
+    ).save(workspace.partition)
 
 
 @pytest.mark.parametrize("sharing", ["own", "common"])
 def test_a_sweep_renders_the_union_of_what_its_partitions_need(
-    project: Path, document: dict[str, Any], sharing: str
+    workspace: Workspace, document: dict[str, Any], sharing: str
 ) -> None:
-    forth = run(document, sharing, PARTITIONS)
+    forth = run(workspace, document, sharing, PARTITIONS)
     print(
         f"\n{sharing}: {forth.rendered} images rendered, {forth.consumed} consumed by {len(PARTITIONS)} partitions, "
         f"{forth.consumed / forth.rendered:.2f} for each rendered"
@@ -103,7 +103,7 @@ def test_a_sweep_renders_the_union_of_what_its_partitions_need(
     assert forth.rendered == len(forth.needed)
     assert forth.rendered < forth.consumed
     assert forth.files["dirichlet 0.1 over 20"] != forth.files["dirichlet 0.1 over 20, seed 8"]
-    back = run(document, sharing, reversed(PARTITIONS))
+    back = run(workspace, document, sharing, reversed(PARTITIONS))
     assert (back.rendered, back.consumed) == (forth.rendered, forth.consumed)
     assert back.pool == forth.pool
     assert back.files == forth.files
