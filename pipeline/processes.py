@@ -9,7 +9,6 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent import futures
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import forkserver, resource_tracker, util
@@ -28,11 +27,9 @@ _STARTING = 1.0  # seconds after Ctrl-C in which the start of a process is compl
 _LEAVING = 10.0  # seconds after which a worker that is leaving by itself is ended
 
 Task = TypeVar("Task")
+Answer = Callable[[], object]  # the rest of the work on an answer; another thread does it during the next task
+Make = Callable[..., Callable[[Any], Answer]]  # loads what tasks need, and returns the function that carries one out
 _Inbox = SimpleQueue[bytes | None]
-Answer = Callable[[], object]
-"""The rest of the work on an answer; another thread does it during the next task."""
-Make = Callable[..., Callable[[Any], Answer]]
-"""Called in the worker with its arguments: loads what tasks need, and returns the function that carries one out."""
 
 
 class Done(NamedTuple, Generic[Task]):
@@ -57,8 +54,7 @@ class _Worker(Generic[Task]):
     process: BaseProcess
     asked: Any  # shared memory: how often it has asked for a task
     answered: int = 0
-    tasks: deque[tuple[Task, int]] = field(default_factory=deque)
-    """Sent to it and not answered, oldest first, with the number of workers that died on each."""
+    tasks: deque[tuple[Task, int]] = field(default_factory=deque)  # open, oldest first, with the deaths on each
 
 
 class Workers(Generic[Task]):
@@ -90,8 +86,7 @@ class Workers(Generic[Task]):
             raise
 
     def _start(self, context: ForkServerContext | SpawnContext, name: str) -> None:
-        ours, theirs = context.Pipe()
-        asked = context.Value("q", 0, lock=False)
+        (ours, theirs), asked = context.Pipe(), context.Value("q", 0, lock=False)
         process = context.Process(target=_work, args=(theirs, asked), name=f"worker {name}", daemon=True)
         process.start()
         theirs.close()
@@ -133,7 +128,7 @@ class Workers(Generic[Task]):
                     _send(pipe, given[0])
 
     def _readable(self) -> list[Connection]:
-        """Wait for a busy worker's pipe that can be read and return all that can; none if no worker is busy."""
+        """Wait until pipes of busy workers can be read, and return them; none if no worker is busy."""
         busy = [pipe for pipe, worker in self._workers.items() if worker.tasks]
         return [pipe for pipe in wait(busy) if isinstance(pipe, Connection)] if busy else []
 
@@ -161,8 +156,7 @@ class Workers(Generic[Task]):
         worker = self._workers.pop(pipe)
         pipe.close()
         worker.process.join()
-        # It died on the task that it asked for last, unless there was none left to take. An older one may be open too,
-        # since the rest of the work on an answer takes time.
+        # It died on the task that it asked for last, if there was one. An older one may wait for the end of its answer.
         others = list(worker.tasks)
         task, deaths = others.pop(min(max(worker.asked.value - worker.answered, 1), len(others)) - 1)
         if deaths + 1 >= _DEATHS or not self._workers:
@@ -196,7 +190,7 @@ def _start_process(start: Callable[[], None]) -> None:
 
     The process inherits the blocked signal from the thread, since only the coordinating process acts on it.
     """
-    started = Future[None]()
+    started = futures.Future[None]()
 
     def call() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -216,7 +210,7 @@ def _start_process(start: Callable[[], None]) -> None:
 
 
 def _plain(error: Exception) -> Exception:
-    """Return a user's error as it is, and any other as text, since not every one can be sent."""
+    """Return a user's error as it is, and any other with its traceback as text, since not all can be pickled."""
     text = f"in {multiprocessing.current_process().name}:\n{traceback.format_exc()}"
     return error if isinstance(error, PipelineError) else RuntimeError(text)
 
@@ -247,7 +241,7 @@ def _work(pipe: Connection, asked: Any) -> None:
     """Run a worker: load what tasks need, carry out tasks until the pipe is closed, send errors."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leaving = threading.Lock()
-    _end_when_told(leaving)
+    _end_on_signal(leaving)
     try:
         inbox = _inbox(pipe)
         if (message := inbox.get()) is not None:
@@ -262,8 +256,7 @@ def _work(pipe: Connection, asked: Any) -> None:
 def _carry_out_all(carry_out: Callable[[Any], Answer], inbox: _Inbox, pipe: Connection, asked: Any) -> None:
     """Carry out tasks until the pipe is closed; other threads read tasks, and finish and send answers meanwhile.
 
-    So nobody waits for a task to end before the next one can be sent, and large messages in both directions never wait
-    for each other.
+    So neither side waits while a task is carried out, or for ever, when messages in both directions are large.
     """
 
     def finish(answer: Answer) -> None:
@@ -272,7 +265,7 @@ def _carry_out_all(carry_out: Callable[[Any], Answer], inbox: _Inbox, pipe: Conn
         except Exception as error:
             _send(pipe, _plain(error))
 
-    with ThreadPoolExecutor(1) as finisher:
+    with futures.ThreadPoolExecutor(1) as finisher:
         last = None
         while True:
             asked.value += 1
@@ -284,23 +277,22 @@ def _carry_out_all(carry_out: Callable[[Any], Answer], inbox: _Inbox, pipe: Conn
             last = finisher.submit(finish, answer)
 
 
-def _end_when_told(leaving: threading.Lock) -> None:
+def _end_on_signal(leaving: threading.Lock) -> None:
     """Have a thread end this process at SIGTERM, or when the process that started it is gone, whatever it is doing.
 
     A handler that raises SystemExit is not enough: the main thread may be in a callback of the garbage collector, where
-    Python prints the exception and continues, or in minutes of compiled code. So the thread waits for the signal's
-    number on a pipe, and releases what would outlive the process, such as named semaphores of libraries. The main
-    thread does so too when it leaves by itself; only the one that holds ``leaving`` may.
+    Python prints the exception and continues, or in minutes of compiled code. The thread also releases what outlives
+    a process, such as named semaphores; ``leaving`` keeps it from that while the main thread does it.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
-    told, number = os.pipe()
+    received, number = os.pipe()
     os.set_blocking(number, False)
-    signal.set_wakeup_fd(number)
+    signal.set_wakeup_fd(number)  # Python writes the number of every signal that has a handler into it at once
     signal.signal(signal.SIGTERM, lambda *_: None)
 
     def end() -> None:
-        wait([told, parent.sentinel])
+        wait([received, parent.sentinel])
         leaving.acquire(timeout=_LEAVING)
         util._exit_function()  # type: ignore[attr-defined]
         os._exit(128 + signal.SIGTERM)

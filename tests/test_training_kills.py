@@ -1,15 +1,13 @@
 """The ``train`` stage leaves the same bytes whenever it is killed and started again."""
 
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -20,31 +18,62 @@ from pipeline import params, paths
 from pipeline.errors import ArtifactError
 from pipeline.params import Params
 from pipeline.stages import deficits, generate, partition, train
+from tests.conftest import small_document
+from tests.jobs import PATIENCE, until
+from tests.stops import Moment, stopped
 
 ROOT = Path(__file__).parent.parent
-KILLS = 3
-ROUNDS = 150
+ROUNDS = 8
+FOLDER = r"checkpoints', None"  # how an opened folder is described
+
+
+def keeping(count: int) -> Moment:
+    """A checkpoint is written, but not yet in its place."""
+    return Moment("os.rename", "checkpoints", count)
+
+
+def kept(count: int) -> Moment:
+    """A checkpoint has come into its place."""
+    return Moment("open", FOLDER, count)
+
+
+WORKING = Moment("mmap.__new__", r"^worker .*shared_memory\.py")
+"""A worker begins to train a client; the coordinating process waits for it."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Path:
+    """A project that only lacks its training: two runs of 8 short rounds, whose clients keep something."""
+    folder = tmp_path_factory.mktemp("prepared") / "project"
+    folder.mkdir()
+    (folder / "pipeline").symlink_to(ROOT / "pipeline")
+    document = small_document(small_data, tiny_model)
+    document["deficits"] |= {"ratio": 0.0}
+    document["train"] |= {"seeds": [1, 2], "rounds": ROUNDS, "clients_per_round": 2, "eval_every": 3}
+    (folder / "params.yaml").write_text(yaml.safe_dump(document))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("GEN_FEDSD_CACHE", str(folder.parent / "cache"))
+        made = params.load()
+        partition.run(made)
+        deficits.run(made)
+        generate.run(made, ["cpu"])
+    return folder
 
 
 @pytest.fixture
-def work(project: Path, document: dict[str, Any]) -> Params:
-    """A project that only lacks its training: two runs of 150 short rounds, whose clients keep something."""
-    Path("pipeline").symlink_to(ROOT / "pipeline")
-    document["deficits"] |= {"ratio": 0.0}
-    document["train"] |= {"seeds": [1, 2], "rounds": ROUNDS, "clients_per_round": 2, "eval_every": 10}
-    Path("params.yaml").write_text(yaml.safe_dump(document))
-    made = params.load()
-    partition.run(made)
-    deficits.run(made)
-    generate.run(made, ["cpu"])
-    return made
+def work(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """A copy of that project, as the working folder."""
+    shutil.copytree(prepared, tmp_path / "project", symlinks=True)
+    monkeypatch.chdir(tmp_path / "project")
+    return params.load()
 
 
 def products(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def kept() -> dict[str, int]:
+def checkpoints() -> dict[str, int]:
     """Return after how many rounds each run was kept, by the name of its file."""
     found = {}
     for path in (paths.cache() / "checkpoints").glob("[!.]*"):
@@ -53,29 +82,72 @@ def kept() -> dict[str, int]:
     return found
 
 
-def start(workers: int) -> subprocess.Popen[str]:
-    options = ["--fill", "none", "--algorithm", "scaffold", "--checkpoint-every", "1", "--workers", str(workers)]
-    command = [sys.executable, "-m", "pipeline", "train", *options]
-    with Path("said.txt").open("w") as said:
-        return subprocess.Popen(command, stdout=said, stderr=said, text=True, start_new_session=True)
+class Training:
+    """A ``train`` stage in a group of processes of its own."""
+
+    def __init__(self, folder: Path, workers: int, moment: Moment | None) -> None:
+        options = ["--fill", "none", "--algorithm", "scaffold", "--checkpoint-every", "1", "--workers", str(workers)]
+        command = [sys.executable, "-m", "pipeline", "train", *options]
+        self._folder, self._said = folder, folder / "said.txt"
+        environment = moment.environment(folder) if moment else None
+        with self._said.open("w") as said:
+            self.process = subprocess.Popen(command, stdout=said, stderr=said, env=environment, start_new_session=True)
+
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def stop(self) -> None:
+        """Wait until it is at its moment."""
+
+        def there() -> bool:
+            assert self.process.poll() is None, self.said()
+            return stopped(self._folder)
+
+        until(there)
+
+    def lives(self) -> bool:
+        """Tell whether one of its processes lives."""
+        self.process.poll()
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
 
-def kill_while_it_trains(process: subprocess.Popen[str], pause: float) -> None:
-    """Kill it so many seconds after it has kept something."""
-    before, deadline = kept(), time.monotonic() + 120
-    while kept() == before:
-        assert process.poll() is None, Path("said.txt").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(pause)
-    assert process.poll() is None, "it ended before it was killed"
-    process.kill()
-    process.wait()
+Start = Callable[[int, Moment | None], Training]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_training_that_is_killed_again_and_again_ends_the_same(work: Params, workers: int) -> None:
-    """Killed three times, it goes on each time from where it stood, and leaves what it leaves undisturbed."""
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """A function that starts the stage with so many workers; what a test leaves of it is killed."""
+    made: list[Training] = []
+
+    def begin(workers: int, moment: Moment | None) -> Training:
+        made.append(Training(tmp_path, workers, moment))
+        return made[-1]
+
+    yield begin
+    for training in made:
+        with suppress(ProcessLookupError):
+            os.killpg(training.process.pid, signal.SIGKILL)
+        training.process.wait()
+
+
+def blocks() -> set[str]:
+    """Return the blocks of shared memory that there are."""
+    return {path.name for path in Path("/dev/shm").glob("psm_*")}
+
+
+@pytest.mark.parametrize(("workers", "moments"), [(1, [keeping(3), kept(7)]), (2, [kept(2), WORKING, keeping(4)])])
+def test_training_that_is_killed_again_and_again_ends_the_same(
+    work: Params, workers: int, moments: list[Moment], start: Start
+) -> None:
+    """It resumes each time where it was, and leaves what it leaves undisturbed. Its workers end with it.
+
+    One process trains one run after the other: it is killed when the first has 2 rounds, and when that has all 8 and
+    the second one has 1.
+    """
     train.run(work, "none", "scaffold", Crew(1))
     folder = paths.run("none", "scaffold")
     expected = products(folder)
@@ -87,30 +159,26 @@ def test_training_that_is_killed_again_and_again_ends_the_same(work: Params, wor
         *(f"weights/both-{seed}.safetensors" for seed in (1, 2)),
     }
     shutil.rmtree(folder)
-    draw = random.Random(workers)
-    stood = dict[str, int]()
-    for _ in range(KILLS):
-        process = start(workers)
-        try:
-            kill_while_it_trains(process, draw.uniform(0, 0.3))
-        finally:
-            end(process)
-        now = kept()
-        assert sum(now.values()) > sum(stood.values())
-        assert all(now[name] >= rounds for name, rounds in stood.items())
+    before, rounds = blocks(), dict[str, int]()
+    for moment in moments:
+        training = start(workers, moment)
+        training.stop()
+        training.process.kill()
+        until(lambda training=training: not training.lives())  # type: ignore[misc]
+        assert blocks() <= before
+        now = checkpoints()
+        assert all(now[name] >= number for name, number in rounds.items())
+        if moment is not WORKING:
+            new = moment.count - (moment.event == "os.rename")
+            assert sum(now.values()) == sum(rounds.values()) + new
         assert not folder.exists()
-        stood = now
-    assert 0 < min(stood.values()) < ROUNDS
-    process = start(workers)
-    try:
-        process.wait(timeout=300)
-    finally:
-        end(process)
-    said = Path("said.txt").read_text()
-    assert process.returncode == 0, said
-    assert "damaged" not in said
+        rounds = now
+    assert 0 < min(rounds.values()) < ROUNDS
+    training = start(workers, None)
+    assert training.process.wait(PATIENCE) == 0, training.said()
+    assert "damaged" not in training.said()
     assert products(folder) == expected
-    assert kept() == {}
+    assert checkpoints() == {}
 
 
 def test_results_that_cannot_be_saved_cost_no_round(work: Params, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,78 +186,32 @@ def test_results_that_cannot_be_saved_cost_no_round(work: Params, capsys: pytest
     obstacle = paths.run("none", "fedavg") / "weights" / "both-2.safetensors"
     (obstacle / "not empty").mkdir(parents=True)
     with pytest.raises(ArtifactError, match="cannot write"):
-        train.run(work, "none", "fedavg", Crew(1, checkpoint_every=40))
-    assert list(kept().values()) == [ROUNDS, ROUNDS]
+        train.run(work, "none", "fedavg", Crew(1, checkpoint_every=3))
+    assert list(checkpoints().values()) == [ROUNDS, ROUNDS]
     assert f"{2 * ROUNDS}/{2 * ROUNDS} rounds" in capsys.readouterr().err
     shutil.rmtree(obstacle)
-    train.run(work, "none", "fedavg", Crew(1, checkpoint_every=40))
+    train.run(work, "none", "fedavg", Crew(1, checkpoint_every=3))
     assert "rounds" not in capsys.readouterr().err
-    assert kept() == {}
+    assert checkpoints() == {}
     found = products(paths.run("none", "fedavg"))
     shutil.rmtree(paths.run("none", "fedavg"))
     train.run(work, "none", "fedavg", Crew(1))
     assert products(paths.run("none", "fedavg")) == found
 
 
-@pytest.mark.parametrize(("workers", "pause"), [(1, 0), (2, 0), (2, 0.07), (2, 0.15)])
-def test_ctrl_c_ends_training_with_one_line_that_is_true_of_it(work: Params, workers: int, pause: float) -> None:
+@pytest.mark.parametrize(
+    ("workers", "moment", "rounds"), [(1, keeping(2), 1), (2, keeping(2), 1), (2, kept(3), 3), (2, WORKING, 0)]
+)
+def test_ctrl_c_ends_training_with_one_line_that_is_true_of_it(
+    work: Params, workers: int, moment: Moment, rounds: int, start: Start
+) -> None:
     """A terminal sends it to the workers too, whatever they are doing; they say nothing."""
-    process = start(workers)
-    try:
-        deadline = time.monotonic() + 120
-        while not kept():
-            assert process.poll() is None, Path("said.txt").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        time.sleep(pause)
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=60) == 130
-    finally:
-        end(process)
-    said = Path("said.txt").read_text()
-    assert said.splitlines()[-1] == "error: interrupted: what is finished is kept: run again to go on"
-    assert "Traceback" not in said
-    assert "leaked" not in said
-    assert kept()
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    """End what is left of a process and its workers, which are a group of their own.
-
-    The process that gives back shared memory takes no notice, and ends when it has done so.
-    """
-    deadline = time.monotonic() + 30
-    while group_lives(process.pid):
-        assert time.monotonic() < deadline
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.poll()
-        time.sleep(0.1)
-
-
-def test_the_workers_of_a_killed_run_end_too(work: Params) -> None:
-    """And give back the memory that they shared."""
-    before = blocks()
-    process = start(workers=2)
-    try:
-        kill_while_it_trains(process, 0.1)
-        deadline = time.monotonic() + 30
-        while group_lives(process.pid):
-            assert time.monotonic() < deadline, "workers are still there"
-            time.sleep(0.1)
-    finally:
-        end(process)
-    assert blocks() <= before
-
-
-def blocks() -> set[str]:
-    """Return the blocks of shared memory that there are."""
-    return {path.name for path in Path("/dev/shm").glob("psm_*")}
-
-
-def group_lives(number: int) -> bool:
-    try:
-        os.killpg(number, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    training = start(workers, moment)
+    training.stop()
+    os.killpg(training.process.pid, signal.SIGINT)
+    assert training.process.wait(PATIENCE) == 130
+    until(lambda: not training.lives())
+    assert training.said().splitlines()[-1] == "error: interrupted: what is finished is kept: run again to go on"
+    assert "Traceback" not in training.said()
+    assert "leaked" not in training.said()
+    assert sum(checkpoints().values()) >= rounds
