@@ -23,9 +23,10 @@ PRODUCTS = (
     "data/shards/client-*.parquet",
     "data/manifest.json",
     "data/train/*/metrics.json",
+    "data/fills/*.parquet",
     "data/train/*/history.csv",
+    "data/train/*/participants.parquet",
     "data/train/*/weights/*.safetensors",
-    "data/central/*/history.csv",
     "data/report.json",
 )
 
@@ -103,7 +104,7 @@ def test_repro_leaves_every_product(clone: Clone) -> None:
         folder = clone.place / f"data/train/{fill}-fedavg"
         assert (folder / "metrics.json").is_file()
         assert list((folder / "weights").glob("*.safetensors"))
-    assert set(document["stages"]) == {"partition", "deficits", "generate", "train", "central", "report"}
+    assert set(document["stages"]) == {"partition", "deficits", "generate", "fill", "train", "central", "report"}
 
 
 def test_a_second_repro_runs_nothing(clone: Clone) -> None:
@@ -163,7 +164,7 @@ def test_verify_renders_images_again(clone: Clone) -> None:
 
 
 def test_status_and_preview(clone: Clone) -> None:
-    said = clone.run("pipeline", "status", "--devices", "cpu").stdout
+    said = clone.run("pipeline", "status").stdout
     assert "0 to render" in said
     clone.run("pipeline", "preview", "--client", "1", "--out", "sheet.png")
     assert (clone.place / "sheet.png").read_bytes().startswith(b"\x89PNG")
@@ -229,7 +230,7 @@ def test_ctrl_c_ends_with_one_line_and_keeps_what_is_finished(clone: Clone, tmp_
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     said = process.communicate()[1]
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "error: interrupted: what is finished is kept: run again to go on"
+    assert said.splitlines()[-1] == "error: interrupted: what is finished is kept: run again to resume"
     assert "Traceback" not in said
     assert held(stopped.pool) % 16 == 0  # whole batches
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipeline.federated.experiment import Crew
 from safetensors import safe_open
 
-from pipeline import params, paths
+from pipeline import params
 from pipeline.errors import ArtifactError
+from pipeline.federated.workers import ExecutionOptions
 from pipeline.params import Params
-from pipeline.stages import deficits, generate, partition, train
+from pipeline.stages import deficits, fill, generate, partition, train
+from pipeline.workspace import Workspace
 from tests.conftest import small_document
 from tests.jobs import PATIENCE, until
 from tests.stops import Moment, stopped
@@ -51,13 +52,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_mo
     document["deficits"] |= {"ratio": 0.0}
     document["train"] |= {"seeds": [1, 2], "rounds": ROUNDS, "clients_per_round": 2, "eval_every": 3}
     (folder / "params.yaml").write_text(yaml.safe_dump(document))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("GEN_FEDSD_CACHE", str(folder.parent / "cache"))
-        made = params.load()
-        partition.run(made)
-        deficits.run(made)
-        generate.run(made, ["cpu"])
+    workspace = Workspace(folder, folder.parent / "cache")
+    made = params.load(workspace.params)
+    partition.run(workspace, made)
+    deficits.run(workspace, made)
+    generate.run(workspace, made, ["cpu"])
+    fill.run(workspace, made, "none")
     return folder
 
 
@@ -66,20 +66,30 @@ def work(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Par
     """A copy of that project, as the working folder."""
     shutil.copytree(prepared, tmp_path / "project", symlinks=True)
     monkeypatch.chdir(tmp_path / "project")
-    return params.load()
+    return params.load(Path("params.yaml"))
 
 
 def products(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def checkpoints() -> dict[str, int]:
-    """Return after how many rounds each run was kept, by the name of its file."""
+def rounds_in(folder: Path) -> dict[str, int]:
+    """Return how many rounds each run in a folder has, by the name of its file."""
     found = {}
-    for path in (paths.cache() / "checkpoints").glob("[!.]*"):
+    for path in folder.glob("[!.]*"):
         with safe_open(path, "numpy") as file:
             found[path.name] = file.metadata()["rounds"].count('"number"')
     return found
+
+
+def checkpoints() -> dict[str, int]:
+    """Return after how many rounds each unfinished run was kept."""
+    return rounds_in(Workspace().checkpoints)
+
+
+def kept_rounds() -> dict[str, int]:
+    """Return the same, with the finished runs of the store."""
+    return checkpoints() | rounds_in(Workspace().runs)
 
 
 class Training:
@@ -141,22 +151,23 @@ def blocks() -> set[str]:
 
 @pytest.mark.parametrize(("workers", "moments"), [(1, [keeping(3), kept(7)]), (2, [kept(2), WORKING, keeping(4)])])
 def test_training_that_is_killed_again_and_again_ends_the_same(
-    work: Params, workers: int, moments: list[Moment], start: Start
+    work: Params, workers: int, moments: list[Moment], start: Start, tmp_path: Path
 ) -> None:
     """It resumes each time where it was, and leaves what it leaves undisturbed. Its workers end with it.
 
-    One process trains one run after the other: it is killed when the first has 2 rounds, and when that has all 8 and
+    What it leaves undisturbed is computed in another cache, or the store would give it back. One process trains one run after the other: it is killed when the first has 2 rounds, and when that has all 8 and
     the second one has 1.
     """
-    train.run(work, "none", "scaffold", Crew(1))
-    folder = paths.run("none", "scaffold")
+    folder = Workspace().run("none", "scaffold")
+    train.run(Workspace(cache=tmp_path / "another cache"), work, "none", "scaffold", ExecutionOptions(1))
     expected = products(folder)
     assert set(expected) == {
         "history.csv",
+        "participants.parquet",
         "classes.csv",
         "clients.csv",
         "metrics.json",
-        *(f"weights/both-{seed}.safetensors" for seed in (1, 2)),
+        *(f"weights/{budget}-{seed}.safetensors" for budget in ("epochs", "steps") for seed in (1, 2)),
     }
     shutil.rmtree(folder)
     before, rounds = blocks(), dict[str, int]()
@@ -166,7 +177,7 @@ def test_training_that_is_killed_again_and_again_ends_the_same(
         training.process.kill()
         until(lambda training=training: not training.lives())  # type: ignore[misc]
         assert blocks() <= before
-        now = checkpoints()
+        now = kept_rounds()
         assert all(now[name] >= number for name, number in rounds.items())
         if moment is not WORKING:
             new = moment.count - (moment.event == "os.rename")
@@ -182,21 +193,24 @@ def test_training_that_is_killed_again_and_again_ends_the_same(
 
 
 def test_results_that_cannot_be_saved_cost_no_round(work: Params, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder is in the way of the last file; when it is gone, only the test of the last round is left to do."""
-    obstacle = paths.run("none", "fedavg") / "weights" / "both-2.safetensors"
+    """A folder is in the way of the last file; the runs are in the store, so when it is gone nothing is trained."""
+    workspace = Workspace()
+    folder = workspace.run("none", "fedavg")
+    obstacle = folder / "weights" / "steps-2.safetensors"
     (obstacle / "not empty").mkdir(parents=True)
     with pytest.raises(ArtifactError, match="cannot write"):
-        train.run(work, "none", "fedavg", Crew(1, checkpoint_every=3))
-    assert list(checkpoints().values()) == [ROUNDS, ROUNDS]
+        train.run(workspace, work, "none", "fedavg", ExecutionOptions(1, checkpoint_every=3))
+    assert checkpoints() == {}
+    assert list(kept_rounds().values()) == [ROUNDS, ROUNDS]
     assert f"{2 * ROUNDS}/{2 * ROUNDS} rounds" in capsys.readouterr().err
     shutil.rmtree(obstacle)
-    train.run(work, "none", "fedavg", Crew(1, checkpoint_every=3))
-    assert "rounds" not in capsys.readouterr().err
-    assert checkpoints() == {}
-    found = products(paths.run("none", "fedavg"))
-    shutil.rmtree(paths.run("none", "fedavg"))
-    train.run(work, "none", "fedavg", Crew(1))
-    assert products(paths.run("none", "fedavg")) == found
+    train.run(workspace, work, "none", "fedavg", ExecutionOptions(1, checkpoint_every=3))
+    assert " rounds, " not in capsys.readouterr().err
+    found = products(folder)
+    shutil.rmtree(folder)
+    shutil.rmtree(workspace.runs)
+    train.run(workspace, work, "none", "fedavg", ExecutionOptions(1))
+    assert products(folder) == found
 
 
 @pytest.mark.parametrize(
@@ -211,7 +225,7 @@ def test_ctrl_c_ends_training_with_one_line_that_is_true_of_it(
     os.killpg(training.process.pid, signal.SIGINT)
     assert training.process.wait(PATIENCE) == 130
     until(lambda: not training.lives())
-    assert training.said().splitlines()[-1] == "error: interrupted: what is finished is kept: run again to go on"
+    assert training.said().splitlines()[-1] == "error: interrupted: what is finished is kept: run again to resume"
     assert "Traceback" not in training.said()
     assert "leaked" not in training.said()
     assert sum(checkpoints().values()) >= rounds
