@@ -94,7 +94,7 @@ def test_an_unknown_section_names_the_nearest_section(tmp_path: Path, document: 
 
 
 def test_a_key_that_is_near_to_none_lists_those_that_exist(tmp_path: Path, document: dict[str, Any]) -> None:
-    with pytest.raises(ParameterError, match=r"report.zzzz: valid here: target_accuracy, images_per_class"):
+    with pytest.raises(ParameterError, match=r"report.zzzz: valid here: fill, target_accuracy, images_per_class"):
         load(tmp_path, changed(document, "report", "zzzz", 1))
 
 

@@ -19,11 +19,11 @@ from pipeline import atomic, progress
 from pipeline.artifacts import shards
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
-from pipeline.data import histograms
+from pipeline.data import histograms, resize
 from pipeline.data.images import Images
 from pipeline.errors import ArtifactError
 
-_VERSION = 2
+_VERSION = 3
 _CHUNK = 256
 
 
@@ -99,9 +99,7 @@ def synthetic(folder: Path, manifest: Manifest, image_size: int) -> Stored:
                 labels[row] = label
                 row += 1
                 picture = Image.open(io.BytesIO(image)).convert("RGB")
-                if picture.size != (image_size, image_size):
-                    picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC)
-                yield np.asarray(picture)[None]
+                yield np.asarray(resize.fit(picture, image_size))[None]
         if row != manifest.rows:
             raise ArtifactError(f"{row} images, not {manifest.rows}", manifest.folder, "run: dvc repro -f generate")
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipeline.atomic import sha256
+from pipeline.data import resize
 from pipeline.errors import DataError
 from pipeline.params import DataParams
 
@@ -42,8 +43,7 @@ class Images:
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             where = f"row {row}, column {self.image_column!r}"
             raise DataError(f"a picture cannot be decoded ({error})", where, "mend or remove it") from None
-        size = (self.image_size, self.image_size)
-        return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
+        return resize.fit(picture, self.image_size)
 
     def pixels(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return rows as (len(rows), size, size, 3) bytes."""

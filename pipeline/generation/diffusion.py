@@ -17,7 +17,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError, ParameterError, PipelineError
-from pipeline.generation import devices
+from pipeline.generation import devices, noise
 from pipeline.generation.model import ResolvedModel
 from pipeline.generation.recipe import Recipe
 
@@ -108,7 +108,7 @@ class Model:
     def _call(self, specs: Sequence[ImageSpec]) -> Tensor:
         """Return the images (N, 3, H, W) in [0, 1] that one call of the pipeline draws."""
         options = {
-            "generator": [torch.Generator().manual_seed(spec.seed) for spec in specs],
+            "generator": [noise.generator(spec.seed) for spec in specs],
             "num_inference_steps": self.recipe.steps,
             "guidance_scale": specs[0].guidance,
             "height": self.recipe.render_size,

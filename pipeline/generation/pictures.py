@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.data import resize
 from pipeline.generation.recipe import Recipe
 
 _FLAT = 4  # a picture whose levels (0 to 255) lie within this range, in each channel, shows nothing
@@ -28,10 +29,7 @@ def finish(levels: NDArray[np.uint8], recipe: Recipe) -> Picture | None:
     contrast = int((levels.max((0, 1)) - levels.min((0, 1))).max())
     if contrast <= _FLAT:
         return None
-    picture = Image.fromarray(levels)
-    size = (recipe.image_size, recipe.image_size)
-    if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    picture = resize.fit(Image.fromarray(levels), recipe.image_size)
     buffer = io.BytesIO()
     # Full-resolution colour: with the usual subsampling small JPEG images would lose most of theirs.
     options = {"png": {}, "jpeg": {"subsampling": 0}, "webp": {}}[recipe.image_format]

@@ -11,7 +11,7 @@ from pipeline import seeds
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.generation.prompts import PromptSet
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it when a change of code changes the bytes of an image that a recipe describes."""
 
 COMMON = "common"

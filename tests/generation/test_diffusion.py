@@ -219,7 +219,7 @@ def test_images_are_what_the_pipeline_itself_draws_for_the_text(guided: Model, t
         negative_prompt=["zzz"] * 4,
         guidance_scale=2.0,
         num_inference_steps=2,
-        generator=[torch.Generator().manual_seed(spec.seed) for spec in specs],
+        generator=[noise.generator(spec.seed) for spec in specs],
         output_type="np",
     ).images
     difference = np.abs(guided.draw(specs) - (direct * 255).round())

@@ -351,7 +351,7 @@ def direct(loaded: Loaded, specs: list[ImageSpec]) -> NDArray[np.float64]:
         prompt=[spec.prompt for spec in specs],
         guidance_scale=specs[0].guidance,
         num_inference_steps=recipe.steps,
-        generator=[torch.Generator().manual_seed(spec.seed) for spec in specs],
+        generator=[noise.generator(spec.seed) for spec in specs],
         output_type="np",
         **({"negative_prompt": negative} if loaded.kind.heeds_negative and any(negative) else {}),
         **({"height": recipe.render_size, "width": recipe.render_size} if recipe.render_size else {}),
