@@ -132,7 +132,6 @@ def loop(missing: NDArray[np.int64], dtype: str, threads: int) -> dict[str, floa
 def floor(images: int, dtype: str) -> dict[str, float]:
     """Time the networks alone and our whole way with a loaded model, in turns; return the medians' seconds."""
     import torch
-    from pipeline.generation.fill import fill
 
     from pipeline.generation.engines import Inline
     from pipeline.generation.plan import Plan

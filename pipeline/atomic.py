@@ -12,10 +12,10 @@ from pipeline.errors import ArtifactError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; put it in place of ``path`` if the block ends well, else delete it.
+    """Yield a temporary path beside ``path``; rename it to ``path`` if the block succeeds, else delete it.
 
     The rename also breaks a hard or symbolic link to a cache object, which writing in place would corrupt. Raises
-    ArtifactError if the system refuses any of it, also in the block: a full disk, lacking rights.
+    ArtifactError for every OSError, also from the block: a full disk, missing permissions.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,13 +31,13 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else error  # what libraries add to it names the temporary file
+        why = os.strerror(error.errno) if error.errno else error  # libraries add the name of the temporary file
         fix = "make room or check the rights, then run again"
         raise ArtifactError(f"cannot write ({why})", path, fix) from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
+    """Write ``text`` as UTF-8: the whole file or nothing."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

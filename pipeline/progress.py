@@ -17,7 +17,7 @@ _LINE_EVERY = 15.0  # seconds between plain lines
 
 
 class Advance(Protocol):
-    """Tell the progress that ``count`` more units are done; ``note`` replaces the text after the bar."""
+    """Report that ``count`` more units are done; ``note`` replaces the text after the bar."""
 
     def __call__(self, count: int = 1, note: str = "") -> None: ...
 

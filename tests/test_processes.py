@@ -9,7 +9,8 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from threading import Thread
@@ -211,18 +212,20 @@ def programs() -> Iterator[list[subprocess.Popen[str]]]:
     made: list[subprocess.Popen[str]] = []
     yield made
     for program in made:
-        if program.poll() is None:
+        with suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL)
-            program.communicate()
+        program.communicate()
 
 
 def reached(program: subprocess.Popen[str], moment: str) -> None:
     """Wait until the program or one of its workers says that it has reached the moment."""
     assert program.stdout is not None
-    for line in program.stdout:
-        if line == f"{moment}\n":
-            return
-    raise AssertionError(program.communicate()[1])
+    said = b""
+    while moment.encode() not in said.splitlines():
+        assert wait([program.stdout], PATIENCE), said  # type: ignore[list-item]
+        part = os.read(program.stdout.fileno(), 1000)
+        assert part, program.communicate()[1]
+        said += part
 
 
 def last_words(program: subprocess.Popen[str]) -> str:

@@ -39,12 +39,15 @@ def test_without_a_terminal_there_are_plain_lines_on_stderr(capsys: pytest.Captu
 
 
 def test_what_was_done_before_counts_but_not_in_the_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    """One round took at least a hundredth of a second: at most 100 a second, not a million times as many."""
     with progress.bar("train", 1_000_001, "rounds", already=1_000_000) as advance:
-        time.sleep(0.1)
+        begun = time.monotonic()
+        while time.monotonic() < begun + 0.01:
+            pass
         advance()
     line = capsys.readouterr().err
     assert line.startswith("train: 1000001/1000001 rounds, ")
-    assert float(line.split(", ")[1].removesuffix(" rounds/s")) <= 10
+    assert float(line.split(", ")[1].removesuffix(" rounds/s")) <= 100
 
 
 def test_on_a_terminal_there_is_a_bar_and_stdout_is_left_to_results() -> None:
@@ -70,8 +73,10 @@ def test_on_a_terminal_there_is_a_bar_and_stdout_is_left_to_results() -> None:
 
 
 def test_timed_records_seconds_after_the_block(tmp_path: Path) -> None:
+    """Rounded to a tenth of a second."""
     path = tmp_path / "timings" / "stage.json"
+    begun = time.monotonic()
     with progress.timed(path):
         assert not path.exists()
     seconds = json.loads(path.read_text())["seconds"]
-    assert 0 <= seconds < 5
+    assert 0 <= seconds <= time.monotonic() - begun + 0.05

@@ -144,9 +144,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
         training.process.wait()
 
 
-def blocks() -> set[str]:
-    """Return the blocks of shared memory that there are."""
-    return {path.name for path in Path("/dev/shm").glob("psm_*")}
+def blocks(process: int) -> set[Path]:
+    """Return the blocks of shared memory that a process has."""
+    lines = Path(f"/proc/{process}/maps").read_text().splitlines()
+    return {Path(line.split()[5]) for line in lines if "/dev/shm/psm_" in line}
 
 
 @pytest.mark.parametrize(("workers", "moments"), [(1, [keeping(3), kept(7)]), (2, [kept(2), WORKING, keeping(4)])])
@@ -170,13 +171,15 @@ def test_training_that_is_killed_again_and_again_ends_the_same(
         *(f"weights/{budget}-{seed}.safetensors" for budget in ("epochs", "steps") for seed in (1, 2)),
     }
     shutil.rmtree(folder)
-    before, rounds = blocks(), dict[str, int]()
+    rounds = dict[str, int]()
     for moment in moments:
         training = start(workers, moment)
         training.stop()
+        shared = blocks(training.process.pid)
+        assert len(shared) == (2 if workers > 1 else 0)  # one for each run
         training.process.kill()
         until(lambda training=training: not training.lives())  # type: ignore[misc]
-        assert blocks() <= before
+        assert not any(block.exists() for block in shared)
         now = kept_rounds()
         assert all(now[name] >= number for name, number in rounds.items())
         if moment is not WORKING:

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
-from pipeline.commands.runs import Collected as CollectedRuns
-from pipeline.commands.runs import Stats as RunStats
-from pipeline.federated.runs import StoredRun
 
 from pipeline.cli import hub, images, pool, report, runs, text
 from pipeline.commands.pull import Pulled, Use
 from pipeline.commands.regenerate import NextStep, Regenerated
 from pipeline.commands.results import Results
+from pipeline.commands.runs import Collected as CollectedRuns
+from pipeline.commands.runs import Stats as RunStats
 from pipeline.commands.status import ClientStatus, Cost, Status
+from pipeline.federated.runs import StoredRun
 from pipeline.generation.devices import Assumption
 from pipeline.generation.pool import Collected, Entry, Stats
 from pipeline.hub.publication import Changes, Item

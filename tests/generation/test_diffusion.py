@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError, ParameterError
-from pipeline.generation import diffusion
+from pipeline.generation import diffusion, noise
 from pipeline.generation.diffusion import Model
 from pipeline.generation.model import ResolvedModel
 from pipeline.generation.pictures import FAINT, finish

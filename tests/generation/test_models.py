@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from pipeline.artifacts.spec import ImageSpec
+from pipeline.generation import noise
 from pipeline.generation.diffusion import Model
 from pipeline.generation.model import ResolvedModel
 from pipeline.generation.pictures import finish

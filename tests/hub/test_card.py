@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import load_dataset
-from pipeline.reporting.interval import Interval
 
 from pipeline.hub import card
 from pipeline.hub.options import PushOptions
 from pipeline.reporting import summary
+from pipeline.reporting.interval import Interval
 from pipeline.reporting.summary import Arm, Summary
 from pipeline.workspace import Workspace
 from tests.hub.cards import findings
