@@ -1,6 +1,6 @@
 """The CIFAR-10 rows of NIID-Bench's table (Li et al., ICDE 2022) with 10 parties, run again with this simulator.
 
-    python benchmarks/niid_bench.py --data FOLDER            # all eight cells, hours on a CPU; continues where it stopped
+    python benchmarks/niid_bench.py --data FOLDER            # all eight cells, hours on a CPU; continues if stopped
     python benchmarks/niid_bench.py --data FOLDER --cells labels-fedavg dirichlet-fedavg
     python benchmarks/niid_bench.py --table [FILE]           # only print the table of results, docs/niid-bench.json's
 

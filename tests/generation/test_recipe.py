@@ -41,7 +41,7 @@ CHANGED: dict[str, Any] = {
     "dtype": "float16",
     "batch_size": 5,
     "compile": True,
-    "format_version": 3,
+    "format_version": 4,
 }
 
 
