@@ -29,11 +29,11 @@ install: $(STAMP) ## create .venv and install everything
 demo-data: $(STAMP) ## build data/demo/images (needs the Debian package dataset-fashion-mnist)
 	$(BIN)/python data/demo/make_data.py
 
-demo-model: $(STAMP) ## train data/demo/model from scratch (half an hour on two cores)
+demo-model: $(STAMP) ## train data/demo/model from scratch and measure it (half an hour on two cores)
 	$(BIN)/python data/demo/make_model.py
 	$(BIN)/python data/demo/measure_model.py
 
-niid-bench: $(STAMP) ## run NIID-Bench's table on CIFAR-10 (CIFAR10=folder with its Parquet files)
+niid-bench: $(STAMP) ## run NIID-Bench's table on CIFAR-10 (CIFAR10=folder of its Parquet files)
 	$(BIN)/python benchmarks/niid_bench.py --data $(or $(CIFAR10),data/cifar10)
 
 peers: ## install the simulators that benchmarks/federated.py compares with
@@ -41,7 +41,7 @@ peers: ## install the simulators that benchmarks/federated.py compares with
 	.peers/bin/pip install --quiet torch==2.14.1 torchvision==0.29.1
 	.peers/bin/pip install --quiet -r benchmarks/peers/requirements.txt
 
-constraints: $(STAMP) ## record the installed versions in constraints.txt
+constraints: $(STAMP) ## write the installed versions to constraints.txt
 	$(BIN)/pip freeze --exclude-editable --exclude gen-fedsd | grep -vE '^(nvidia-|cuda-|triton)' > constraints.txt
 
 $(STAMP): pyproject.toml constraints.txt
