@@ -32,7 +32,7 @@ from pipeline.stages import deficits, generate, partition
 from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
-IMAGES = 300  # of 60 clients, 5 each on average
+IMAGES = 156  # of 36 clients that want 6 each and hold 60 in all
 KILLED_WORKERS, KILLED_SINGLES = 6, 11
 KILLED_GROUPS = ((2, "the run"), (3, "all of the run"), (3, "the run"))
 LOOKS = 20  # at what is stored, in the time before a kill
@@ -62,7 +62,7 @@ def work(project: Path, document: dict[str, Any], tiny_model: Path) -> Params:
     save_file(tensors, weights, {"format": "pt"})
     Path("prompts.yaml").write_text(PROMPTS)
     Path("pipeline").symlink_to(ROOT / "pipeline")
-    document["partition"] |= {"scheme": "labels", "clients": 60, "labels_per_client": 2}
+    document["partition"] |= {"scheme": "labels", "clients": 36, "labels_per_client": 2}
     document["deficits"] |= {"rule": "fixed", "images_per_class": 2}
     document["generate"] |= {"model": "model", "prompts": "prompts.yaml", "guidance": [1.0, 2.0, 3.0]}
     Path("params.yaml").write_text(yaml.safe_dump(document))

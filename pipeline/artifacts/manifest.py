@@ -1,4 +1,4 @@
-"""The manifest: what shards exist. It is written last, and is all that training, verify and push go by."""
+"""The manifest: what shards exist. It is written last; training, verify and push read only what it names."""
 
 import json
 from dataclasses import asdict, dataclass, field, replace

@@ -13,7 +13,7 @@ _KEY = b"gen-fedsd"
 
 
 def with_header(schema: pa.Schema, header: dict[str, Any]) -> pa.Schema:
-    """Return ``schema`` with ``header`` among its metadata, beside whatever is there."""
+    """Return ``schema`` with ``header`` added to its metadata."""
     return schema.with_metadata({**(schema.metadata or {}), _KEY: json.dumps(header, sort_keys=True).encode()})
 
 

@@ -12,6 +12,7 @@ from pipeline.workspace import Workspace
 
 VARIABLE = "GEN_FEDSD_DEVICES"
 _WHERE = f"--devices or ${VARIABLE}"
+_DRIVER, _NODES = Path("/proc/driver/nvidia"), Path("/dev")
 _DTYPES = ("float16", "bfloat16", "float32")
 
 
@@ -117,7 +118,7 @@ def _has_gpu() -> bool:
     """Return whether there is a GPU that PyTorch would find, judged by the NVIDIA driver's files."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return False
-    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia").exists()
+    return _DRIVER.exists() or any(_NODES.glob("nvidia[0-9]*"))
 
 
 def cores() -> int:

@@ -67,23 +67,25 @@ class Plan:
 
     def digest(self, client: int) -> str:
         """Return the identity of one client's part, 16 hexadecimal digits."""
-        wanted = [[one.label, one.class_name, len(one.indices), *_gaps(one.indices)] for one in self.wanted_by(client)]
+        wanted: list[list[object]] = []
+        for one in self.wanted_by(client):
+            left_out = [] if isinstance(one.indices, range) else [_gaps(one.indices)]
+            wanted.append([one.label, one.class_name, len(one.indices), *left_out])
         text = json.dumps([self.recipe.digest, client, self.lane(client), list(self.class_names), wanted])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _wanted(self, lane: str, label: int, number: int) -> Wanted:
-        name = self.prompt_names[label]
-        refused = set(self.refused.get((lane, name), ()))
-        indices: Sequence[int] = range(number)
-        if any(index in indices for index in refused):
-            indices = tuple(islice((index for index in count() if index not in refused), number))
+        name, indices = self.prompt_names[label], range(number)
+        refused = self.refused and set(self.refused.get((lane, name), ()))
+        if refused and any(index in indices for index in refused):
+            others = (index for index in count() if index not in refused)
+            return Wanted(lane, name, label, tuple(islice(others, number)))
         return Wanted(lane, name, label, indices)
 
 
-def _gaps(indices: Sequence[int]) -> list[list[int]]:
-    """Return what the digest says of refused images: the indices before the last one that are left out, if any."""
-    gaps = [] if isinstance(indices, range) else sorted(set(range(indices[-1])).difference(indices))
-    return [gaps] if gaps else []
+def _gaps(indices: Sequence[int]) -> list[int]:
+    """Return the indices before the last one that are left out, since they are refused."""
+    return sorted(set(range(indices[-1])).difference(indices))
 
 
 def batches(specs: Iterable[ImageSpec], size: int) -> Iterator[list[ImageSpec]]:

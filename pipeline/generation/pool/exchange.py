@@ -73,7 +73,7 @@ def _copy(pool: Pool, path: Path, where: str, values: list[str | float]) -> int:
 @contextmanager
 def _blame(out: Path) -> Iterator[None]:
     """Make errors of writing an export name its place, not the pool that is read."""
-    fix = "choose a file in a folder on a local disk that has room and that you may write to"
+    fix = "choose a file in a folder on a local disk that has free space and that you may write to"
     try:
         yield
     except PoolError as error:  # of the new pool, under its temporary name

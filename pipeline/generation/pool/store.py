@@ -208,7 +208,7 @@ class Pool:
 
 def _positions(indices: Sequence[int]) -> Mapping[int, int] | range:
     """Return what maps an index to its position; a range from 0 maps each index to itself."""
-    if isinstance(indices, range) and indices == range(len(indices)):
+    if isinstance(indices, range) and indices.start == 0 and indices.step == 1:
         return indices
     return {index: position for position, index in enumerate(indices)}
 

@@ -153,7 +153,7 @@ def test_workers_that_are_started_afresh_draw_the_same(
 ) -> None:
     """As those for CUDA are; here on the CPU."""
     asked = batches(resolved, 3)
-    afresh = [(str(number), (resolved, "cpu")) for number in range(2)]
+    afresh = [("0", (resolved, "cpu"))]
     given = iter(asked)
     with Workers[Batch](_load, afresh, "pipeline.generation.diffusion", cuda=True) as workers:
         done = list(workers.carry_out(lambda: next(given, None)))
@@ -412,8 +412,8 @@ def test_workers_leave_when_the_coordinator_dies(coordinator: subprocess.Popen[s
     assert coordinator.stdout is not None
     pids = json.loads(coordinator.stdout.readline())
     assert len(pids) == 2
-    for _ in range(3):
-        assert coordinator.stdout.readline() in ("cpu #0\n", "cpu #1\n")
+    said = {coordinator.stdout.readline() for _ in range(3)}
+    assert said <= {"cpu #0\n", "cpu #1\n"}, coordinator.communicate()[1]
     assert all(alive(pid) for pid in pids)
     if by == signal.SIGKILL:
         coordinator.kill()
