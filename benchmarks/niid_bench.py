@@ -5,8 +5,8 @@
     python benchmarks/niid_bench.py --table [FILE]           # only print the table of results, docs/niid-bench.json's
 
 FOLDER holds CIFAR-10 as train*.parquet and test*.parquet. The protocol is NIID-Bench's (data/presets/niid-bench.yaml),
-docs/niid-bench.md says what differs. Nothing is tuned. Results go to --results, a cell as soon as it is done. A run that the
-store of finished runs holds is not trained again, and an interrupted one continues.
+docs/niid-bench.md says what differs. Nothing is tuned. Results go to --results, a cell as soon as it is done. A run in
+the store of finished runs is not trained again, and an interrupted one continues.
 """
 
 import argparse

@@ -46,7 +46,7 @@ class Clone:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        settings = ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
+        settings = ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvc/plots")
         for name in (*settings, "pipeline", "data/demo", "data/prompts"):
             target = place / name
             target.parent.mkdir(parents=True, exist_ok=True)

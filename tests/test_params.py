@@ -36,8 +36,14 @@ def test_the_shipped_file_is_valid_and_names_every_parameter() -> None:
 
 
 @pytest.mark.parametrize("preset", sorted((SHIPPED.parent / "data/presets").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_preset_is_valid(preset: Path) -> None:
+def test_every_preset_is_valid_and_names_every_parameter(preset: Path) -> None:
+    """DVC watches parameters one by one, and stops at one that is missing."""
     assert params.load(preset).train.algorithms
+    shipped, found = (yaml.safe_load(path.read_text()) for path in (SHIPPED, preset))
+    assert found.keys() == shipped.keys()
+    for section in shipped.keys() - {"seed"}:
+        assert found[section].keys() == shipped[section].keys(), section
+    assert found["train"]["options"].keys() == shipped["train"]["options"].keys()
 
 
 def test_the_preset_of_niid_bench_is_its_protocol() -> None:

@@ -156,7 +156,8 @@ def test_training_that_is_killed_again_and_again_ends_the_same(
 ) -> None:
     """It resumes each time where it was, and leaves what it leaves undisturbed. Its workers end with it.
 
-    What it leaves undisturbed is computed in another cache, or the store would give it back. One process trains one run after the other: it is killed when the first has 2 rounds, and when that has all 8 and
+    What it leaves undisturbed is computed in another cache, or the store would give it back. One process trains one run
+    after the other: it is killed when the first has 2 rounds, and when that has all 8 and
     the second one has 1.
     """
     folder = Workspace().run("none", "scaffold")

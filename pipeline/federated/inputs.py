@@ -13,7 +13,7 @@ from pipeline.artifacts.holdings import Holdings
 from pipeline.data.arrays import Stored
 from pipeline.errors import ParameterError
 from pipeline.federated import algorithms
-from pipeline.federated.algorithm import LocalSettings
+from pipeline.federated.algorithm import Algorithm, LocalSettings
 from pipeline.federated.local import Normalisation
 from pipeline.federated.simulation import Client, Run, Schedule
 from pipeline.params import TrainParams
@@ -93,12 +93,7 @@ def run(
     smaller rate is 0.
     """
     made = algorithms.make(algorithm, params.options.get(algorithm, {}))
-    schedule = Schedule(params.learning_rate, params.schedule, params.decay)
     count = rounds or params.rounds
-    if made.divides_by_rate and np.float32(schedule.rate(count, count)) == 0:
-        what = f"the learning rate falls to 0 by round {count}, and {algorithm} divides by it"
-        where = f"params.yaml, train.learning_rate = {params.learning_rate}, train.decay = {params.decay}"
-        raise ParameterError(what, where, "raise them, or take fewer train.rounds")
     return Run(
         clients=clients,
         images=images,
@@ -111,13 +106,24 @@ def run(
         settings=LocalSettings(
             params.batch_size, params.momentum, params.weight_decay, params.clip_norm, params.augment
         ),
-        schedule=schedule,
+        schedule=_schedule(params, count, made),
         rounds=count,
         clients_per_round=None if rounds else _clients_per_round(params, len(clients)),
         eval_every=1 if rounds else params.eval_every,
         stop_at=None if rounds else params.stop_at,
         seed=seed,
     )
+
+
+def _schedule(params: TrainParams, rounds: int, algorithm: Algorithm) -> Schedule:
+    """Return the schedule; raise ParameterError if it ends at 0 and the algorithm divides by it."""
+    schedule = Schedule(params.learning_rate, params.schedule, params.decay)
+    if algorithm.divides_by_rate and np.float32(schedule.rate(rounds, rounds)) == 0:
+        name = type(algorithm).__name__.lower()
+        what = f"the learning rate falls to 0 by round {rounds}, and {name} divides by it"
+        where = f"params.yaml, train.learning_rate = {params.learning_rate}, train.decay = {params.decay}"
+        raise ParameterError(what, where, "raise them, or take fewer train.rounds")
+    return schedule
 
 
 def _clients_per_round(params: TrainParams, clients: int) -> int | None:

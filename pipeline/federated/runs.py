@@ -18,7 +18,7 @@ from pipeline.federated.algorithm import WEIGHTS
 from pipeline.federated.simulation import Run, RunState
 
 VERSION = 4
-"""Raise it when a change of code changes what a run computes; ``test_numbers_of_a_run`` notices such a change."""
+"""Raise it when a change of code changes what a run computes; ``tests/federated/test_numbers.py`` notices a change."""
 _ENDING = ".safetensors"
 
 

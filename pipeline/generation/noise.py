@@ -1,7 +1,8 @@
 """Random streams for images, each from all 63 bits of its seed.
 
 torch seeds its generator on CPUs with the low 32 bits only, so among a million images of one prompt about a hundred
-pairs would share their noise. Its generator is the Mersenne Twister, whose state NumPy can derive from a seed of any length.
+pairs would share their noise. Its generator is the Mersenne Twister, whose state NumPy can derive from a seed of any
+length.
 """
 
 import numpy as np

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pydantic import ConfigDict
-from scipy import stats
+from scipy import special
 
 DECIMALS = 4
 """Of accuracies, shares of 1, in reports."""
@@ -31,7 +31,7 @@ class Interval:
         if count < 2:
             return cls(mean, None)
         deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1))
-        return cls(mean, float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count))
+        return cls(mean, float(special.stdtrit(count - 1, 0.975)) * deviation / math.sqrt(count))
 
     def rounded(self) -> Self:
         """Return the interval as reports store it."""

@@ -211,17 +211,3 @@ def result_tables(summary: Summary) -> list[Table]:
 
 def _rows(cells: Mapping[str, Mapping[str, str]], columns: Sequence[str]) -> list[tuple[str, ...]]:
     return [(name, *(by_budget.get(budget, "-") for budget in columns)) for name, by_budget in cells.items()]
-
-
-def as_text(summary: Summary) -> str:
-    """Return the result tables and the remarks as plain text."""
-    lines = ["Accuracy on the test images after the last round, in percent, with 95 % intervals over seeds"]
-    for table in result_tables(summary):
-        columns = list(zip(table.head, *table.rows, strict=True))
-        widths = [max(map(len, column)) for column in columns]
-        lines += ["", table.title]
-        for row in (table.head, *table.rows):
-            lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    if summary.remarks:
-        lines += ["", *(f"Note: {remark}" for remark in summary.remarks)]
-    return "\n".join(lines)

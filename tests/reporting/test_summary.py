@@ -198,26 +198,6 @@ def test_each_algorithm_has_a_table_of_its_own() -> None:
     assert second.differences == 0
 
 
-def test_text_has_the_tables_in_columns_and_the_remarks() -> None:
-    assert summary.as_text(example()) == (
-        "Accuracy on the test images after the last round, in percent, with 95 % intervals over seeds\n"
-        "\n"
-        "fedavg\n"
-        "fill         equal epochs  equal steps\n"
-        "none         25.0 ± 1.0    -\n"
-        "mine         75.0 ± 1.0    50.0 ± 1.0\n"
-        "iid          -             90.0\n"
-        "mine - none  +50.0 ± 2.0   -\n"
-        "mine - iid   -             -40.0\n"
-        "\n"
-        "central runs, for reference\n"
-        "fill          accuracy\n"
-        "central-real  81.8 ± 2.0\n"
-        "\n"
-        "Note: one seed only ± nothing"
-    )
-
-
 numbers = st.floats(0, 1).map(lambda value: round(value, 4))
 intervals = st.builds(Interval, numbers, st.none() | numbers)
 by_seed = st.dictionaries(st.integers(0, 2**62), numbers, min_size=1, max_size=3)

@@ -132,10 +132,9 @@ def test_what_auto_stands_for_is_recorded_before_anything_is_rendered(workspace:
     generate.run(workspace, loaded, CPU)
     assert not workspace.arithmetic.exists()
     auto, expected = changed(loaded, dtype="auto"), resolve_dtype("auto", CPU)
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(generate, "render_missing", Mock(side_effect=KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            generate.run(workspace, auto, CPU)
+        generate.run(workspace, auto, CPU)
     assert workspace.arithmetic.read_text() == f'{{"dtype": "{expected}"}}\n'
     assert expected_dtype(workspace, "auto").dtype == expected
     generate.run(workspace, auto, CPU)

@@ -1,0 +1,42 @@
+"""What runs compute, in numbers: a change of code that moves them has to raise ``runs.VERSION``.
+
+The store of finished runs would else give back what the old code computed. The numbers are this code's own, of the
+version that is named; another processor moves them by rounding, far less than the tolerance.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.federated import algorithms, runs, workers
+from pipeline.federated.inputs import Inputs
+from pipeline.federated.simulation import Run, Schedule, begin, simulate
+
+VERSION = 4
+NUMBERS = {
+    "fedadam": (0.61830, 1.06282),
+    "fedavg": (0.46213, 1.06867),
+    "fedavgm": (1.21255, 1.02378),
+    "fednova": (0.47085, 1.06733),
+    "fedprox": (0.46203, 1.06868),
+    "moon": (0.48733, 1.06692),
+    "scaffold": (0.49467, 1.06569),
+}
+
+
+@pytest.mark.parametrize("name", algorithms.names())
+def test_a_run_computes_what_its_version_says(inputs: Inputs, run: Callable[..., Run], name: str) -> None:
+    """How far the weights moved in the mean, in thousandths, and the loss, after four rounds of all that a run can vary."""
+    made = replace(
+        run(rounds=4, clients_per_round=2, eval_every=2),
+        algorithm=algorithms.make(name, {}),
+        schedule=Schedule(0.05, "cosine"),
+    )
+    made = replace(made, settings=replace(made.settings, augment=True, weight_decay=0.01, clip_norm=1.0))
+    end = workers.execute({"a": simulate(made, begin(made))}, made, inputs, 1, inputs.test.path.parent)["a"]
+    moved = end.weights - begin(made).weights
+    found = (1e3 * float(np.abs(moved).mean(dtype=np.float64)), end.rounds[-1].loss)
+    assert runs.VERSION == VERSION, "write the new numbers down"
+    assert found == pytest.approx(NUMBERS[name], rel=2e-3), "raise runs.VERSION, and write the new numbers down"
