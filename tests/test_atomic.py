@@ -81,9 +81,9 @@ def test_a_full_disk_leaves_no_half_of_a_shard(small_disk: Path) -> None:
     from pipeline.artifacts import shards
 
     one = {"label": 0, "class_name": "a", "prompt": "", "negative_prompt": "", "guidance": 1.0, "flags": ""}
-    rows = (shards.AnonymousImage(image=os.urandom(100_000), **one) for _ in range(50))  # type: ignore[arg-type]
+    rows = (tuple({**one, "image": os.urandom(100_000)}[name] for name in shards.ANONYMOUS) for _ in range(50))
     with pytest.raises(ArtifactError, match=rf"^cannot write \(No space left on device\): {small_disk}/2: {FIX}$"):
-        shards.write(lambda part: small_disk / f"{part}", rows, ["a"], {}, 400_000, shards.AnonymousImage)
+        shards.write(lambda part: small_disk / f"{part}", rows, ["a"], {}, 400_000, shards.ANONYMOUS)
     assert sorted(small_disk.iterdir()) == [small_disk / "0", small_disk / "1"]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def recorded(names: dict[type[Section], str]) -> Iterator[set[str]]:
             read.add(f"{names[type(self)]}{name}")
         return before(self, name)
 
-    Section.__getattribute__ = record  # type: ignore[method-assign]
+    Section.__getattribute__ = record  # type: ignore[method-assign,assignment]
     try:
         yield read
     finally:
@@ -55,13 +56,13 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
         "partition": [lambda: partition.run(workspace, params)],
         "deficits": [lambda: deficits.run(workspace, params)],
         "generate": [lambda: generate.run(workspace, params, ["cpu"])],
-        "fill": [lambda name=name: fill.run(workspace, params, name) for name in params.train.fills],
+        "fill": [partial(fill.run, workspace, params, name) for name in params.train.fills],
         "train": [
-            lambda name=name, algorithm=algorithm: train.run(workspace, params, name, algorithm, ONE)
+            partial(train.run, workspace, params, name, algorithm, ONE)
             for name in params.train.fills
             for algorithm in params.train.algorithms
         ],
-        "central": [lambda name=name: both(name) for name in params.train.references],
+        "central": [partial(both, name) for name in params.train.references],
         "report": [lambda: report.run(workspace, params)],
     }
     found: Reads = {}

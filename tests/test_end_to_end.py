@@ -1,6 +1,7 @@
 """The whole pipeline by real ``dvc repro`` on the shipped data and model, with smaller numbers."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -10,12 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+from pipeline.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 PRODUCTS = (
@@ -39,6 +43,13 @@ def small() -> str:
     document["generate"] |= {"steps": 2, "batch_size": 16}
     document["train"] |= {"rounds": 2, "seeds": [1, 2], "eval_every": 1, "central_steps": 20}
     return yaml.safe_dump(document, sort_keys=False)
+
+
+class Called(NamedTuple):
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
 
 
 class Clone:
@@ -73,6 +84,18 @@ class Clone:
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done
+
+    def call(self, *arguments: str, code: int = 0) -> Called:
+        """Run one of our commands in this process, which has imported everything already."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(self.place)
+            patch.setenv("GEN_FEDSD_CACHE", self.environment["GEN_FEDSD_CACHE"])
+            patch.setattr(sys, "argv", ["gen-fedsd", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        assert (ended.value.code or 0) == code, out.getvalue() + err.getvalue()
+        return Called(out.getvalue(), err.getvalue())
 
     def products(self) -> dict[str, str]:
         files = [file for pattern in PRODUCTS for file in self.place.glob(pattern)]
@@ -112,13 +135,21 @@ def test_a_second_repro_runs_nothing(clone: Clone) -> None:
 
 
 def test_another_clone_gives_the_same_bytes_with_other_numbers_of_workers(clone: Clone, tmp_path: Path) -> None:
+    """Its stages run one after the other in this process; that DVC runs them is shown by the first clone."""
     other = Clone(tmp_path / "other")
-    other.run("dvc", "repro", GEN_FEDSD_DEVICES="cpu", GEN_FEDSD_WORKERS="1")
+    train = yaml.safe_load(small())["train"]
+    for stage in ("partition", "deficits"):
+        other.call(stage)
+    other.call("generate", "--devices", "cpu")
+    for fill in (*train["fills"], *train["references"]):
+        other.call("fill", "--fill", fill)
+        other.call("train", "--fill", fill, "--workers", "1")
+    other.call("report")
     assert other.products() == clone.products()
 
 
 def test_results_are_printed(clone: Clone) -> None:
-    printed = clone.run("pipeline", "results").stdout
+    printed = clone.call("results").stdout
     assert "synthetic - none" in printed
     assert "data/report.html" in printed
 
@@ -126,13 +157,13 @@ def test_results_are_printed(clone: Clone) -> None:
 def test_a_lost_shard_is_regenerated_and_dvc_is_content(clone: Clone) -> None:
     before = clone.products()
     (clone.place / "data/shards/client-00003.parquet").unlink()
-    assert "shard missing" in clone.run("pipeline", "verify", code=2).stderr
-    said = clone.run("pipeline", "regenerate", "--client", "3").stdout
+    assert "shard missing" in clone.call("verify", code=2).stderr
+    said = clone.call("regenerate", "--client", "3").stdout
     assert "0 images rendered" in said
     assert "byte for byte the shard that the manifest names" in said
     clone.run("dvc", "status", "-q")
     assert clone.products() == before
-    fresh = clone.run("pipeline", "regenerate", "--client", "3", "--fresh").stdout
+    fresh = clone.call("regenerate", "--client", "3", "--fresh").stdout
     assert "byte for byte" in fresh
     assert "client 3: 0 images" not in fresh
     assert clone.products() == before
@@ -148,25 +179,25 @@ def test_a_shard_of_other_bytes_is_adopted_by_the_commands_that_regenerate_names
         where = 'where lane = ? and class_name = ? and "index" = 0'
         with database:
             database.execute(f"update images set image = ? {where}", (other, lane, name))
-        said = clone.run("pipeline", "regenerate", "--client", "2").stdout
+        said = clone.call("regenerate", "--client", "2").stdout
         assert "the manifest now names these" in said
         assert "dvc commit -f generate && dvc repro" in said
-        clone.run("pipeline", "verify")
+        clone.call("verify")
         with database:
             database.execute(f"update images set image = ? {where}", (image, lane, name))
-    clone.run("pipeline", "regenerate", "--client", "2")
+    clone.call("regenerate", "--client", "2")
     assert clone.products() == saved
 
 
 def test_verify_renders_images_again(clone: Clone) -> None:
-    said = clone.run("pipeline", "verify", "--rerender", "5", "--devices", "cpu").stdout
+    said = clone.call("verify", "--rerender", "5", "--devices", "cpu").stdout
     assert "5 random images rendered again: byte for byte the same" in said
 
 
 def test_status_and_preview(clone: Clone) -> None:
-    said = clone.run("pipeline", "status").stdout
+    said = clone.call("status").stdout
     assert "0 to render" in said
-    clone.run("pipeline", "preview", "--client", "1", "--out", "sheet.png")
+    clone.call("preview", "--client", "1", "--out", "sheet.png")
     assert (clone.place / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -175,7 +206,7 @@ def test_a_tampered_shard_is_refused_by_training(clone: Clone) -> None:
     whole = shard.read_bytes()
     shard.unlink()  # not through a link into DVC's cache
     shard.write_bytes(whole[:-1] + b"x")
-    done = clone.run("pipeline", "train", "--fill", "synthetic", code=2)
+    done = clone.call("train", "--fill", "synthetic", code=2)
     assert (
         done.stderr.strip()
         .splitlines()[-1]
@@ -188,7 +219,7 @@ def test_changed_deficits_are_refused_by_regenerate(clone: Clone) -> None:
     path = clone.place / "params.yaml"
     whole = path.read_text()
     path.write_text(whole.replace("steps: 2", "steps: 3"))
-    done = clone.run("pipeline", "regenerate", "--client", "1", code=2)
+    done = clone.call("regenerate", "--client", "1", code=2)
     assert "another recipe (differs in steps)" in done.stderr
     path.write_text(whole)
 

@@ -13,8 +13,9 @@ import pytest
 from pipeline import seeds
 from pipeline.artifacts.deficits import load
 from pipeline.artifacts.partition import Partition
+from pipeline.clients import partition as scheme
 from pipeline.params import Params
-from pipeline.stages import deficits, generate, partition
+from pipeline.stages import deficits, generate
 from pipeline.workspace import Workspace
 
 NAMES = ("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -77,7 +78,7 @@ def run(workspace: Workspace, document: dict[str, Any], sharing: str, names: Ite
 
 def divide(workspace: Workspace, params: Params) -> None:
     """Write the partition of the labels, as the stage does from images."""
-    rows, clients = partition.partition(LABELS, len(NAMES), params.partition, params.seed)
+    rows, clients = scheme.partition(LABELS, len(NAMES), params.partition, params.seed)
     order = np.lexsort((rows, clients))
     Partition(
         rows=rows[order],

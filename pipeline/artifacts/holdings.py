@@ -78,7 +78,8 @@ class Holdings:
 
 def sizes(rows: Mapping[str, tuple[Int64, ...]]) -> Int64:
     """Return how many rows each client has of all sources together, (clients,)."""
-    return np.array([list(map(len, of_all)) for of_all in rows.values()], np.int64).sum(axis=0)
+    counts: Int64 = np.array([list(map(len, of_all)) for of_all in rows.values()], np.int64).sum(axis=0)
+    return counts
 
 
 def load(path: Path) -> Holdings:
@@ -114,5 +115,5 @@ def load(path: Path) -> Holdings:
 def _lists(column: pa.ChunkedArray) -> tuple[Int64, ...]:
     """Return the lists of a column as arrays."""
     array = column.combine_chunks()
-    values, ends = array.values.to_numpy(), array.offsets.to_numpy()
+    values, ends = array.values.to_numpy().copy(), array.offsets.to_numpy()  # torch warns of arrays it cannot write to
     return tuple(values[start:stop] for start, stop in pairwise(ends))

@@ -23,7 +23,7 @@ def generator(seed: int) -> torch.Generator:
     made = torch.Generator()
     state = made.manual_seed(0).get_state()
     words = _words(state)
-    if not np.array_equal(words, np.random.RandomState(0).get_state(legacy=False)["state"]["key"]):  # type: ignore[call-overload]
+    if not np.array_equal(words, np.random.RandomState(0).get_state(legacy=False)["state"]["key"]):
         raise RuntimeError(f"torch {torch.__version__} keeps the state of its random generator in another layout")
     words[:] = np.random.MT19937(np.random.SeedSequence(seed)).state["state"]["key"]
     return made.set_state(state)

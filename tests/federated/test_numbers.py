@@ -28,7 +28,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize("name", algorithms.names())
 def test_a_run_computes_what_its_version_says(inputs: Inputs, run: Callable[..., Run], name: str) -> None:
-    """How far the weights moved in the mean, in thousandths, and the loss, after four rounds of all that a run can vary."""
+    """How far the weights moved in the mean, in thousandths, and the loss, after four rounds."""
     made = replace(
         run(rounds=4, clients_per_round=2, eval_every=2),
         algorithm=algorithms.make(name, {}),
