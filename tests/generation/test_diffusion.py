@@ -407,15 +407,12 @@ def test_other_errors_of_the_pipeline_stay_what_they_are(resolved: ResolvedModel
         model.draw(specs_of(model, "a"))
 
 
-@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
-def test_a_compiled_model_draws_the_same_but_for_rounding(
-    resolved: ResolvedModel, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The denoiser is cut down to one small block, since compiling takes long."""
+@pytest.fixture(scope="module")
+def one_block(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with its denoiser cut down to one small block, since compiling takes long."""
     from diffusers import UNet2DConditionModel
 
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
-    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("one block") / "model")
     shutil.rmtree(folder / "unet")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -429,7 +426,15 @@ def test_a_compiled_model_draws_the_same_but_for_rounding(
             cross_attention_dim=8,
             norm_num_groups=2,
         ).save_pretrained(folder / "unet")
-    here = replace(resolved, model=str(folder))
+    return folder
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_model_draws_the_same_but_for_rounding(
+    resolved: ResolvedModel, one_block: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    here = replace(resolved, model=str(one_block))
     plain, compiled = model_of(here), model_of(here, compile=True)
     specs = specs_of(plain, "abcd")
     drawn = compiled.draw(specs)
@@ -460,7 +465,7 @@ def test_a_misspelled_option_of_the_scheduler_is_refused(resolved: ResolvedModel
         model_of(resolved, scheduler_options={"timestep_spacin": "trailing"})
 
 
-def test_compiling_without_a_compiler_is_one_line(resolved: ResolvedModel, tmp_path: Path) -> None:
+def test_compiling_without_a_compiler_is_one_line(resolved: ResolvedModel, one_block: Path, tmp_path: Path) -> None:
     """In a process of its own, since a process looks for its compiler once."""
     code = (
         "import pickle, sys\n"
@@ -472,7 +477,8 @@ def test_compiling_without_a_compiler_is_one_line(resolved: ResolvedModel, tmp_p
         "except GenerationError as error:\n"
         "    print(error)\n"
     )
-    compiled = pickle.dumps(replace(resolved, recipe=replace(resolved.recipe, compile=True)))
+    recipe = replace(resolved.recipe, compile=True)
+    compiled = pickle.dumps(replace(resolved, recipe=recipe, model=str(one_block)))
     environment = {**os.environ, "CXX": "/no/such/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", code]
     said = subprocess.run(command, input=compiled, env=environment, capture_output=True, check=True).stdout.decode()
