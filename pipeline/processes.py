@@ -173,11 +173,10 @@ class Workers(Generic[Task]):
         """End all workers: ``at_once`` in the middle of their tasks, else when they have carried them out."""
         try:
             for pipe, worker in list(self._workers.items()):
-                pipe.close()  # a worker leaves when its pipe is closed
-                if at_once:
-                    worker.process.terminate()
-            for worker in list(self._workers.values()):
+                worker.process.terminate() if at_once else pipe.close()  # a worker leaves when its pipe is closed
+            for pipe, worker in list(self._workers.items()):
                 worker.process.join()
+                pipe.close()
         except BaseException:
             if not at_once:  # Ctrl-C while it waited
                 self._end(at_once=True)
@@ -201,8 +200,8 @@ def _start_process(start: Callable[[], None]) -> None:
             started.set_exception(error)
 
     resource_tracker.ensure_running()  # else it is started within ``start``, and unblocks the signal
-    threading.Thread(target=call, daemon=True).start()
     try:
+        threading.Thread(target=call, daemon=True).start()
         started.result()
     except KeyboardInterrupt:
         futures.wait([started], _STARTING)
@@ -246,10 +245,11 @@ def _work(pipe: Connection, asked: Any) -> None:
         inbox = _inbox(pipe)
         if (message := inbox.get()) is not None:
             make, arguments = ForkingPickler.loads(message)
-            _carry_out_all(make(*arguments), inbox, pipe, asked)
+            carry_out = make(*arguments)
+            _carry_out_all(carry_out, inbox, pipe, asked)
+        leaving.acquire()  # while ``carry_out``, or the error, still holds what is released when it goes
     except Exception as error:
         _send(pipe, _plain(error))
-    finally:
         leaving.acquire()
 
 

@@ -89,14 +89,18 @@ class Staying:
         stay("finalising")
 
 
+MOMENTS = ("loading", "working", "computing", "finalising", "finishing")
+"""In the life of a worker."""
+
+
 def staying(at: str) -> Callable[[int], Answer]:
-    """Answer numbers; at one moment of a worker's life, stay there. It holds a semaphore, as libraries do."""
-    lock = multiprocessing.get_context("spawn").RLock()
+    """Answer numbers; at one moment of a worker's life, stay there, and hold a semaphore, as libraries do."""
+    lock = multiprocessing.get_context("spawn").RLock() if at in MOMENTS else None
     if at == "loading":
         stay(at)
 
     def carry_out(number: int) -> Answer:
-        assert lock is not None
+        assert (lock is not None) == (at in MOMENTS)
         if at == "working":
             stay(at)
         if at == "computing":  # compiled code, which no signal handler interrupts

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from pipeline.processes import Done, Workers
-from tests.jobs import PATIENCE, Job, collected, crew, until
+from tests.jobs import MOMENTS, PATIENCE, Job, collected, crew, until
 
 ROOT = Path(__file__).parents[1]
 LARGE = 3_000_000
@@ -231,10 +231,6 @@ def reached(program: subprocess.Popen[str], moment: str) -> None:
 def last_words(program: subprocess.Popen[str]) -> str:
     """Return what the program and all its processes wrote to stderr, which each of them holds open until it ends."""
     return program.communicate(timeout=PATIENCE)[1]
-
-
-MOMENTS = ["loading", "working", "computing", "finalising", "finishing"]
-"""In the life of a worker."""
 
 
 @pytest.mark.parametrize(
