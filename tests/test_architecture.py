@@ -1,4 +1,4 @@
-"""The house holds: what DVC is told about a stage covers what its code reads, and imports have no circle."""
+"""The structure: dvc.yaml covers what the code of a stage reads, imports have no circle, files are short."""
 
 import ast
 import re

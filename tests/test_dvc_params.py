@@ -1,4 +1,4 @@
-"""DVC is told of a stage's parameters exactly those that its run reads, so that ``dvc status`` names no run in vain."""
+"""dvc.yaml lists exactly the parameters that a stage reads, so that ``dvc status`` names only runs that change."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -221,7 +221,7 @@ def grandchildren() -> set[int]:
 
 
 def test_killed_workers_cost_nothing(work: Params, server: None) -> None:
-    """A run goes on while a worker lives and no batch has cost two; else it ends, and the next run goes on."""
+    """A run continues while a worker lives and no batch has cost two; else it ends, and the next run resumes."""
     expected, _ = undisturbed(work)
     state, seconds = undisturbed(work, 3)
     assert state == expected

@@ -42,7 +42,7 @@ class Images:
             picture: Image.Image = self.table[int(row)][self.image_column].convert("RGB")
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             where = f"row {row}, column {self.image_column!r}"
-            raise DataError(f"a picture cannot be decoded ({error})", where, "mend or remove it") from None
+            raise DataError(f"a picture cannot be decoded ({error})", where, "repair or remove it") from None
         return resize.fit(picture, self.image_size)
 
     def pixels(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -57,7 +57,8 @@ def load(params: DataParams, split: str, root: Path = Path()) -> Images:
     """Read one split; a local one starts at ``root``.
 
     Raises DataError if it cannot be found or has no usable image or label column.
-    Labels count the classes of the training split, whatever split is read: one may lack a class or number them anew.
+    Labels count the classes of the training split, whatever split is read: another split may lack a class or number
+    them differently.
     """
     from datasets import disable_progress_bars
 
@@ -140,7 +141,7 @@ def _labels(table: Any, params: DataParams) -> tuple[NDArray[np.int64], list[str
     feature = table.features[column]
     values = table.with_format("numpy", columns=[column])[:][column]
     unlabelled = len(values) == 0 or table.data.column(column).null_count > 0
-    if unlabelled or (values.dtype.kind == "i" and values.min() < 0):  # -1 is the Hub's mark for "not told"
+    if unlabelled or (values.dtype.kind == "i" and values.min() < 0):  # -1 is the Hub's mark for "not known"
         raise DataError("rows without a label", f"column {column!r}", "label every row, or choose another split")
     if type(feature).__name__ == "ClassLabel":
         return values.astype(np.int64), list(feature.names)

@@ -88,7 +88,7 @@ class Loaded:
 
 
 class Augmented:
-    """Images that are shifted by up to an eighth of their size and mirrored at random, anew each time they are read.
+    """Images that are shifted by up to an eighth of their size and mirrored at random, each time they are read.
 
     The image is reflected at its border, as in NIID-Bench's training on CIFAR-10.
     """

@@ -202,7 +202,7 @@ def _explained(error: Exception, recipe: Recipe, device: torch.device) -> Pipeli
         fix = "install a C++ compiler (Triton on CUDA), or set it to false"
         return GenerationError(str(error).partition("\n")[0], "params.yaml, generate.compile", fix)
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        fix = "lower generate.batch_size (it is part of the recipe: all images are drawn anew) or generate.render_size"
+        fix = "lower generate.render_size, or generate.batch_size (part of the recipe: all images are rendered again)"
         where = f"params.yaml, generate.batch_size = {recipe.batch_size}"
         return GenerationError(f"out of memory on {device}", where, fix)
     if not isinstance(error, _MISTAKES):

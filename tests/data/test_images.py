@@ -91,7 +91,7 @@ def test_a_damaged_picture_is_named_by_its_row(tmp_path: Path, keep: float) -> N
     victim.write_bytes(content[: int(len(content) * keep)])
     loaded = images.load(params(tmp_path, image_size=8), "train")
     last = len(loaded.labels) - 1
-    with pytest.raises(DataError, match=rf"a picture cannot be decoded \(.*\): row {last}, column 'image': mend or"):
+    with pytest.raises(DataError, match=rf"a picture cannot be decoded \(.*\): row {last}, column 'image': repair or"):
         loaded.pixels([last])
     with pytest.raises(DataError, match="a picture cannot be decoded"):
         arrays.test(tmp_path / "arrays", loaded)

@@ -395,8 +395,8 @@ def test_too_little_memory_is_one_line_that_names_the_batch_size(resolved: Resol
     with pytest.raises(GenerationError) as caught:
         model.draw(specs_of(model, "a"))
     assert str(caught.value) == (
-        "out of memory on cpu: params.yaml, generate.batch_size = 4: lower generate.batch_size "
-        "(it is part of the recipe: all images are drawn anew) or generate.render_size"
+        "out of memory on cpu: params.yaml, generate.batch_size = 4: lower generate.render_size, or "
+        "generate.batch_size (part of the recipe: all images are rendered again)"
     )
 
 

@@ -127,14 +127,18 @@ def test_no_other_run_may_write_until_the_manifest_is_there(workspace: Workspace
     assert started[0].communicate(timeout=60)[0] == "True\n"
 
 
-def test_what_auto_stands_for_is_recorded_before_anything_is_rendered(workspace: Workspace, loaded: Params) -> None:
+def test_what_auto_stands_for_is_recorded_before_anything_is_rendered(
+    workspace: Workspace, loaded: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The recipe has it too; without auto nothing is recorded."""
     generate.run(workspace, loaded, CPU)
     assert not workspace.arithmetic.exists()
     auto, expected = changed(loaded, dtype="auto"), resolve_dtype("auto", CPU)
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(generate, "render_missing", Mock(side_effect=KeyboardInterrupt))
+    whole = generate.render_missing
+    monkeypatch.setattr(generate, "render_missing", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
         generate.run(workspace, auto, CPU)
+    monkeypatch.setattr(generate, "render_missing", whole)
     assert workspace.arithmetic.read_text() == f'{{"dtype": "{expected}"}}\n'
     assert expected_dtype(workspace, "auto").dtype == expected
     generate.run(workspace, auto, CPU)

@@ -113,7 +113,7 @@ def test_a_lost_cache_costs_time_only(made: tuple[Workspace, Params], tmp_path: 
 
 
 def test_holdings_of_other_images_are_refused(made: tuple[Workspace, Params]) -> None:
-    """As after a shard was rendered anew without the stage that follows."""
+    """As after a shard was rendered again without the stage that follows."""
     workspace, chosen = made
     held = holdings.load(workspace.fill("synthetic"))
     place = workspace.fill("synthetic")
