@@ -95,6 +95,6 @@ def test_a_choice_that_names_no_run_or_several_is_refused(workspace: Workspace, 
     for beginning in ("zz", ""):
         with pytest.raises(ParameterError, match=rf"^[03] runs have a digest that begins with '{beginning}'"):
             runs.gc(workspace, [beginning], None, dry_run=False)
-    with pytest.raises(ParameterError, match="^nothing chosen: gen-fedsd runs gc: give --run, --older-than, or both$"):
+    with pytest.raises(ParameterError, match=r"^nothing chosen: gen-fedsd runs gc: give --run, --older-than, or both$"):
         runs.gc(workspace, [], None, dry_run=False)
     assert left(workspace) == kept
