@@ -33,9 +33,9 @@ from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 IMAGES = 156  # of 36 clients that want 6 each and hold 60 in all
-KILLED_WORKERS, KILLED_SINGLES = 6, 11
+KILLED_WORKERS, KILLED_SINGLES = 6, 12
 KILLED_GROUPS = ((2, "the run"), (3, "all of the run"), (3, "the run"))
-LOOKS = 20  # at what is stored, in the time before a kill
+POLL = 0.005  # seconds between looks at how far a run has come
 TRIES = 5  # runs for each kill, at most: a moment drawn may come after the end
 PROMPTS = """
 templates: ["a photo of a {class}", "a {colour} {class} on a {colour} table"]
@@ -303,39 +303,59 @@ def warm(work: Params, tmp_path: Path) -> Iterator[Warm]:
     print((tmp_path / "said.txt").read_text())
 
 
-def test_killed_runs_lose_nothing(work: Params, warm: Warm) -> None:
-    """Each run is one process, which loads, renders and writes the shards; what a reader sees, a kill would leave."""
-    expected, _ = undisturbed(work)
-    durations = list[float]()
-    for _ in range(2):
-        warm.start()
-        start = time.time()
-        assert warm.code() == 0
-        durations.append(Workspace().manifest.stat().st_mtime - start)
-        assert State.now() == expected
-        forget()
-    seconds, rng, phases = min(durations), random.Random(2), list[str]()
-    for _ in range(TRIES * KILLED_SINGLES):
-        if len(phases) >= KILLED_SINGLES and len(set(phases)) == 3:
-            break
-        moment, watch = rng.uniform(0, seconds), Watch(expected)
-        process = warm.start()
-        for _ in range(LOOKS):
-            if warm.ended(moment / LOOKS):
+def stored() -> int:
+    """Return how many images the pool holds."""
+    if not Workspace().pool.is_file():
+        return 0
+    with closing(sqlite3.connect(Workspace().pool, timeout=60)) as database, suppress(sqlite3.OperationalError):
+        count: int = database.execute("select count(*) from images").fetchone()[0]
+        return count
+    return 0  # a run is about to make it
+
+
+def kill_while(phase: str, warm: Warm, rng: random.Random, expected: State, seconds: float) -> None:
+    """Kill a run in this phase: at a random moment of the loading, or after a random number of images or shards.
+
+    ``seconds`` are what loading took before; it may be quicker now, so after each miss they are taken for half as many.
+    """
+    for attempt in range(TRIES):
+        watch, left = Watch(expected), IMAGES - stored()
+        moment, images = rng.uniform(0, seconds / 2**attempt), IMAGES - left + rng.randint(1, max(1, left // 2))
+        shards = rng.randint(1, len(expected.files) // 2)
+        process, start = warm.start(), time.monotonic()
+        while not (ended := warm.ended(POLL)):
+            if phase == "loading" and time.monotonic() - start >= moment:
                 break
-            watch.look()
-        else:
-            os.kill(process, signal.SIGKILL)
+            if (phase == "rendering" and stored() >= images) or (phase == "writing" and written() >= shards):
+                break
+        if not ended:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         code = warm.code()
-        print(f"exit code {code} by {moment:.2f} of {seconds:.2f} s: there are {watch.look()}")
+        print(f"to be killed while {phase}: exit code {code}, there are {watch.look()}")
         assert code in (0, -signal.SIGKILL)
-        if watch.phase == "done":  # also if it was killed while it left
-            assert undisturbed(work)[0] == expected
-        else:
-            phases.append(watch.phase)
-    assert len(phases) >= KILLED_SINGLES
-    assert set(phases) == {"loading", "rendering", "writing"}
-    assert undisturbed(work)[0] == expected
+        if watch.phase == phase:
+            return
+        if watch.phase == "done":
+            forget()
+    raise AssertionError(f"no run was killed while {phase}")
+
+
+def test_killed_runs_lose_nothing(work: Params, warm: Warm) -> None:
+    """Each run is one process, which loads, renders and writes the shards; four are killed before one may end."""
+    expected, _ = undisturbed(work)
+    start = time.monotonic()
+    warm.start()
+    while not warm.ended(POLL) and not stored():
+        pass
+    seconds, rng = time.monotonic() - start, random.Random(2)
+    assert warm.code() == 0
+    assert State.now() == expected
+    forget()
+    for _ in range(KILLED_SINGLES // 4):
+        for phase in ("loading", "rendering", "rendering", "writing"):
+            kill_while(phase, warm, rng, expected, seconds)
+        assert undisturbed(work)[0] == expected
 
 
 def command(count: int) -> "subprocess.Popen[str]":
