@@ -116,7 +116,3 @@ class Workspace:
     def timing(self, stage: str) -> Path:
         """Return the place of a stage's wall time."""
         return self.timings / f"{stage.replace(' ', '-')}.json"
-
-    def run_times(self, title: str) -> Path:
-        """Return the place of the seconds after which each run of a stage ended."""
-        return self.timings / "runs" / f"{title.replace(' ', '-')}.json"

@@ -55,11 +55,12 @@ def stats_text(found: "Stats") -> str:
 
 def runs_text(entries: "Sequence[StoredRun]") -> str:
     """Return a table with a line for each run."""
-    rows = [("run", "size", "last used", "model", "rounds", "accuracy", "trained for")]
+    rows = [("run", "size", "last used", "model", "rounds", "accuracy", "seconds", "trained for")]
     for entry in entries:
         accuracy = "" if entry.accuracy is None else f"{100 * entry.accuracy:.1f}"
         size, day = text.megabytes(entry.disk_bytes), text.day(entry.used)
-        rows.append((entry.digest, size, day, entry.model or "", str(entry.rounds or ""), accuracy, entry.title))
+        known = (entry.model or "", str(entry.rounds or ""), accuracy, str(entry.seconds or ""))
+        rows.append((entry.digest, size, day, *known, entry.title))
     return text.table(rows)
 
 

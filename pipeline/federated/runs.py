@@ -45,6 +45,8 @@ class StoredRun:
     rounds: int | None = None
     accuracy: float | None = None
     """Of the test after the last round."""
+    seconds: float | None = None
+    """Wall time from the start of the training to the end of this run; other runs may have been trained beside it."""
 
 
 class RunStore:
@@ -66,7 +68,7 @@ class RunStore:
         os.utime(path)
         return end
 
-    def keep(self, run: Run, end: RunState, title: str) -> None:
+    def keep(self, run: Run, end: RunState, title: str, seconds: float) -> None:
         """Keep the end of a run; raise ArtifactError if the disk is full."""
         about = {
             "title": title,
@@ -74,6 +76,7 @@ class RunStore:
             "model": run.model,
             "rounds": len(end.rounds),
             "accuracy": end.rounds[-1].accuracy if end.rounds else None,
+            "seconds": round(seconds, 1),
         }
         state_file.write(self._path(digest(run)), RunState({WEIGHTS: end.weights}, {}, end.rounds), about)
 

@@ -1,12 +1,11 @@
 """Train the runs that nobody has trained yet, with progress, checkpoints and the store of finished runs."""
 
-import json
 import time
 from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline import atomic, progress
+from pipeline import progress
 from pipeline.artifacts.history import Round, RunHistory
 from pipeline.federated import runs as run_store
 from pipeline.federated import workers
@@ -24,7 +23,7 @@ def train(
     """Return the end of each run, by name; only runs that the store does not hold are trained, equal ones once.
 
     An interrupted run continues from its last checkpoint, to the same end bit for bit. A run that diverges continues,
-    and is reported once. The seconds after which each run ended are written beside the stages' wall times.
+    and is reported once.
     """
     store = RunStore(workspace.runs)
     digests = {name: run_store.digest(run) for name, run in runs.items()}
@@ -55,13 +54,12 @@ class _Training:
         options: ExecutionOptions,
     ) -> None:
         self._title, self._runs, self._inputs, self._options = title, runs, inputs, options
-        self._workspace, self._store = workspace, RunStore(workspace.runs)
+        self._spill, self._store = workspace.cache, RunStore(workspace.runs)
         self._checkpoints = {
             name: Checkpoint(workspace.checkpoints, f"{title} {name}", run, options.checkpoint_every)
             for name, run in runs.items()
         }
         self._states = {name: self._checkpoints[name].load() or begin(run) for name, run in runs.items()}
-        self._seconds: dict[str, float] = {}
         self._diverged: set[str] = set()
 
     def carry_out(self) -> dict[str, RunState]:
@@ -69,16 +67,14 @@ class _Training:
         total = sum(run.rounds for run in self._runs.values())
         with progress.bar(self._title, total, "rounds", already) as advance:
             self._advance, self._start = advance, time.monotonic()
-            ends = workers.execute(
+            return workers.execute(
                 {name: self._execution(name) for name in self._runs},
                 next(iter(self._runs.values())),
                 self._inputs,
                 self._options.workers,
-                self._workspace.cache,
+                self._spill,
                 self._on_round,
             )
-        atomic.write_text(self._workspace.run_times(self._title), json.dumps(self._seconds, indent=1) + "\n")
-        return ends
 
     def _execution(self, name: str) -> Execution:
         """Return a run that keeps checkpoints and, at its end, its result."""
@@ -90,9 +86,8 @@ class _Training:
 
         end = yield from simulate(run, self._states[name], on_end)
         self._look(name, end)  # the last test comes after the last round
-        self._store.keep(run, end, f"{self._title} {name}")
+        self._store.keep(run, end, f"{self._title} {name}", time.monotonic() - self._start)
         self._checkpoints[name].forget()
-        self._seconds[name] = round(time.monotonic() - self._start, 1)
         if spared := run.rounds - len(end.rounds):
             self._advance(spared, f"{name}: stopped after round {len(end.rounds)}")
         return end

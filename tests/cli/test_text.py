@@ -132,13 +132,13 @@ def test_results_are_tables_with_remarks() -> None:
 def test_runs() -> None:
     """Seconds since 1970: a day has 86,400; a damaged entry has neither model nor accuracy."""
     entries = [
-        StoredRun("0123", 1_200_000, 86_400, "train none fedavg, seed 1", "FedAvg()", "simple-cnn", 30, 0.601),
+        StoredRun("0123", 1_200_000, 86_400, "train none fedavg, seed 1", "FedAvg()", "simple-cnn", 30, 0.601, 12.3),
         StoredRun("4567", 0, 0, "damaged"),
     ]
     assert runs.runs_text(entries).split("\n") == [
-        "run   size    last used   model       rounds  accuracy  trained for",
-        "0123  1.2 MB  1970-01-02  simple-cnn  30      60.1      train none fedavg, seed 1",
-        "4567  0.0 MB  1970-01-01                                damaged",
+        "run   size    last used   model       rounds  accuracy  seconds  trained for",
+        "0123  1.2 MB  1970-01-02  simple-cnn  30      60.1      12.3     train none fedavg, seed 1",
+        "4567  0.0 MB  1970-01-01                                         damaged",
     ]
     assert runs.stats_text(RunStats(Path("runs"), 2, 1_200_000)) == "runs: 2 runs, 1.2 MB on disk"
     assert runs.collected_text(CollectedRuns(2, 1_200_000), dry_run=True) == "2 runs (1.2 MB) would be deleted"

@@ -42,7 +42,7 @@ def kept(workspace: Workspace) -> list[str]:
     store = RunStore(workspace.runs)
     end = RunState({"weights": np.ones(4, np.float32)}, {}, [Round(1, (Participation(0, 3, 1, 16, 16),), 0.5, 1.0)])
     for age, run in zip((30, 20, 10), RUNS, strict=True):
-        store.keep(run, end, f"train none fedavg epochs, seed {run.seed}")
+        store.keep(run, end, f"train none fedavg epochs, seed {run.seed}", 1.0)
         moment = time.time() - age * DAY
         os.utime(workspace.runs / f"{digest(run)}.safetensors", (moment, moment))
     return [digest(run) for run in RUNS]

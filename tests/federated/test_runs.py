@@ -35,7 +35,7 @@ def end(value: float = 1.0) -> RunState:
 def test_history_and_weights_are_kept_and_nothing_else(store: RunStore, run: MakeRun) -> None:
     """What server and clients keep for further rounds is not part of a result."""
     assert store.get(run()) is None
-    store.keep(run(), end(), "a title")
+    store.keep(run(), end(), "a title", 1.5)
     found = store.get(run())
     assert found is not None
     assert {name: vector.tolist() for name, vector in found.state.items()} == {"weights": [1.0] * 4}
@@ -46,7 +46,7 @@ def test_history_and_weights_are_kept_and_nothing_else(store: RunStore, run: Mak
 def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
     """Whatever differs of what decides a run."""
     made = run()
-    store.keep(made, end(), "a title")
+    store.keep(made, end(), "a title", 1.5)
     others: dict[str, Any] = {
         "clients": (*made.clients[:2], replace(made.clients[2], steps=2)),
         "images": "other",
@@ -74,7 +74,7 @@ def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
 def test_another_version_of_code_or_torch_does_not_find_it(
     store: RunStore, run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.keep(run(), end(), "a title")
+    store.keep(run(), end(), "a title", 1.5)
     with monkeypatch.context() as patch:
         patch.setattr(runs, "VERSION", runs.VERSION + 1)
         assert store.get(run()) is None
@@ -87,7 +87,7 @@ def test_another_version_of_code_or_torch_does_not_find_it(
 def test_a_damaged_file_counts_as_none_and_is_reported(
     store: RunStore, run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.keep(run(), end(), "a title")
+    store.keep(run(), end(), "a title", 1.5)
     (path,) = store.folder.iterdir()
     spoilt = bytearray(path.read_bytes())
     spoilt[-1] ^= 1
@@ -102,7 +102,7 @@ def test_entries_say_what_they_are_in_order_of_last_use(store: RunStore, run: Ma
     """The first was used last, since it was read after both were written."""
     first, second = run(), run(seed=2)
     for made, title in ((first, "first"), (second, "second")):
-        store.keep(made, end(), title)
+        store.keep(made, end(), title, 1.5)
     for path in store.folder.iterdir():
         os.utime(path, (1_000, 1_000))
     assert {entry.used for entry in store.entries()} == {1_000}
@@ -111,7 +111,7 @@ def test_entries_say_what_they_are_in_order_of_last_use(store: RunStore, run: Ma
     assert [entry.digest for entry in entries] == [runs.digest(second), runs.digest(first)]
     assert [entry.title for entry in entries] == ["second", "first"]
     assert (entries[0].algorithm, entries[0].model) == ("FedAvg()", "simple-cnn")
-    assert (entries[0].rounds, entries[0].accuracy) == (2, 0.25)
+    assert (entries[0].rounds, entries[0].accuracy, entries[0].seconds) == (2, 0.25, 1.5)
     assert all(entry.disk_bytes == (store.folder / f"{entry.digest}.safetensors").stat().st_size for entry in entries)
     store.delete(entries[0])
     assert store.get(second) is None

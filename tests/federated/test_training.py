@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from pipeline.federated.algorithms import make
 from pipeline.federated.algorithms.scaffold import Scaffold
 from pipeline.federated.checkpoints import Checkpoint
 from pipeline.federated.inputs import Inputs
+from pipeline.federated.runs import RunStore
 from pipeline.federated.simulation import Run, RunState, Schedule, begin, simulate
 from pipeline.federated.worker import Worker
 from pipeline.federated.workers import ExecutionOptions
@@ -41,9 +41,9 @@ def test_runs_end_as_they_do_alone(inputs: Inputs, run: MakeRun, workspace: Work
         expected = alone(made, inputs, workspace)
         assert np.array_equal(ends[name].weights, expected.weights)
         assert ends[name].rounds == expected.rounds
-    times = json.loads(workspace.run_times("train none fedavg").read_text())
-    assert list(times) == list(runs)
-    assert 0 <= times["epochs, seed 1"] <= times["steps, seed 1"] < 600
+    stored = {entry.title: entry.seconds or 0 for entry in RunStore(workspace.runs).entries()}
+    assert set(stored) == {f"train none fedavg {name}" for name in runs}
+    assert 0 <= stored["train none fedavg epochs, seed 1"] <= stored["train none fedavg steps, seed 1"] < 600
 
 
 @pytest.mark.parametrize("options", [ONE, TWO])
