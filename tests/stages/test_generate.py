@@ -17,6 +17,7 @@ from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError
 from pipeline.generation import assemble, model
 from pipeline.generation.devices import expected_dtype, resolve_dtype
+from pipeline.generation.render import render_missing
 from pipeline.params import Params
 from pipeline.stages import deficits, generate, partition
 from pipeline.workspace import Workspace
@@ -134,11 +135,10 @@ def test_what_auto_stands_for_is_recorded_before_anything_is_rendered(
     generate.run(workspace, loaded, CPU)
     assert not workspace.arithmetic.exists()
     auto, expected = changed(loaded, dtype="auto"), resolve_dtype("auto", CPU)
-    whole = generate.render_missing
     monkeypatch.setattr(generate, "render_missing", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         generate.run(workspace, auto, CPU)
-    monkeypatch.setattr(generate, "render_missing", whole)
+    monkeypatch.setattr(generate, "render_missing", render_missing)
     assert workspace.arithmetic.read_text() == f'{{"dtype": "{expected}"}}\n'
     assert expected_dtype(workspace, "auto").dtype == expected
     generate.run(workspace, auto, CPU)
