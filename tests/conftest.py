@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,21 @@ settings.load_profile("tests")
 MakeImages = Callable[[Path, NDArray[np.uint8], list[int]], None]
 
 ROOT = Path(__file__).parents[1]
+MANY = 500
 CLASS_NAMES = ("ankle boot", "bag", "coat")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the server that workers are forked from with what every kind of them needs, if many tests will use it.
+
+    Else the first kind's imports would be in it, and each worker of the other kind would import its own.
+    """
+    if len(items) > MANY:
+        forkserver.set_forkserver_preload(["pipeline.federated.preload", "pipeline.generation.diffusion"])
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        resource_tracker.ensure_running()
+        forkserver.ensure_running()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def pytest_unconfigure() -> None:

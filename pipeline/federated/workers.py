@@ -15,6 +15,8 @@ from pipeline.federated.spill import Spill
 from pipeline.federated.worker import Worker
 from pipeline.processes import Answer, DeathError, Workers
 
+_PRELOAD = "pipeline.federated.preload"
+
 Execution = Generator[Sequence[Task], Sequence[Result], RunState]
 
 
@@ -48,7 +50,7 @@ def execute(
     sharing = -(-workers // len(devices))
     arguments = [(str(i), (inputs, run, devices[i % len(devices)], sharing)) for i in range(workers)]
     cuda = devices[0] != "cpu"
-    with Broadcasts() as broadcasts, Workers[_Posted](_load, arguments, __name__, cuda) as crew:
+    with Broadcasts() as broadcasts, Workers[_Posted](_load, arguments, _PRELOAD, cuda) as crew:
         try:
             return _Mixed(executions, crew, broadcasts, spilled, run.settings.batch_size, on_round).carry_out()
         except DeathError as error:
