@@ -53,9 +53,9 @@ def ragged_plan(share: float) -> NDArray[np.int64]:
 
     In all 12,620 images; of the 883 calls of the loop 95 % are for 1 to 40 images, half of them for at most 9.
     """
+    from pipeline.clients.deficits import own_max
+    from pipeline.clients.partition import partition
     from pipeline.params import DeficitsParams, PartitionParams
-    from pipeline.stages.deficits import own_max
-    from pipeline.stages.partition import partition
 
     labels, clients = np.repeat(np.arange(10), 200), 100
     rows, owners = partition(

@@ -50,11 +50,11 @@ def plan() -> dict[str, float]:
     from pipeline.artifacts import deficits as artifact
     from pipeline.artifacts.deficits import Deficits
     from pipeline.artifacts.partition import Partition
+    from pipeline.clients.deficits import deficits
+    from pipeline.clients.partition import partition
     from pipeline.generation.plan import Plan
     from pipeline.generation.pool import Pool
     from pipeline.params import DeficitsParams, PartitionParams
-    from pipeline.stages import deficits
-    from pipeline.stages.partition import partition
 
     times: dict[str, float] = {}
     start = time.perf_counter()
@@ -72,8 +72,7 @@ def plan() -> dict[str, float]:
     lap("partition")
     chosen = DeficitsParams(rule="own-max", max_total=IMAGES)
     have = held.counts()
-    want = deficits.RULES[chosen.rule](have, chosen)
-    missing = deficits.limit(want - have, chosen)
+    want, missing = deficits(have, chosen)
     Deficits(have, want, missing, names).save(Path("deficits.csv"))
     lap("deficits")
     del have, want, missing, rows, owners, order, held
