@@ -293,10 +293,10 @@ def test_an_error_in_a_worker_surfaces_at_once_and_as_it_was(resolved: ResolvedM
     assert not multiprocessing.active_children()
 
 
-def test_too_little_memory_in_a_worker_is_one_line_that_names_the_batch_size(resolved: ResolvedModel) -> None:
+def test_too_little_memory_in_a_worker_is_one_line_that_names_what_to_lower(resolved: ResolvedModel) -> None:
     """Latents of 256 TB for each image: more than a process can address, whatever the machine promises."""
     huge = replace(resolved, recipe=replace(resolved.recipe, render_size=8_000_000))
-    message = r"^out of memory on cpu: params\.yaml, generate\.batch_size = 4: lower generate\.batch_size "
+    message = r"^out of memory on cpu: params\.yaml, generate\.batch_size = 4: lower generate\.render_size"
     with pytest.raises(GenerationError, match=message), Processes(huge, ["cpu", "cpu"]) as engine:
         list(engine.render(batches(huge, 3)))
     assert not multiprocessing.active_children()
