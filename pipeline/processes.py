@@ -75,8 +75,7 @@ class Workers(Generic[Task]):
         context = multiprocessing.get_context("spawn") if cuda else multiprocessing.get_context("forkserver")
         try:
             if not cuda:
-                forkserver.set_forkserver_preload([preload])
-                _start_process(forkserver.ensure_running)
+                warm_up(preload)
             for name, _ in arguments:
                 _start_process(partial(self._start, context, name))
             for pipe, (_, given) in zip(self._workers, arguments, strict=True):
@@ -184,15 +183,18 @@ class Workers(Generic[Task]):
         self._workers.clear()
 
 
-def _start_process(start: Callable[[], None]) -> None:
-    """Start a process in a thread, so that Ctrl-C ends the wait for it but leaves no half-started process to complain.
+def warm_up(preload: str) -> None:
+    """Start the server that workers are forked from; it imports ``preload`` while this process does something else."""
+    forkserver.set_forkserver_preload([preload])
+    _start_process(forkserver.ensure_running)
 
-    The process inherits the blocked signal from the thread, since only the coordinating process acts on it.
-    """
+
+def _start_process(start: Callable[[], None]) -> None:
+    """Start a process in a thread, so that Ctrl-C ends the wait for it but leaves no half-started process behind."""
     started = futures.Future[None]()
 
     def call() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited: it is the coordinator's
         try:
             start()
             started.set_result(None)
@@ -254,10 +256,7 @@ def _work(pipe: Connection, asked: Any) -> None:
 
 
 def _carry_out_all(carry_out: Callable[[Any], Answer], inbox: _Inbox, pipe: Connection, asked: Any) -> None:
-    """Carry out tasks until the pipe is closed; other threads read tasks, and finish and send answers meanwhile.
-
-    So neither side waits while a task is carried out, or for ever, when messages in both directions are large.
-    """
+    """Carry out tasks until the pipe is closed; other threads read tasks and send answers, so that no side waits."""
 
     def finish(answer: Answer) -> None:
         try:

@@ -77,7 +77,11 @@ def train(
 ) -> None:
     """Stage: train with one fill and algorithm, for every budget and seed."""
     workspace, params = options.parameters(fill=fill, algorithm=algorithm)
-    from pipeline import progress
+    from pipeline import processes, progress
+    from pipeline.generation import devices
+
+    if workers != 1 and not devices.has_gpu() and devices.cores() > 1:
+        processes.warm_up("pipeline.federated.preload")  # on another core, while torch is imported here
     from pipeline.federated.workers import ExecutionOptions
     from pipeline.stages import train
 

@@ -78,7 +78,7 @@ def expected_dtype(workspace: Workspace, dtype: str) -> Assumption:
     named = os.environ.get(VARIABLE, "")
     if named and "auto" not in named:
         return Assumption(_dtype(parse(named)[0].startswith("cuda")), f"assumed, since ${VARIABLE} is {named}")
-    if _has_gpu():
+    if has_gpu():
         return Assumption(_dtype(cuda=True), "assumed, since this machine has an NVIDIA GPU")
     return Assumption(_dtype(cuda=False), "assumed, since this machine has no NVIDIA GPU")
 
@@ -114,7 +114,7 @@ def _dtype(cuda: bool) -> str:
     return "bfloat16" if fast else "float32"
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
     """Return whether there is a GPU that PyTorch would find, judged by the NVIDIA driver's files."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return False
