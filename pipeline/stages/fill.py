@@ -11,4 +11,5 @@ def run(workspace: Workspace, params: Params, fill: str) -> None:
     made = fills.make(fill, Given(workspace, params))
     made.save(workspace.fill(fill))
     held = ", ".join(f"{sum(map(len, rows))} {name}" for name, rows in made.rows.items())
-    progress.say(f"fill {fill}: {made.clients} clients hold {held} images")
+    holders = "1 client holds" if made.clients == 1 else f"{made.clients} clients hold"
+    progress.say(f"fill {fill}: {holders} {held} images")

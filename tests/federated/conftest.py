@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from pipeline.federated.algorithm import LocalSettings
 
 from pipeline.data import arrays
 from pipeline.data.arrays import Stored
+from pipeline.federated.algorithm import LocalSettings
 from pipeline.federated.algorithms.fedavg import FedAvg
 from pipeline.federated.inputs import Inputs
 from pipeline.federated.local import Normalisation

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pipeline.federated.algorithm import State
 
 from pipeline.artifacts.history import Participation, Round
 from pipeline.errors import ArtifactError
+from pipeline.federated.algorithm import State
 from pipeline.federated.algorithms import make
 from pipeline.federated.checkpoints import Checkpoint
 from pipeline.federated.inputs import Inputs

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from pipeline.federated.algorithm import LocalSettings
 
 from pipeline import seeds
 from pipeline.artifacts.holdings import Holdings, Source
 from pipeline.errors import ParameterError
 from pipeline.federated import inputs as federated
+from pipeline.federated.algorithm import LocalSettings
 from pipeline.federated.algorithms.fedprox import FedProx
 from pipeline.federated.inputs import Inputs
 from pipeline.federated.simulation import Client, Run, Schedule

@@ -4,9 +4,9 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from pipeline.federated.algorithm import WEIGHTS, Update
 
 from pipeline import seeds
+from pipeline.federated.algorithm import WEIGHTS, Update
 from pipeline.federated.models import FlatModel
 from pipeline.federated.simulation import (
     Client,

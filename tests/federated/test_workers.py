@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pipeline.federated.algorithm import Update
 
 from pipeline.data.arrays import Stored
 from pipeline.errors import ParameterError
 from pipeline.federated import broadcasts, workers
+from pipeline.federated.algorithm import Update
 from pipeline.federated.algorithms import make
 from pipeline.federated.algorithms.fedavg import FedAvg
 from pipeline.federated.inputs import Inputs
