@@ -86,12 +86,12 @@ class RunStore:
         for path in self.folder.glob(f"*{_ENDING}"):
             try:
                 status = path.stat()
-                about = state_file.read_about(path)
+                known = path.name.removesuffix(_ENDING), status.st_size, status.st_mtime
+                found.append(StoredRun(*known, **state_file.read_about(path)))
             except FileNotFoundError:  # another process deleted it meanwhile
                 continue
             except state_file.DAMAGED:
-                about = {"title": "damaged"}
-            found.append(StoredRun(path.name.removesuffix(_ENDING), status.st_size, status.st_mtime, **about))
+                found.append(StoredRun(*known, title="damaged"))
         return sorted(found, key=lambda one: (one.used, one.digest))
 
     def delete(self, entry: StoredRun) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.history import Participation, Round
-from pipeline.federated import runs
+from pipeline.federated import runs, state_file
 from pipeline.federated.algorithm import LocalSettings
 from pipeline.federated.algorithms.fedprox import FedProx
 from pipeline.federated.local import Normalisation
@@ -94,7 +94,10 @@ def test_a_damaged_file_counts_as_none_and_is_reported(
     path.write_bytes(spoilt)
     assert store.get(run()) is None
     assert capsys.readouterr().err == f"{path} is damaged; this run is trained again\n"
-    path.write_bytes(b"no run")
+    for content in (b"no run", b""):
+        path.write_bytes(content)
+        assert [entry.title for entry in store.entries()] == ["damaged"]
+    state_file.write(path, end(), {"title": "of another version", "colour": "red"})
     assert [entry.title for entry in store.entries()] == ["damaged"]
 
 
