@@ -4,6 +4,7 @@ A file for each run holds its history, with the accuracy by class, and its last 
 never correctness.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -65,7 +66,8 @@ class RunStore:
         except state_file.DAMAGED:
             progress.say(f"{path} is damaged; this run is trained again")
             return None
-        os.utime(path)
+        with contextlib.suppress(OSError):  # a shared store may be read-only; only its order of use is lost
+            os.utime(path)
         return end
 
     def keep(self, run: Run, end: RunState, title: str, seconds: float) -> None:
