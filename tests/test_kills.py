@@ -316,11 +316,12 @@ def stored() -> int:
 def kill_while(phase: str, warm: Warm, rng: random.Random, expected: State, seconds: float) -> None:
     """Kill a run in this phase: at a random moment of the loading, or after a random number of images or shards.
 
-    ``seconds`` are what loading took before; it may be quicker now, so after each miss they are taken for half as many.
+    ``seconds`` are what loading took before; it may be quicker now, so after each miss they are taken for a
+    quarter as many; the last try kills within a few hundredths of a second, before torch is ready.
     """
     for attempt in range(TRIES):
         watch, left = Watch(expected), IMAGES - stored()
-        moment, images = rng.uniform(0, seconds / 2**attempt), IMAGES - left + rng.randint(1, max(1, left // 2))
+        moment, images = rng.uniform(0, seconds / 4**attempt), IMAGES - left + rng.randint(1, max(1, left // 2))
         shards = rng.randint(1, len(expected.files) // 2)
         process, start = warm.start(), time.monotonic()
         while not (ended := warm.ended(POLL)):
