@@ -178,7 +178,7 @@ class Params(Section):
     report: ReportParams
 
 
-def load(path: Path = Path("params.yaml")) -> Params:
+def load(path: Path) -> Params:
     """Read and check params.yaml; raise ParameterError with the file, the key and the value at fault."""
     if not path.is_file():
         raise ParameterError("no parameters", path, "run in the project's root folder, where params.yaml is")

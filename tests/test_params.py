@@ -62,7 +62,7 @@ def test_the_preset_of_niid_bench_is_its_protocol() -> None:
 
 
 def test_values_and_defaults(project: Path) -> None:
-    loaded = params.load()
+    loaded = params.load(Path("params.yaml"))
     assert (loaded.seed, loaded.partition.clients, loaded.train.fills[-1]) == (7, 4, "synthetic")
     assert (loaded.deficits.ratio, loaded.generate.sharing, loaded.train.clients_per_round) == (1.0, "own", None)
 
@@ -77,7 +77,7 @@ def test_the_partitions_own_seed_wins_over_the_root_seed(tmp_path: Path, documen
 
 def test_sections_are_frozen(project: Path) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        params.load().partition.clients = 5  # type: ignore[misc]  # that it is refused is the point
+        params.load(Path("params.yaml")).partition.clients = 5  # type: ignore[misc]  # that it is refused is the point
 
 
 @pytest.mark.parametrize(
