@@ -81,6 +81,12 @@ class Hub(Memory):
             raise ValueError(f"No route is named {route}; there are {sorted(NAMES)}")
         self._faults[route].extend(faults)
 
+    def hear_out(self) -> None:
+        """Wait until all that connected before are done: a killed client's requests. Faults they did not meet go."""
+        for origin in self._origins:
+            origin.hear_out()
+        self._faults.clear()
+
     def count(self, route: str, method: str | None = None) -> int:
         """How many requests came in on a route."""
         return sum(seen.route == route and method in {None, seen.method} for seen in self.requests)
@@ -134,6 +140,7 @@ class _Origin(ThreadingTCPServer):
         self.respond = respond
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.open: set[socket.socket] = set()
+        self.closed = threading.Condition()
         self.thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
@@ -144,6 +151,25 @@ class _Origin(ThreadingTCPServer):
         for connection in self.open.copy():  # clients keep theirs open for a next request
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def hear_out(self) -> None:
+        # Connections are accepted in their order; so once this one is closed, all earlier ones are known.
+        with socket.create_connection(self.socket.getsockname()) as last:
+            last.shutdown(socket.SHUT_WR)
+            assert last.recv(1) == b""
+        with self.closed:
+            assert self.closed.wait_for(lambda: not self.open, timeout=60)
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+        with self.closed:
+            self.open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
+        super().shutdown_request(request)
+        with self.closed:
+            self.open.discard(request)
+            self.closed.notify_all()
 
     def handle_error(self, request: object, client_address: object) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that has enough hangs up
@@ -162,14 +188,6 @@ class _Connection(BaseHTTPRequestHandler):
         assert isinstance(server, _Origin)
         self.origin = server
         super().__init__(request, client_address, server)
-
-    def setup(self) -> None:
-        self.origin.open.add(self.request)
-        super().setup()
-
-    def finish(self) -> None:
-        self.origin.open.discard(self.request)
-        super().finish()
 
     def respond(self) -> None:
         answer = self.origin.respond(self.command, self.path, self.headers, self._body())

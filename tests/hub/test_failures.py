@@ -89,7 +89,7 @@ def test_a_commit_that_the_hub_never_answers_is_given_up_and_found(
 ) -> None:
     gate = threading.Event()
     away_for_one(hub)  # after which the client connects anew
-    monkeypatch.setattr(api, "TIMEOUT", 0.5)
+    monkeypatch.setattr(api, "TIMEOUT", 2)
     monkeypatch.setattr(api, "time", SimpleNamespace(sleep=lambda _: None))
     monkeypatch.setattr(hub_push, "time", SimpleNamespace(sleep=lambda _: gate.set()))
     hub.fail("commit", gate.wait)
