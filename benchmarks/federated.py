@@ -72,7 +72,7 @@ def prepare(folder: Path) -> None:
     from pipeline.federated.simulation import choose
     from pipeline.params import DataParams, PartitionParams
 
-    source = DataParams(path=str(ROOT / "data/demo/images"), watch=str(ROOT / "data/demo/images"))
+    source = DataParams(path=str(ROOT / "data/demo/images"))
     train, test = images.load(source, "train"), images.load(source, "test")
     params = PartitionParams(scheme="dirichlet", clients=100, alpha=0.1, min_size=1)
     rows, owners = partition(train.labels[:IMAGES], CLASSES, params, SEED)

@@ -76,7 +76,6 @@ def resolved(dtype: str, devices: list[str]) -> Any:
 
     chosen = GenerateParams(
         model=str(MODEL),
-        watch=str(MODEL),
         prompts=str(ROOT / "data/prompts/plain.yaml"),
         steps=STEPS,
         guidance=GUIDANCE,  # type: ignore[arg-type]  # one number stands for itself

@@ -40,7 +40,7 @@ def asked(cell: str, folder: Path) -> Params:
     scheme = cell.split("-", maxsplit=1)[0]
     return PRESET.model_copy(
         update={
-            "data": PRESET.data.model_copy(update={"path": str(folder), "watch": str(folder)}),
+            "data": PRESET.data.model_copy(update={"path": str(folder)}),
             "partition": PRESET.partition.model_copy(update={"scheme": scheme}),
         }
     )

@@ -5,20 +5,29 @@ and environment variables, and never change a byte, unless ``dtype: auto`` resol
 """
 
 import difflib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline import progress
 from pipeline.errors import ParameterError
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid"]
 Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
 
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-StrictPositive = Annotated[int, Field(ge=1, strict=True)]
+MOST = 10**9
+"""No count, size or number of steps is larger: a slip of the keys is refused here, and not by the memory."""
+_MOST_PIXELS = 16384
+_LARGEST_SEED = 2**63 - 1
+
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+StrictPositive = Annotated[int, Field(ge=1, le=MOST, strict=True)]
+Pixels = Annotated[int, Field(ge=1, le=_MOST_PIXELS)]
+Seed = Annotated[int, Field(ge=-_LARGEST_SEED, le=_LARGEST_SEED)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
@@ -28,8 +37,9 @@ def _distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return given
 
 
-Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
-Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)]
+Name = Annotated[str, Field(max_length=100)]
+Names = Annotated[tuple[Name, ...], AfterValidator(_distinct)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
 def _scales(given: object) -> object:
@@ -56,20 +66,29 @@ class Section(BaseModel):
     """One section of params.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    retired: ClassVar[frozenset[str]] = frozenset()
+    """Keys of older files, which are read over."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired(cls, given: object) -> object:
+        if cls.retired and isinstance(given, dict):
+            return {key: value for key, value in given.items() if key not in cls.retired}
+        return given
 
 
 class DataParams(Section):
     """The real images: a Hugging Face Hub id, or a folder of Parquet files or of one sub-folder per class."""
 
+    retired = frozenset({"watch"})
     path: str
-    watch: str
     revision: str | None = None
     train: str = "train"
     test: str = "test"
     image_column: str | None = None
     label_column: str | None = None
     class_names: tuple[str, ...] | None = None
-    image_size: Positive | None = None
+    image_size: Pixels | None = None
 
 
 class PartitionParams(Section):
@@ -81,7 +100,7 @@ class PartitionParams(Section):
     alpha: Annotated[float, Field(gt=0)] = 0.5
     min_size: Count = 10
     max_images: Positive | None = None
-    seed: int | None = None
+    seed: Seed | None = None
 
     def seed_under(self, root: int) -> int:
         """Return the partition's own seed, or the root seed if it has none."""
@@ -101,8 +120,8 @@ class DeficitsParams(Section):
 class GenerateParams(Section):
     """The diffusion model, how it is sampled and prompted, and how its images are stored."""
 
+    retired = frozenset({"watch"})
     model: str
-    watch: str
     revision: str | None = None
     variant: str | None = None
     scheduler: str | None = None
@@ -112,8 +131,8 @@ class GenerateParams(Section):
     prompts: str = "data/prompts/plain.yaml"
     class_overrides: dict[str, str] = {}
     negative_prompt: str = ""
-    render_size: Positive | None = None
-    image_size: Positive | None = None
+    render_size: Pixels | None = None
+    image_size: Pixels | None = None
     image_format: Literal["png", "jpeg", "webp"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 90
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
@@ -130,7 +149,7 @@ class TrainParams(Section):
     references: Names = ()
     algorithms: Names
     seeds: Seeds
-    options: dict[str, dict[str, float]] = {}
+    options: dict[Name, dict[Name, float]] = {}
     model: str = "simple-cnn"
     norm: Literal["group", "batch"] = "group"
     rounds: Positive
@@ -151,11 +170,20 @@ class TrainParams(Section):
 
     @model_validator(mode="after")
     def _every_algorithm_has_options(self) -> Self:
-        """DVC watches ``train.options.NAME`` of each run, and would stop at a missing one only when its turn comes."""
+        """Else the last of many runs could be the one whose hyper-parameters nobody chose."""
         chosen = (*self.algorithms, *(("fedavg",) if self.references else ()))
         if lacking := [name for name in chosen if name not in self.options]:
             raise ValueError(f"no train.options.{lacking[0]}: add {lacking[0]}: {{}} there")
         return self
+
+    def all_fills(self) -> tuple[str, ...]:
+        """Return the names of all fills, the references at the end."""
+        return tuple(dict.fromkeys((*self.fills, *self.references)))
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Return each fill with each algorithm that it is trained with."""
+        federated = ((fill, algorithm) for algorithm in self.algorithms for fill in self.fills)
+        return tuple(dict.fromkeys((*federated, *((fill, "fedavg") for fill in self.references))))
 
 
 class ReportParams(Section):
@@ -169,7 +197,7 @@ class ReportParams(Section):
 class Params(Section):
     """The whole of params.yaml; sections are named after the stages that read them."""
 
-    seed: int
+    seed: Seed
     data: DataParams
     partition: PartitionParams
     deficits: DeficitsParams
@@ -179,7 +207,10 @@ class Params(Section):
 
 
 def load(path: Path) -> Params:
-    """Read and check params.yaml; raise ParameterError with the file, the key and the value at fault."""
+    """Read and check params.yaml; raise ParameterError with the file, the key and the value at fault.
+
+    A key that older files have is named on stderr, and read over.
+    """
     if not path.is_file():
         raise ParameterError("no parameters", path, "run in the project's root folder, where params.yaml is")
     try:
@@ -187,29 +218,48 @@ def load(path: Path) -> Params:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError("not readable as YAML", path, str(error)) from None
     try:
-        return Params.model_validate(document)
+        read = Params.model_validate(document)
     except ValidationError as error:
         raise _explain(path, error) from None
+    for name, section in read:
+        for key in sorted(section.retired & document[name].keys() if isinstance(section, Section) else ()):
+            progress.say(f"{path}: {name}.{key} is no longer used: delete it")
+    return read
 
 
 def _explain(path: Path, error: ValidationError) -> ParameterError:
     """Turn the first of pydantic's complaints into one line."""
     first = error.errors(include_url=False)[0]
-    keys = [str(key) for key in first["loc"]]
-    where = f"{path}, {'.'.join(keys) or 'the whole file'}"
+    keys = first["loc"]
+    where = f"{path}, {'.'.join(map(_short, keys)) or 'the whole file'}"
     if first["type"] == "extra_forbidden":
         return ParameterError("unknown parameter", where, _nearest(keys))
     if first["type"] == "missing":
         return ParameterError("missing parameter", where, "add it; the shipped params.yaml explains each one")
-    return ParameterError("bad value", f"{where} = {first['input']!r}", first["msg"])
+    return ParameterError("bad value", f"{where} = {_short(first['input'], repr)}", _short(first["msg"], most=200))
 
 
-def _nearest(keys: list[str]) -> str:
+def _short(value: object, text: Callable[[object], str] = str, most: int = 80) -> str:
+    """Return a value as text of at most ``most`` characters."""
+    try:
+        whole = text(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
+    return whole if len(whole) <= most else f"{whole[: most - 3]}..."
+
+
+def _nearest(keys: Sequence[str | int]) -> str:
     section: type[BaseModel] = Params
     for key in keys[:-1]:
-        annotation = section.model_fields[key].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            section = annotation
+        if isinstance(key, str) and key in section.model_fields:
+            section = _section(section.model_fields[key].annotation) or section
     known = list(section.model_fields)
-    close = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(_short(keys[-1]), known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"valid here: {', '.join(known)}"
+
+
+def _section(annotation: object) -> type[BaseModel] | None:
+    """Return the section that a field is, or has a list of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section, get_args(annotation))), None)

@@ -1,8 +1,11 @@
 """Every file that an experiment reads or writes, named once, below the folder of one experiment."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from pipeline.errors import ParameterError
 
 CACHE_VARIABLE = "GEN_FEDSD_CACHE"
 
@@ -101,13 +104,21 @@ class Workspace:
         """The store of finished training runs."""
         return self.cache / "runs"
 
+    def fingerprint(self, of: str) -> Path:
+        """Return the place of the fingerprint of the images or of the model."""
+        return self.data / "fingerprints" / f"{_plain(of)}.json"
+
     def fill(self, name: str) -> Path:
         """Return the place of the holdings of one fill."""
-        return self.data / "fills" / f"{name}.parquet"
+        return self.data / "fills" / f"{_plain(name)}.parquet"
 
     def run(self, fill: str, algorithm: str) -> Path:
         """Return the folder of the results of one fill and algorithm."""
-        return self.data / "train" / f"{fill}-{algorithm}"
+        return self.data / "train" / f"{_plain(fill)}-{_plain(algorithm)}"
+
+    def metrics(self, fill: str, algorithm: str) -> Path:
+        """Return the place of the figures of one fill and algorithm that DVC shows."""
+        return self.data / "metrics" / f"{_plain(fill)}-{_plain(algorithm)}.json"
 
     def preview(self, client: int) -> Path:
         """Return the place of a client's contact sheet."""
@@ -116,3 +127,10 @@ class Workspace:
     def timing(self, stage: str) -> Path:
         """Return the place of a stage's wall time."""
         return self.timings / f"{stage.replace(' ', '-')}.json"
+
+
+def _plain(name: str) -> str:
+    """Return a name that stands for one file; raise ParameterError for any that could lead elsewhere."""
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise ParameterError(f"not a name {name!r}", "a fill or an algorithm", "use small letters, digits and dashes")
+    return name

@@ -122,7 +122,7 @@ def small_document(small_data: Path, tiny_model: Path) -> dict[str, Any]:
     """Return a small params.yaml: the shipped one, with what is not of the demo's size or model changed."""
     result: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     changes: dict[str, dict[str, Any]] = {
-        "data": {"path": str(small_data), "watch": str(small_data)},
+        "data": {"path": str(small_data)},
         "partition": {"scheme": "labels", "clients": 4, "labels_per_client": 2, "max_images": None},
         "deficits": {"rule": "own-max", "ratio": 1.0, "max_per_client": None, "max_total": None},
         "generate": {

@@ -13,7 +13,8 @@ from pipeline import params
 from pipeline.workspace import Workspace
 
 ROOT = Path(params.__file__).parent.parent
-DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+DEPENDENT = [stage for stage, described in DVC.items() if not described.get("always_changed")]
 FILES = sorted(path.stem for path in (ROOT / "pipeline/stages").glob("*.py") if path.stem != "__init__")
 HERE = Workspace()
 
@@ -25,7 +26,7 @@ ARTIFACTS = {
     "partition": [HERE.partition],
     "deficits": [HERE.deficits],
     "manifest": [HERE.manifest],
-    "holdings": [HERE.fill("${item.fill}")],
+    "holdings": [HERE.fill("none").parent],
 }
 READERS = {
     "generate": ["generation.request"],
@@ -37,10 +38,13 @@ READERS = {
 MOST_LINES, MEDIAN_LINES, MOST_LINES_OF_A_FUNCTION = 300, 120, 40
 
 
-def commands(stage: str) -> list[str]:
-    """Return the names of the commands that a DVC stage runs."""
-    given = DVC["stages"][stage]["cmd"]
-    return [re.fullmatch(r"\$\{run\} (\S+).*", line)[1] for line in ([given] if isinstance(given, str) else given)]  # type: ignore[index]
+def command(stage: str) -> str:
+    """Return the command that a DVC stage runs."""
+    found = re.fullmatch(
+        r'PATH="\$DVC_ROOT/\.venv/bin:\$PATH" python -m pipeline ([a-z]+)( [a-z]+)?', DVC[stage]["cmd"]
+    )
+    assert found is not None, stage
+    return found[1]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +53,8 @@ def graph() -> grimp.ImportGraph:
 
 
 def modules(graph: grimp.ImportGraph, stage: str) -> set[str]:
-    names = {f"pipeline.stages.{command}" for command in commands(stage)}
-    return names.union(*(graph.find_upstream_modules(name) for name in names))
+    name = f"pipeline.stages.{command(stage)}"
+    return {name, *graph.find_upstream_modules(name)}
 
 
 def source(module: str) -> ast.Module:
@@ -71,30 +75,28 @@ def artifacts_loaded(tree: ast.Module) -> set[str]:
 
 
 def test_every_stage_file_is_what_some_dvc_stage_runs() -> None:
-    """A DVC stage that runs one command has its name; ``central`` runs two."""
-    assert sorted({command for stage in DVC["stages"] for command in commands(stage)}) == FILES
-    assert {stage: commands(stage) for stage in DVC["stages"] if commands(stage) != [stage]} == {
-        "central": ["fill", "train"]
+    """A DVC stage has the name of its command; two have the name of what they look at behind it."""
+    assert sorted(set(map(command, DVC))) == FILES
+    assert {stage.removesuffix("-images").removesuffix("-model"): command(stage) for stage in DVC} == {
+        name: name for name in FILES
     }
 
 
-@pytest.mark.parametrize("stage", DVC["stages"])
+@pytest.mark.parametrize("stage", DEPENDENT)
 def test_dvc_deps_cover_every_module_that_the_stage_imports(graph: grimp.ImportGraph, stage: str) -> None:
-    listed = [dep for dep in DVC["stages"][stage]["deps"] if dep.startswith("pipeline/")]
+    listed = [dep for dep in DVC[stage]["deps"] if dep.startswith("pipeline/")]
     covered = {dep.removesuffix(".py").replace("/", ".") for dep in listed}
     needed = {name for name in modules(graph, stage) - PLUMBING if not (ROOT / Path(*name.split("."))).is_dir()}
     assert {name for name in needed if not any(name == c or name.startswith(f"{c}.") for c in covered)} == set()
 
 
-@pytest.mark.parametrize("stage", DVC["stages"])
+@pytest.mark.parametrize("stage", DEPENDENT)
 def test_dvc_deps_cover_every_artifact_that_the_stage_loads(stage: str) -> None:
     """But for what holdings name by digest: a run depends on shards and deficits through its holdings."""
-    rooms = [room for command in commands(stage) for room in (f"stages.{command}", *READERS.get(command, []))]
+    rooms = [f"stages.{stage}", *READERS.get(stage, [])]
     loaded = set().union(*(artifacts_loaded(source(f"pipeline.{room}")) for room in rooms))
-    known = DVC["stages"][stage]
     needed = {path.as_posix() for name in loaded for path in ARTIFACTS[name]}
-    missing = needed - set(known["deps"]) - set(known["outs"])
-    assert missing == ({"data/deficits.csv"} if stage == "central" else set())
+    assert needed - set(DVC[stage]["deps"]) == set()
 
 
 def test_nothing_imports_in_a_circle(graph: grimp.ImportGraph) -> None:
@@ -103,10 +105,14 @@ def test_nothing_imports_in_a_circle(graph: grimp.ImportGraph) -> None:
         assert name not in graph.find_upstream_modules(name), name
 
 
-def test_dvc_watches_the_data_set_the_model_and_the_prompt_set() -> None:
-    for stage, key in (("partition", "data"), ("train", "data"), ("central", "data"), ("generate", "generate")):
-        assert f"${{{key}.watch}}" in DVC["stages"][stage]["deps"]
-    assert "${generate.prompts}" in DVC["stages"]["generate"]["deps"]
+def test_stages_that_read_images_or_the_model_depend_on_their_fingerprints(graph: grimp.ImportGraph) -> None:
+    """A stage that imports the reader of either; fills read images only for the arrays that holdings name."""
+    for stage in DEPENDENT:
+        reads, deps = modules(graph, stage), set(DVC[stage]["deps"])
+        if "pipeline.data.images" in reads and stage not in ("fill", "generate"):
+            assert HERE.fingerprint("images").as_posix() in deps, stage
+        if "pipeline.generation.model" in reads:
+            assert HERE.fingerprint("model").as_posix() in deps, stage
 
 
 def test_params_yaml_names_every_parameter_so_that_none_hides_in_the_code() -> None:

@@ -97,8 +97,8 @@ def save(folder: Path, runs: Sequence[RunHistory], class_names: Sequence[str], c
     """Write the histories of one fill and algorithm.
 
     ``history.csv`` has a line for each run and round; ``participants.parquet`` a row for each run, round and client
-    that took part; ``classes.csv`` and ``clients.csv`` the accuracy by class and by client of every tested round;
-    ``metrics.json`` the figures that DVC shows. ``counts`` are the clients' real images, (clients, classes).
+    that took part; ``classes.csv`` and ``clients.csv`` the accuracy by class and by client of every tested round.
+    ``counts`` are the clients' real images, (clients, classes).
     """
     tested = [(run, done, done.by_class) for run in runs for done in run.tested if done.by_class is not None]
     with _csv(folder / "history.csv", _COLUMNS) as writer:
@@ -113,7 +113,11 @@ def save(folder: Path, runs: Sequence[RunHistory], class_names: Sequence[str], c
     arrays = [pa.array(values, kind) for values, kind in zip(columns, _PARTICIPANT_TYPES.values(), strict=True)]
     with atomic.replacing(folder / _PARTICIPANTS) as temporary:
         pq.write_table(pa.table(arrays, names=list(_PARTICIPANT_TYPES)), temporary, compression="zstd")
-    atomic.write_text(folder / "metrics.json", json.dumps(_metrics(runs, counts), indent=2) + "\n")
+
+
+def save_metrics(path: Path, runs: Sequence[RunHistory], counts: NDArray[np.int64]) -> None:
+    """Write the figures of one fill and algorithm that DVC shows; ``counts`` as for ``save``."""
+    atomic.write_text(path, json.dumps(_metrics(runs, counts), indent=2) + "\n")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What several commands share: options, and the parameters of the workspace, checked before anything runs."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,7 +23,13 @@ Workers = Annotated[
 CheckpointEvery = Annotated[
     int, typer.Option(min=1, help="Rounds between checkpoints, from which a run that was stopped resumes.")
 ]
-Fill = Annotated[str, typer.Option(help="One of those in train.fills or train.references of params.yaml.")]
+Fill = Annotated[
+    str | None, typer.Option(help="A fill; default: all in train.fills and train.references of params.yaml.")
+]
+Algorithm = Annotated[
+    str | None, typer.Option(help="fedavg, fedprox, scaffold, fednova, ...; default: fedavg with --fill, else all.")
+]
+Printed = Annotated[Literal["images", "model"] | None, typer.Argument(help="Only of the images, or of the model.")]
 Client = Annotated[int, typer.Option(help="The client's number.")]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]
 Repository = Annotated[str, typer.Option("--repo-id", help="OWNER/NAME of a data set on the Hub.")]

@@ -13,6 +13,16 @@ commands = typer.Typer()
 
 
 @commands.command()
+def fingerprint(of: options.Printed = None) -> None:
+    """Stage: say what images and model are, so that a change of theirs is noticed, wherever they are."""
+    workspace, params = options.parameters()
+    from pipeline.stages import fingerprint
+
+    for name in [of] if of else [fingerprint.IMAGES, fingerprint.MODEL]:
+        fingerprint.run(workspace, params, name)
+
+
+@commands.command()
 def partition() -> None:
     """Stage: give every real training image to a client."""
     workspace, params = options.parameters()
@@ -58,24 +68,25 @@ def generate(
 
 
 @commands.command()
-def fill(fill: options.Fill) -> None:
-    """Stage: list the images that each client trains on with one fill."""
+def fill(fill: options.Fill = None) -> None:
+    """Stage: list the images that each client trains on, with one fill or with all of params.yaml."""
     workspace, params = options.parameters(fill=fill)
     from pipeline import progress
     from pipeline.stages import fill as stage
 
-    with progress.timed(workspace.timing(f"fill {fill}")):
-        stage.run(workspace, params, fill)
+    for name in [fill] if fill else params.train.all_fills():
+        with progress.timed(workspace.timing(f"fill {name}")):
+            stage.run(workspace, params, name)
 
 
 @commands.command()
 def train(
-    fill: options.Fill,
-    algorithm: Annotated[str, typer.Option(help="fedavg, fedprox, scaffold, fednova, ...")] = "fedavg",
+    fill: options.Fill = None,
+    algorithm: options.Algorithm = None,
     workers: options.Workers = 0,
     checkpoint_every: options.CheckpointEvery = 10,
 ) -> None:
-    """Stage: train with one fill and algorithm, for every budget and seed."""
+    """Stage: train one fill with one algorithm, or all that params.yaml names, for every budget and seed."""
     workspace, params = options.parameters(fill=fill, algorithm=algorithm)
     from pipeline import processes, progress
     from pipeline.generation import devices
@@ -85,9 +96,14 @@ def train(
     from pipeline.federated.workers import ExecutionOptions
     from pipeline.stages import train
 
-    with progress.timed(workspace.timing(f"train {fill} {algorithm}")):
-        execution = ExecutionOptions(workers or _device_count(), checkpoint_every)
-        train.run(workspace, params, fill, algorithm, execution)
+    execution = ExecutionOptions(workers or _device_count(), checkpoint_every)
+    if fill:
+        chosen: tuple[tuple[str, str], ...] = ((fill, algorithm or "fedavg"),)
+    else:
+        chosen = tuple((name, algorithm) for name in params.train.fills) if algorithm else params.train.pairs()
+    for name, optimiser in chosen:
+        with progress.timed(workspace.timing(f"train {name} {optimiser}")):
+            train.run(workspace, params, name, optimiser, execution)
 
 
 @commands.command()

@@ -19,11 +19,11 @@ def table(params: Params, split: Partition, shards: Manifest) -> dict[str, str]:
     chosen = "all" if train.clients_per_round is None else str(train.clients_per_round)
     length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
     return {
-        "real images": f"{len(split.rows):,} of {params.data.path}, fingerprint {split.fingerprint}",
+        "real images": f"{len(split.rows):,} of {_called(params.data.path)}, fingerprint {split.fingerprint}",
         "partition": f"{scheme(params.partition)}, {split.client_count} clients, seed {seed}",
         "deficits": f"{params.deficits.rule}, ratio {params.deficits.ratio:g}",
         "synthetic images": f"{shards.rows:,}, {_SHARING[shards.sharing]}",
-        "model": f"{params.generate.model} ({recipe['model'][:24]}...)",
+        "model": f"{_called(params.generate.model)} ({recipe['model'][:24]}...)",
         "sampling": f"{recipe['steps']} steps, guidance {_scales(recipe['guidance'])}, {recipe['dtype']}",
         "prompts": _prompts(recipe["prompts"]),
         "recipe": shards.recipe,
@@ -32,6 +32,11 @@ def table(params: Params, split: Partition, shards: Manifest) -> dict[str, str]:
         f"momentum {train.momentum:g}, weight decay {train.weight_decay:g}",
         "seeds": ", ".join(str(seed) for seed in train.seeds),
     }
+
+
+def _called(text: str) -> str:
+    """Return a Hub id or a relative path as it is, and the last part of an absolute path: the rest is the machine's."""
+    return Path(text).name if Path(text).is_absolute() else text
 
 
 def scheme(params: PartitionParams) -> str:

@@ -35,6 +35,7 @@ def run(workspace: Workspace, params: Params, fill: str, algorithm: str, options
         path = folder / "weights" / f"{budget}-{seed}.safetensors"
         save_weights(path, params.train.model, params.train.norm, inputs.classes, held.image_size, end)
     history.save(folder, histories, held.class_names, given.counts)
+    history.save_metrics(workspace.metrics(fill, algorithm), histories, given.counts)
 
 
 def save_weights(path: Path, model: str, norm: str, classes: int, image_size: int, end: RunState) -> None:

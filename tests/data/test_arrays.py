@@ -32,7 +32,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def train(small_data: Path) -> Images:
-    return images.load(DataParams(path=str(small_data), watch=""), "train")
+    return images.load(DataParams(path=str(small_data)), "train")
 
 
 def split(train: Images, rows: list[int]) -> Partition:

@@ -11,7 +11,7 @@ from pipeline.params import DataParams
 
 
 def params(path: Path, **others: Any) -> DataParams:
-    return DataParams(path=str(path), watch=str(path), **others)
+    return DataParams(path=str(path), **others)
 
 
 def save_plain(path: Path, columns: dict[str, list[Any]]) -> None:

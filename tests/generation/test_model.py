@@ -21,7 +21,7 @@ PLAIN = str(ROOT / "data/prompts/plain.yaml")
 
 
 def params_of(model: Path | str, **others: Any) -> GenerateParams:
-    plain = {"model": str(model), "watch": "params.yaml", "dtype": "float32", "prompts": PLAIN}
+    plain = {"model": str(model), "dtype": "float32", "prompts": PLAIN}
     return GenerateParams.model_validate({**plain, **others})
 
 
@@ -33,7 +33,6 @@ def test_parameters_and_model_give_the_recipe(tiny_model: Path, tmp_path: Path) 
     sentences = tmp_path / "own.yaml"
     sentences.write_text("templates: ['a {kind} of a {class}']\nkind: [photo, sketch]\n")
     params = GenerateParams(
-        watch="params.yaml",
         model=str(tiny_model),
         variant="fp16",
         scheduler="DDIMScheduler",

@@ -63,7 +63,6 @@ CASES = [
     Case("data image size", 32, "none", {"image_size": 20}),
     Case("model", "another weight", "all"),
     Case("model", "another place", "none"),
-    Case("watch", "elsewhere", "none"),
     Case("revision", "main", "none"),  # of a folder; a Hub model's commit is tested where models are found
     Case("variant", "fp16", "all"),
     Case("scheduler", "PNDMScheduler", "all"),
@@ -110,7 +109,7 @@ def test_every_parameter_has_a_case() -> None:
 def test_a_parameter_changes_the_images_that_hang_on_it_and_no_others(
     case: Case, tiny_model: Path, tmp_path: Path
 ) -> None:
-    base = {"model": str(tiny_model), "watch": "here", "dtype": "float32", "guidance": 2.0}
+    base = {"model": str(tiny_model), "dtype": "float32", "guidance": 2.0}
     base |= {"prompts": str(ROOT / "data/prompts/plain.yaml"), **case.base}
     before = images(base, 7, 28)
     if case.name == "root seed":

@@ -104,7 +104,7 @@ def test_more_than_a_hundred_clients(
     labels = [label for label in range(3) for _ in range(40)]
     make_images(tmp_path / "real/train.parquet", np.zeros((120, 16, 16, 3), np.uint8), labels)
     make_images(tmp_path / "real/test.parquet", np.zeros((3, 16, 16, 3), np.uint8), [0, 1, 2])
-    document["data"] |= {"path": str(tmp_path / "real"), "watch": str(tmp_path / "real")}
+    document["data"] |= {"path": str(tmp_path / "real")}
     document["partition"] |= {"clients": 120, "labels_per_client": 1}
     document["generate"] |= {"sharing": "common"}
     monkeypatch.chdir(generate_project(tmp_path, document).root)

@@ -32,11 +32,11 @@ def test_every_setting_of_the_small_experiment(loaded: Params, tmp_path: Path) -
     """Six synthetic images in four shards; the partition has no seed of its own, so it takes the root seed 7."""
     split = world.partition(loaded)
     assert settings.table(loaded, split, shards(tmp_path)) == {
-        "real images": f"60 of {loaded.data.path}, fingerprint {split.fingerprint}",
+        "real images": f"60 of {Path(loaded.data.path).name}, fingerprint {split.fingerprint}",
         "partition": "2 classes a client, 4 clients, seed 7",
         "deficits": "own-max, ratio 1",
         "synthetic images": "6, each client has its own (sharing: own)",
-        "model": f"{loaded.generate.model} (0123456789abcdef01234567...)",
+        "model": f"{Path(loaded.generate.model).name} (0123456789abcdef01234567...)",
         "sampling": "2 steps, guidance 2, float32",
         "prompts": "one {class}",
         "recipe": "r" * 16,

@@ -1,0 +1,88 @@
+"""Stages ``fingerprint-images`` and ``fingerprint-model``: say what the things are that params.yaml only names.
+
+DVC runs both always; they are cheap, since digests of files are remembered. The other stages depend on what they write
+and not on the places themselves: changed content runs them, and the same content at another place does not.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import atomic, progress
+from pipeline.data import images
+from pipeline.errors import PipelineError
+from pipeline.generation import model
+from pipeline.params import Params
+from pipeline.workspace import Workspace
+
+IMAGES, MODEL = "images", "model"
+Print = Mapping[str, Any]
+
+
+def run(workspace: Workspace, params: Params, of: str) -> None:
+    """Write the fingerprint of the images or of the model.
+
+    Raises DataError, GenerationError or ParameterError if one cannot be found; an earlier fingerprint is then kept.
+    """
+    place, before = workspace.fingerprint(of), _earlier(workspace.fingerprint(of))
+    for text in _PLACES[of](params):
+        _link(workspace, text)
+    try:
+        found = json.loads(json.dumps(_PRINTS[of](workspace, params)))
+    except PipelineError as error:
+        if not before:
+            raise
+        fix = f"{error.fix}; or keep the results of what is not here: dvc freeze fingerprint-{of}"
+        raise type(error)(error.what, error.where, fix) from error
+    atomic.write_text(place, json.dumps(found, indent=2, sort_keys=True) + "\n")
+    changed = ", ".join(key for key in sorted(found | before) if found.get(key) != before.get(key))
+    news = f"{changed} changed" if changed else "as before"
+    progress.say(f"fingerprint of the {of}: {news if before else 'written'}")
+
+
+def _images(workspace: Workspace, params: Params) -> Print:
+    """Return what the real images are: their content, and what ``data`` makes of them."""
+    chosen = params.data
+    return {
+        "train": images.load(chosen, chosen.train, workspace.root).fingerprint,
+        "test": images.load(chosen, chosen.test, workspace.root).fingerprint,
+    }
+
+
+def _model(workspace: Workspace, params: Params) -> Print:
+    """Return the recipe, which has content where ``generate`` has places, but for what other stages decide."""
+    chosen = params.generate
+    recipe = model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()
+    return {**recipe, "class_overrides": chosen.class_overrides}
+
+
+_PRINTS: Mapping[str, Callable[[Workspace, Params], Print]] = {IMAGES: _images, MODEL: _model}
+_PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
+    IMAGES: lambda params: (params.data.path,),
+    MODEL: lambda params: (params.generate.model, params.generate.prompts),
+}
+"""The texts that can name a file or folder below the project's folder."""
+
+
+def _earlier(place: Path) -> dict[str, Any]:
+    """Return the fingerprint that was written last, or nothing if there is none or it is damaged."""
+    try:
+        read = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _link(workspace: Workspace, text: str) -> None:
+    """Link what git ignores into the temporary folder of a DVC experiment, which has only what git tracks."""
+    main, part = Path(os.environ.get("DVC_ROOT", "")).resolve(), Path(text)
+    temporary = (main / ".dvc/tmp") in workspace.root.resolve().parents
+    if not temporary or part.is_absolute() or ".." in part.parts:
+        return
+    here, there = workspace.at(text), main / part
+    if there.exists() and not os.path.lexists(here):
+        here.parent.mkdir(parents=True, exist_ok=True)
+        here.symlink_to(there)
+        progress.say(f"{text} is that of {main}, since git does not track it")
