@@ -13,7 +13,6 @@
 ``__main__`` prints them as one line and exits with code 2. Anything else is a bug and keeps its traceback.
 """
 
-
 from pipeline import printable
 
 _MOST = 500  # characters of each part that are printed

@@ -10,7 +10,9 @@ import unicodedata
 _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, invisible marks, halves of characters, line ends
 _JOINERS = "\u200c\u200d"  # invisible, but words of Persian and Hindi are misspelt without them
 _LINE_ENDS = re.compile(r"\s*[\n\r\v\f\x85\u2028\u2029]\s*")
-_SKIPPED = r"[ \v\f\x00-\x08\x0e-\x1f\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"  # by an import
+_SKIPPED = (
+    r"[ \v\f\x00-\x08\x0e-\x1f\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"  # by an import
+)
 _FORMULA = rf"('*{_SKIPPED}*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 _CELL = r"(^|[;\t\n\r])"  # a spreadsheet may split at these, whatever separates the columns
 
@@ -33,6 +35,12 @@ def line(value: object, most: int = 2_000) -> str:
         end = most // 4
         text = f"{text[: most - end]} [... {len(text) - most} more characters ...] {text[-end:]}"
     return escaped(_LINE_ENDS.sub(" ", text.strip()))
+
+
+def short(value: object, most: int) -> str:
+    """Return a value as one line of at most ``most`` characters, the end left out."""
+    text = line(value)
+    return text if len(text) <= most else text[: most - 1] + "\u2026"
 
 
 def csv_cell(text: str) -> str:

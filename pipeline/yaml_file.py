@@ -71,7 +71,9 @@ def _check_depth(text: str, where: object) -> None:
 
 def _refuse_depth(depth: int, where: object, mark: yaml.Mark) -> None:
     if depth > _MOST_DEPTH:
-        raise ParameterError(f"values nested more than {_MOST_DEPTH} deep", f"{where}{_place(mark)}", "write it flatter")
+        raise ParameterError(
+            f"values nested more than {_MOST_DEPTH} deep", f"{where}{_place(mark)}", "write it flatter"
+        )
 
 
 def _check(root: yaml.Node, where: object) -> None:
