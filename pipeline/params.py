@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline import progress
+from pipeline import progress, yaml_file
 from pipeline.errors import ParameterError
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid"]
@@ -214,10 +213,7 @@ def load(path: Path) -> Params:
     if not path.is_file():
         raise ParameterError("no parameters", path, "run in the project's root folder, where params.yaml is")
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError("not readable as YAML", path, str(error)) from None
-    try:
+        document = yaml_file.load(path)
         read = Params.model_validate(document)
     except ValidationError as error:
         raise _explain(path, error) from None
