@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline import progress, yaml_file
+from pipeline import printable, progress, yaml_file
 from pipeline.errors import ParameterError
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid"]
@@ -212,15 +212,20 @@ def load(path: Path) -> Params:
     """
     if not path.is_file():
         raise ParameterError("no parameters", path, "run in the project's root folder, where params.yaml is")
-    try:
-        document = yaml_file.load(path)
-        read = Params.model_validate(document)
-    except ValidationError as error:
-        raise _explain(path, error) from None
+    document = yaml_file.load(path)
+    read = check(document, path)
     for name, section in read:
         for key in sorted(section.retired & document[name].keys() if isinstance(section, Section) else ()):
             progress.say(f"{path}: {name}.{key} is no longer used: delete it")
     return read
+
+
+def check(document: object, path: Path) -> Params:
+    """Return what the content of a params.yaml says; raise ParameterError with the file, the key and the value."""
+    try:
+        return Params.model_validate(document)
+    except ValidationError as error:
+        raise _explain(path, error) from None
 
 
 def _explain(path: Path, error: ValidationError) -> ParameterError:
@@ -236,12 +241,10 @@ def _explain(path: Path, error: ValidationError) -> ParameterError:
 
 
 def _short(value: object, text: Callable[[object], str] = str, most: int = 80) -> str:
-    """Return a value as text of at most ``most`` characters."""
     try:
-        whole = text(value)
+        return printable.short(text(value), most)
     except ValueError:  # Python writes no number of more than 4300 digits
         return "a number of thousands of digits"
-    return whole if len(whole) <= most else f"{whole[: most - 3]}..."
 
 
 def _nearest(keys: Sequence[str | int]) -> str:

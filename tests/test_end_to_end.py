@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -26,13 +27,15 @@ PRODUCTS = (
     "data/partition.parquet",
     "data/shards/client-*.parquet",
     "data/manifest.json",
-    "data/train/*/metrics.json",
+    "data/metrics/*.json",
+    "data/fingerprints/*.json",
     "data/fills/*.parquet",
     "data/train/*/history.csv",
     "data/train/*/participants.parquet",
     "data/train/*/weights/*.safetensors",
     "data/report.json",
 )
+FINGERPRINTS = ("fingerprint-images", "fingerprint-model")
 
 
 def small() -> str:
@@ -97,6 +100,11 @@ class Clone:
         assert (ended.value.code or 0) == code, out.getvalue() + err.getvalue()
         return Called(out.getvalue(), err.getvalue())
 
+    @property
+    def stages(self) -> list[str]:
+        """The names of all DVC stages."""
+        return list(yaml.safe_load((self.place / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+
     def products(self) -> dict[str, str]:
         files = [file for pattern in PRODUCTS for file in self.place.glob(pattern)]
         return {
@@ -114,7 +122,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 
 def test_repro_leaves_every_product(clone: Clone) -> None:
-    document = yaml.safe_load((clone.place / "dvc.yaml").read_text(encoding="utf-8"))
     manifest = json.loads((clone.place / "data/manifest.json").read_text())
     assert len(manifest["shards"]) == 5
     rows = [[file["rows"] for file in shard["files"]] for shard in manifest["shards"]]
@@ -125,25 +132,62 @@ def test_repro_leaves_every_product(clone: Clone) -> None:
     assert 'src="data:image/png' in page
     for fill in ("none", "transforms", "synthetic"):
         folder = clone.place / f"data/train/{fill}-fedavg"
-        assert (folder / "metrics.json").is_file()
         assert list((folder / "weights").glob("*.safetensors"))
-    assert set(document["stages"]) == {"partition", "deficits", "generate", "fill", "train", "central", "report"}
+    arms = {"none", "transforms", "synthetic", "central-real", "central-synthetic"}
+    assert {path.stem for path in (clone.place / "data/metrics").iterdir()} == {f"{arm}-fedavg" for arm in arms}
+    assert set(clone.stages) == {*FINGERPRINTS, "partition", "deficits", "generate", "fill", "train", "report"}
 
 
-def test_a_second_repro_runs_nothing(clone: Clone) -> None:
-    assert "Data and pipelines are up to date" in clone.run("dvc", "repro").stdout
+def test_a_second_repro_runs_only_the_fingerprints_also_with_equal_images_and_model_elsewhere(clone: Clone) -> None:
+    """In folders that git ignores, with what a file manager leaves there, and a remark in the prompt set."""
+    whole = (clone.place / "params.yaml").read_text()
+    places = {"data/demo/images": "data/mine", "data/demo/model": "data/drawer", "data/prompts": "data/words"}
+    text = whole
+    for here, there in places.items():
+        assert text.count(here) == 1
+        text = text.replace(here, there)
+        shutil.copytree(clone.place / here, clone.place / there)
+        (clone.place / there / ".DS_Store").write_text("a file manager's")
+    with (clone.place / "data/words/plain.yaml").open("a") as file:
+        file.write("# a remark\n")
+    (clone.place / "params.yaml").write_text(text)
+    done = clone.run("dvc", "repro")
+    assert re.findall(r"Running stage '(.*)'", done.stdout) == list(FINGERPRINTS)
+    assert "fingerprint of the images: as before" in done.stderr
+    assert "fingerprint of the model: as before" in done.stderr
+    (clone.place / "params.yaml").write_text(whole)
+
+
+@pytest.mark.parametrize(
+    "fills", [["none; touch injected; true", "synthetic"], ["../../../victim/x"]], ids=["command", "path"]
+)
+def test_a_hostile_params_yaml_is_refused_in_one_line_and_touches_nothing(tmp_path: Path, fills: list[str]) -> None:
+    """In a fresh clone; such a list became a shell's command, or a file that DVC deleted before the command."""
+    fresh, victim = Clone(tmp_path / "fresh/clone"), tmp_path / "fresh/victim"
+    document = yaml.safe_load(small())
+    document["train"]["fills"] = fills
+    (fresh.place / "params.yaml").write_text(yaml.safe_dump(document))
+    victim.mkdir()
+    (victim / "x.parquet").write_text("mine")
+    done = fresh.run("dvc", "repro", code=255)
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
+        f"error: unknown fill {fills[0]!r}: params.yaml, train.fills: one of central-real, central-synthetic, "
+        "none, synthetic, transforms"
+    ]
+    assert "Traceback" not in done.stderr
+    assert re.findall(r"Running stage '(.*)'", done.stdout) == ["fingerprint-images"]
+    assert (victim / "x.parquet").read_text() == "mine"
+    assert not list(tmp_path.rglob("injected"))
 
 
 def test_another_clone_gives_the_same_bytes_with_other_numbers_of_workers(clone: Clone, tmp_path: Path) -> None:
     """Its stages run one after the other in this process; that DVC runs them is shown by the first clone."""
     other = Clone(tmp_path / "other")
-    train = yaml.safe_load(small())["train"]
-    for stage in ("partition", "deficits"):
+    for stage in ("fingerprint", "partition", "deficits"):
         other.call(stage)
     other.call("generate", "--devices", "cpu")
-    for fill in (*train["fills"], *train["references"]):
-        other.call("fill", "--fill", fill)
-        other.call("train", "--fill", fill, "--workers", "1")
+    other.call("fill")
+    other.call("train", "--workers", "1")
     other.call("report")
     assert other.products() == clone.products()
 
@@ -161,7 +205,7 @@ def test_a_lost_shard_is_regenerated_and_dvc_is_content(clone: Clone) -> None:
     said = clone.call("regenerate", "--client", "3").stdout
     assert "0 images rendered" in said
     assert "byte for byte the shard that the manifest names" in said
-    clone.run("dvc", "status", "-q")
+    clone.run("dvc", "status", "-q", "generate", "fill", "report")
     assert clone.products() == before
     fresh = clone.call("regenerate", "--client", "3", "--fresh").stdout
     assert "byte for byte" in fresh

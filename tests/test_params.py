@@ -173,7 +173,7 @@ def test_guidance_is_a_number_a_list_or_a_range(
         (None, None, "write a number"),
         ([1, True], True, "number"),
         ([1, "2.0"], "2.0", "number"),
-        ([10.0] * 101, f"[{'10.0, ' * 12}10.0...", "at most 100"),
+        ([10.0] * 101, f"[{'10.0, ' * 12}10.0, \u2026", "at most 100"),
         ([], [], "at least 1"),
         ([1, -2], -2, "greater than or equal to 0"),
         ([1, "x"], "x", "number"),
@@ -200,7 +200,7 @@ def test_bad_guidance_is_one_line(
         load(tmp_path, changed(document, "generate", "guidance", given))
     assert caught.value.what == "bad value"
     assert caught.value.where.startswith(f"{tmp_path / 'other.yaml'}, generate.guidance")
-    assert caught.value.where.endswith(f" = {named}" if str(named).endswith("...") else f" = {named!r}")
+    assert caught.value.where.endswith(f" = {named}" if str(named).endswith("\u2026") else f" = {named!r}")
     assert said in caught.value.fix
     assert caught.value.fix
     assert "\n" not in str(caught.value)
@@ -231,3 +231,35 @@ def test_broken_yaml_and_no_file_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="not readable as YAML") as caught:
         params.load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_keys_of_older_files_are_read_over_and_named(
+    tmp_path: Path, document: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = load(tmp_path, document)
+    assert capsys.readouterr().err == ""
+    document["data"]["watch"], document["generate"]["watch"] = "data/demo/images", ["anything"]
+    assert load(tmp_path, document) == wanted
+    assert capsys.readouterr().err.splitlines() == [
+        f"{tmp_path / 'other.yaml'}: data.watch is no longer used: delete it",
+        f"{tmp_path / 'other.yaml'}: generate.watch is no longer used: delete it",
+    ]
+    assert params.DataParams(path="here", watch="there") == params.DataParams(path="here")  # type: ignore[call-arg]
+    document["partition"]["watch"] = "data"
+    with pytest.raises(ParameterError, match=r"unknown parameter: .*partition\.watch"):
+        load(tmp_path, document)
+
+
+def test_fills_and_pairs_are_each_named_once(document: dict[str, Any]) -> None:
+    """Two fills with two algorithms, and two references with fedavg; one of the references is a fill, too."""
+    document["train"] |= {"fills": ["none", "central-real"], "references": ["central-real", "central-synthetic"]}
+    document["train"] |= {"algorithms": ["fedprox", "fedavg"]}
+    train = Params.model_validate(document).train
+    assert train.all_fills() == ("none", "central-real", "central-synthetic")
+    assert train.pairs() == (
+        ("none", "fedprox"),
+        ("central-real", "fedprox"),
+        ("none", "fedavg"),
+        ("central-real", "fedavg"),
+        ("central-synthetic", "fedavg"),
+    )
