@@ -168,7 +168,6 @@ def test_training_that_is_killed_again_and_again_ends_the_same(
         "participants.parquet",
         "classes.csv",
         "clients.csv",
-        "metrics.json",
         *(f"weights/{budget}-{seed}.safetensors" for budget in ("epochs", "steps") for seed in (1, 2)),
     }
     shutil.rmtree(folder)

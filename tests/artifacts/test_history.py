@@ -40,6 +40,7 @@ def example() -> list[RunHistory]:
 
 def save(folder: Path, runs: list[RunHistory]) -> Path:
     history.save(folder, runs, NAMES, COUNTS)
+    history.save_metrics(folder / "metrics.json", runs, COUNTS)
     return folder
 
 
@@ -161,7 +162,7 @@ def test_metrics_tell_how_clients_differ(tmp_path: Path) -> None:
         ),
         run(Round(1, (), 0.2, None, (0.4, 0.1, 0.3)), seed=2),
     ]
-    history.save(tmp_path, runs, NAMES, np.array([[5, 0, 0], [0, 7, 0], [0, 0, 1], [0, 0, 0]]))
+    history.save_metrics(tmp_path / "metrics.json", runs, np.array([[5, 0, 0], [0, 7, 0], [0, 0, 1], [0, 0, 0]]))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["epochs"]["client_accuracy"] == {"least": 0.15, "median": 0.45, "greatest": 0.65}
 

@@ -60,7 +60,9 @@ MISTAKES = (
         ["train", "--fill", "none", "--algorithm", "fedwater"],
         "unknown algorithm 'fedwater': --algorithm: one of fedadam",
     ),
-    (["train"], "Missing option '--fill': command line"),
+    (["train", "--algorithm", "../fedavg"], "unknown algorithm '../fedavg': --algorithm: one of fedadam"),
+    (["fill", "--fill", "../../x"], "unknown fill '../../x': --fill: one of central-real, "),
+    (["fingerprint", "fills"], "'fills' is not one of 'images', 'model': command line"),
     (["regenerate", "--client", "x"], "Invalid value for '--client'"),
     (["status", "--devices", "cpu"], "No such option: --devices"),
     (["fly"], "No such command 'fly': command line"),
@@ -103,17 +105,17 @@ def test_unknown_names_in_the_parameters_stop_the_first_stage(
     document["train"] |= changes
     (project / "params.yaml").write_text(yaml.safe_dump(document))
     (project / "pipeline").symlink_to(ROOT / "pipeline")
-    (done,) = run(["partition"], cwd=project)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert done.stderr.startswith(f"error: {printed}")
+    for done in run(["fingerprint"], ["partition"], cwd=project):
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert done.stderr.startswith(f"error: {printed}")
     assert not (project / "data").exists()
 
 
 def test_outside_a_project_every_command_says_where_to_run_it(tmp_path: Path) -> None:
     (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
     commands = (
-        *(["partition"], ["deficits"], ["generate"], ["generate", "--dry-run"], ["fill", "--fill", "none"]),
-        *(["train", "--fill", "none"], ["report"], ["status"], ["regenerate", "--client", "1"]),
+        *(["fingerprint"], ["partition"], ["deficits"], ["generate"], ["generate", "--dry-run"], ["fill"]),
+        *(["train"], ["train", "--fill", "none"], ["report"], ["status"], ["regenerate", "--client", "1"]),
         *(["push", "--repo-id", "me/mine"], ["pull", "--repo-id", "me/mine"]),
     )
     for done in run(*commands, cwd=tmp_path):

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,10 +87,10 @@ def test_the_stage_leaves_histories_weights_and_metrics(made: tuple[Workspace, P
         "participants.parquet",
         "classes.csv",
         "clients.csv",
-        "metrics.json",
         "weights/epochs-1.safetensors",
         "weights/steps-1.safetensors",
     }
+    assert set(json.loads(workspace.metrics("synthetic", "fedavg").read_text())) == {"epochs", "steps"}
     epochs, steps = history.load(folder)
     assert (epochs.budget, steps.budget) == ("epochs", "steps")
     assert epochs.rounds == steps.rounds
