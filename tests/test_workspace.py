@@ -1,4 +1,4 @@
-"""The cache: for its user alone, unless told."""
+"""The cache: for its user alone, unless told; and no place outside the folder of the experiment."""
 
 import os
 from collections.abc import Iterator
@@ -106,3 +106,14 @@ def test_with_a_private_umask_nobody_else_reads_what_a_client_holds(workspace: W
     made = [path for folder in (workspace.data, workspace.cache) for path in folder.rglob("*")]
     assert {workspace.partition, workspace.deficits} <= set(made)
     assert [path for path in made if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../x", "/etc/x", "a/b", "none; touch X", "None", "-x", "a--b", "x\n", "x" * 9 + "\0"]
+)
+def test_a_name_that_could_lead_elsewhere_has_no_place(name: str) -> None:
+    here = Workspace()
+    for place in (here.fill, here.fingerprint, lambda of: here.run(of, "fedavg"), lambda of: here.metrics("none", of)):
+        with pytest.raises(ParameterError, match="not a name"):
+            place(name)
+    assert here.run("central-real", "fedavg").name == "central-real-fedavg"
