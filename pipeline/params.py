@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.errors import ParameterError
 
-Scheme = Literal["dirichlet", "labels", "quantity", "iid"]
+Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
 Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
 
 Positive = Annotated[int, Field(ge=1)]
@@ -76,12 +76,27 @@ class PartitionParams(Section):
     """Which client holds which real training image."""
 
     scheme: Scheme
-    clients: Positive
+    clients: Positive | None = None
+    column: str | None = None
+    assignment: str | None = None
     labels_per_client: Positive = 2
     alpha: Annotated[float, Field(gt=0)] = 0.5
     min_size: Count = 10
     max_images: Positive | None = None
     seed: int | None = None
+
+    @model_validator(mode="after")
+    def _scheme_has_what_it_needs(self) -> Self:
+        """Whoever holds which image is given by a column or a file, or drawn for a number of clients."""
+        key = self.scheme if self.scheme in ("column", "assignment") else "clients"
+        if getattr(self, key) is None:
+            raise ValueError(f"scheme {self.scheme} needs partition.{key}")
+        return self
+
+    @property
+    def drawn_clients(self) -> int:
+        """The number of clients of a scheme that draws who holds which image."""
+        return self.clients or 0
 
     def seed_under(self, root: int) -> int:
         """Return the partition's own seed, or the root seed if it has none."""

@@ -29,6 +29,8 @@ class Partition:
     """Pixels a side of the real images."""
     fingerprint: str
     """Identifies the training split that was partitioned."""
+    client_names: tuple[str, ...] | None = None
+    """What the data set or a file calls each client; None where clients are numbers only."""
 
     def counts(self) -> NDArray[np.int64]:
         """Return how many images of each label each client holds, (clients, classes)."""
@@ -43,11 +45,12 @@ class Partition:
             raise DataError("the training images changed since they were partitioned", where, fix)
 
     def save(self, path: Path) -> None:
-        header = {
+        header: dict[str, object] = {
             "class_names": list(self.class_names),
             "clients": self.client_count,
             "image_size": self.image_size,
             "fingerprint": self.fingerprint,
+            "client_names": self.client_names,
         }
         table = pa.table({"row": self.rows, "client": self.clients, "label": self.labels})
         with atomic.replacing(path) as temporary:
@@ -67,6 +70,7 @@ def load(path: Path) -> Partition:
             client_count=header["clients"],
             image_size=header["image_size"],
             fingerprint=header["fingerprint"],
+            client_names=tuple(names) if (names := header.get("client_names")) else None,
         )
     except (pa.ArrowInvalid, OSError, KeyError) as error:
         raise ArtifactError(f"damaged ({error})", path, "run: dvc repro -f partition") from None
