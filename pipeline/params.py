@@ -5,6 +5,7 @@ and environment variables, and never change a byte, unless ``dtype: auto`` resol
 """
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +21,7 @@ Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 StrictPositive = Annotated[int, Field(ge=1, strict=True)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
+Name = Annotated[str, Field(pattern=r"\S")]
 
 
 def _distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -58,6 +60,26 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _by_text(given: object) -> object:
+    """Return class names with the labels as text: YAML reads ``0: cat`` as a number."""
+    if not isinstance(given, dict):
+        return given
+    if any(isinstance(key, bool) or key is None for key in given):
+        raise ValueError("YAML reads yes, no, on, off, true, false and null as other things than text: quote them")
+    return {str(key): name for key, name in given.items()}
+
+
+ClassNames = Annotated[tuple[Name, ...] | dict[str, Name], BeforeValidator(_by_text)]
+
+
+def _colour(given: str) -> str:
+    from PIL import ImageColor
+
+    if given.lower() in ImageColor.colormap or re.fullmatch("#[0-9a-fA-F]{6}", given):
+        return given
+    raise ValueError("write the name of a colour, such as white, or #rrggbb in quotes")
+
+
 class DataParams(Section):
     """The real images: a Hugging Face Hub id, or a folder of Parquet files or of one sub-folder per class."""
 
@@ -65,11 +87,23 @@ class DataParams(Section):
     watch: str
     revision: str | None = None
     train: str = "train"
-    test: str = "test"
+    test: str | None = "test"
+    holdout: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = None
+    holdout_seed: int = 0
     image_column: str | None = None
     label_column: str | None = None
-    class_names: tuple[str, ...] | None = None
+    class_names: ClassNames | None = None
     image_size: Positive | None = None
+    background: Annotated[str, AfterValidator(_colour)] = "white"
+    on_bad: Literal["refuse", "skip"] = "refuse"
+
+    @model_validator(mode="after")
+    def _images_to_test_on(self) -> Self:
+        if (self.test is None) == (self.holdout is None):
+            raise ValueError("set one of data.test (a split) and data.holdout (a share of the training split)")
+        if self.test == self.train:
+            raise ValueError("data.test is the training split: set data.test to null and data.holdout to 0.1, say")
+        return self
 
 
 class PartitionParams(Section):

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import seeds
 from pipeline.artifacts.deficits import load
+from pipeline.artifacts.holdings import Source
 from pipeline.artifacts.partition import Partition
 from pipeline.clients import partition as scheme
 from pipeline.params import Params
@@ -88,6 +89,9 @@ def divide(workspace: Workspace, params: Params) -> None:
         client_count=params.partition.clients,
         image_size=16,
         fingerprint="",
+        source=Source("", len(LABELS)),
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
     ).save(workspace.partition)
 
 

@@ -5,14 +5,16 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pipeline.artifacts.inventory import Inventory
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
 from pipeline.params import Params, PartitionParams, TrainParams
+from pipeline.reporting import inventory
 
 _SHARING = {"own": "each client has its own (sharing: own)", "common": "clients share them (sharing: common)"}
 
 
-def table(params: Params, split: Partition, shards: Manifest) -> dict[str, str]:
+def table(params: Params, split: Partition, shards: Manifest, data: Inventory) -> dict[str, str]:
     """Return the settings that decide the results, by name."""
     recipe, train = shards.recipe_text, params.train
     seed = params.partition.seed_under(params.seed)
@@ -20,6 +22,7 @@ def table(params: Params, split: Partition, shards: Manifest) -> dict[str, str]:
     length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
     return {
         "real images": f"{len(split.rows):,} of {params.data.path}, fingerprint {split.fingerprint}",
+        "use of the data set": inventory.used(data),
         "partition": f"{scheme(params.partition)}, {split.client_count} clients, seed {seed}",
         "deficits": f"{params.deficits.rule}, ratio {params.deficits.ratio:g}",
         "synthetic images": f"{shards.rows:,}, {_SHARING[shards.sharing]}",
