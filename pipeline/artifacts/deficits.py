@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from pipeline import atomic
+from pipeline import atomic, printable
 from pipeline.errors import ArtifactError
 
 _NUMBERS = ("client", "label", "have", "want", "missing")
@@ -35,7 +35,7 @@ class Deficits:
 
     def save(self, path: Path) -> None:
         clients, classes = self.have.shape
-        labels, names = np.arange(classes), pa.array(self.class_names)
+        labels, names = np.arange(classes), pa.array(map(printable.csv_cell, self.class_names), pa.string())
         options = pa.csv.WriteOptions(quoting_style="needed")
         with (
             atomic.replacing(path) as temporary,
@@ -73,12 +73,17 @@ def load(path: Path) -> Deficits:
     if grid["missing"].min() < 0:
         raise ArtifactError("a negative count of missing images", path, redo)
     names = itertools.chain.from_iterable(part["class name"] for part in parts)
-    return Deficits(grid["have"], grid["want"], grid["missing"], tuple(itertools.islice(names, classes)))
+    texts = tuple(map(printable.from_csv_cell, itertools.islice(names, classes)))
+    return Deficits(grid["have"], grid["want"], grid["missing"], texts)
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Read the file a block at a time: a table of ten million cells would take gigabytes at once."""
-    with pa.csv.open_csv(path, convert_options=pa.csv.ConvertOptions(column_types=_TYPES)) as reader:
+    with pa.csv.open_csv(
+        path,
+        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(column_types=_TYPES),
+    ) as reader:
         yield from reader
 
 
