@@ -74,8 +74,11 @@ def preview(
 
 def status_text(found: "Status") -> str:
     """Return a table with a line for each client, and the cost of what is missing."""
-    rows = [("client", "planned", "in pool", "missing")]
-    rows += [(str(one.client), str(one.planned), str(one.held), str(one.missing)) for one in found.clients]
+    named = any(one.name for one in found.clients)
+    rows = [("client", "name", "planned", "in pool", "missing")]
+    rows += [(str(one.client), one.name, str(one.planned), str(one.held), str(one.missing)) for one in found.clients]
+    if not named:
+        rows = [(client, *counts) for client, _, *counts in rows]
     return f"{text.table(rows, right=True)}\n{cost_text(found.cost)}"
 
 

@@ -102,4 +102,4 @@ def _parquet(path: Path, shown: str) -> Assignment:
         ):
             raise ParameterError(f"column {name!r} is of type {values.type}", shown, "write whole numbers or texts")
         texts.append(["" if value is None else str(value).strip() for value in values.to_pylist()])
-    return Assignment(kind, *texts, shown)
+    return Assignment(kind, texts[0], texts[1], shown)

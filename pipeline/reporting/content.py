@@ -51,9 +51,11 @@ def page(
         costs=tables.costs(summary),
         weight_bytes=weight_bytes(arms),
         shard_megabytes=f"{sum(shard.bytes for shard in shards.shards) / 1e6:.1f}",
-        maps=tuple(figures.heat_maps(lacking.have, lacking.have + lacking.missing, split.class_names)),
+        maps=tuple(
+            figures.heat_maps(lacking.have, lacking.have + lacking.missing, split.class_names, split.client_names)
+        ),
         sheet=figures.png(sheet(params.report.images_per_class, split, shards, real.train)),
-        settings=settings.table(params, split, shards, real.inventory),
+        settings=settings.table(params, split, lacking, shards, real.inventory),
         times=settings.times(workspace.timings),
     )
 

@@ -31,7 +31,7 @@ def rule(lacking: NDArray[np.int64], params: DeficitsParams) -> str:
 
 def unheld(have: NDArray[np.int64], class_names: Sequence[str]) -> str:
     """Return how many classes no client has an image of, and their names; empty if there is none."""
-    names = [class_names[label] for label in np.flatnonzero(~have.any(axis=0))]
+    names = [class_names[label] for label in np.flatnonzero(~have.any(axis=0)).tolist()]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"{len(names)} of {len(class_names)} ({', '.join(names[:_SHOWN])}{more})" if names else ""
 

@@ -44,7 +44,7 @@ def run(workspace: Workspace, params: Params) -> None:
         std=std,
         client_names=owned.names if owned else None,
     )
-    heatmap.save(workspace.partition_picture, made.counts(), made.class_names, "real images")
+    heatmap.save(workspace.partition_picture, made.counts(), made.class_names, "real images", made.client_names)
     made.save(workspace.partition)
     for remark in (*(owned.remarks if owned else ()), *holders(made)):
         progress.say(f"partition: {remark}")
