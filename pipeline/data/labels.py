@@ -55,7 +55,7 @@ def natural(text: str) -> tuple[object, ...]:
     for i in range(1, len(parts), 2):
         digits = str(parts[i]).lstrip("0")
         parts[i] = (len(digits), digits)
-    return (*parts, text)
+    return (tuple(parts), text)
 
 
 def read(values: pa.ChunkedArray, column: Column, where: str) -> Labels:

@@ -131,7 +131,7 @@ def is_share(made: Int64, exact: NDArray[np.float64]) -> bool:
     )
 
 
-@SOME
+@settings(max_examples=30)
 @given(Counts, st.floats(0, 1), st.integers(0, 99))
 def test_the_ratio_scales_every_client_and_every_label_in_proportion(lacking: Int64, ratio: float, seed: int) -> None:
     made = limit(lacking, settings_of(ratio=ratio), rng(seed))
@@ -140,7 +140,7 @@ def test_the_ratio_scales_every_client_and_every_label_in_proportion(lacking: In
     assert is_share(made, lacking * ratio)
 
 
-@SOME
+@settings(max_examples=30)
 @given(Counts, st.floats(0.1, 1), st.none() | st.integers(0, 200), st.none() | st.integers(0, 500), st.integers(0, 9))
 def test_caps_are_met_in_proportion_for_each_client_and_each_label(
     lacking: Int64, ratio: float, each: int | None, total: int | None, seed: int
@@ -193,7 +193,7 @@ def test_a_cap_for_each_client_drops_no_class() -> None:
 
 def test_a_cap_for_all_serves_every_client_and_class() -> None:
     """300 images for 50 clients that lack about the same are 6 each, and 3 of each of the 100 labels."""
-    want, missing = deficits.deficits(fifty_clients(), settings_of(max_total=300), 1)
+    missing = deficits.deficits(fifty_clients(), settings_of(max_total=300), 1)[1]
     assert missing.sum() == 300
     assert set(missing.sum(axis=1).tolist()) <= {5, 6, 7}
     assert set(missing.sum(axis=0).tolist()) <= {2, 3, 4}
