@@ -22,7 +22,7 @@ def table(params: Params, split: Partition, shards: Manifest, data: Inventory) -
     length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
     return {
         "real images": f"{len(split.rows):,} of {params.data.path}, fingerprint {split.fingerprint}",
-        "use of the data set": inventory.used(data),
+        **inventory.settings(data),
         "partition": f"{scheme(params.partition)}, {split.client_count} clients, seed {seed}",
         "deficits": f"{params.deficits.rule}, ratio {params.deficits.ratio:g}",
         "synthetic images": f"{shards.rows:,}, {_SHARING[shards.sharing]}",
