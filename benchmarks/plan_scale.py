@@ -49,8 +49,7 @@ def plan() -> dict[str, float]:
     """Time partition, deficits and plan with their files."""
     from pipeline.artifacts import deficits as artifact
     from pipeline.artifacts.deficits import Deficits
-    from pipeline.artifacts.holdings import Source
-    from pipeline.artifacts.partition import Partition
+    from pipeline.artifacts.partition import Partition, Source
     from pipeline.clients.deficits import deficits
     from pipeline.clients.partition import partition
     from pipeline.generation.plan import Plan

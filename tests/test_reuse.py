@@ -12,8 +12,7 @@ import pytest
 
 from pipeline import seeds
 from pipeline.artifacts.deficits import load
-from pipeline.artifacts.holdings import Source
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.clients import partition as scheme
 from pipeline.params import Params
 from pipeline.stages import deficits, generate

@@ -12,20 +12,12 @@ from numpy.typing import NDArray
 
 from pipeline import atomic
 from pipeline.artifacts import parquet
+from pipeline.artifacts.partition import Source
 from pipeline.errors import ArtifactError
 
 Int64 = NDArray[np.int64]
 _REDO = "run: dvc repro -f fill"
 _STEPS = "steps, equal "
-
-
-@dataclass(frozen=True)
-class Source:
-    """An array of decoded images that clients hold rows of."""
-
-    array: str
-    """Its name: the digest of what it is made from."""
-    images: int
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 
 from pipeline import atomic
 from pipeline.artifacts import parquet
-from pipeline.artifacts.holdings import Source
 from pipeline.errors import ArtifactError, DataError
+
+
+@dataclass(frozen=True)
+class Source:
+    """An array of decoded images that clients hold rows of."""
+
+    array: str
+    """Its name: the digest of what it is made from."""
+    images: int
 
 
 @dataclass(frozen=True)

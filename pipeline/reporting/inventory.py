@@ -18,18 +18,22 @@ def lines(found: Inventory, place: object) -> Iterator[str]:
         count = f"{sum(found.test_counts):,} pictures"
         yield f"held out of {found.splits[0].name} for testing: {count}, {100 * found.holdout:g} % of each class"
     if text := duplicates(found.duplicates):
-        yield text
+        yield f"equal pictures: {text}"
         yield from (f"  {first} = {second}" for first, second in found.duplicates.examples[:MOST_KINDS])
 
 
-def used(found: Inventory) -> str:
-    """Return what was done to pictures and what of the data set is not used, for the report."""
-    parts = [f"{found.image_size} pixels a side", f"{found.background} behind transparent pictures"]
-    if found.bad:
-        parts.append(f"{found.bad:,} pictures that cannot be used left out (on_bad: {found.on_bad})")
-    if found.skipped:
-        parts.append(f"{found.skipped:,} files not read")
-    return ", ".join(parts)
+def settings(found: Inventory) -> dict[str, str]:
+    """Return what was done to pictures and what of the data set is not used, for the report's table."""
+    held = (
+        "" if found.holdout is None else f", {100 * found.holdout:g} % of {found.splits[0].name} held out for testing"
+    )
+    rows = {
+        "pictures": f"{found.image_size} pixels a side, {found.background} behind transparent ones{held}",
+        "left out": f"{found.bad:,} bad pictures (on_bad: {found.on_bad}), {found.skipped:,} files that are not read",
+    }
+    if text := duplicates(found.duplicates):
+        rows["equal pictures"] = text
+    return rows
 
 
 def duplicates(found: Duplicates) -> str:
@@ -40,8 +44,7 @@ def duplicates(found: Duplicates) -> str:
         "have a twin with another label": found.labels,
         "of the test are training pictures too": found.between,
     }
-    parts = [f"{count:,} {what}" for what, count in counts.items() if count]
-    return f"equal pictures: {', '.join(parts)}" if parts else ""
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
 
 
 def _classes(found: Inventory, place: object) -> Iterator[str]:

@@ -25,7 +25,7 @@ def table(params: Params, split: Partition, lacking: Deficits, shards: Manifest,
     nobody = unheld(lacking.have, split.class_names)
     return {
         "real images": f"{len(split.rows):,} of {params.data.path}, fingerprint {split.fingerprint}",
-        "use of the data set": inventory.used(data),
+        **inventory.settings(data),
         "partition": f"{scheme(params.partition)}, {split.client_count} clients, seed {seed}",
         **({"classes that no client has": f"{nobody}, lacked by nobody"} if nobody else {}),
         "deficits": rule(lacking.want - lacking.have, params.deficits),

@@ -3,8 +3,7 @@
 import numpy as np
 
 from pipeline import progress
-from pipeline.artifacts.holdings import Source
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.clients import owners
 from pipeline.clients.partition import partition
 from pipeline.data import decoded, histograms

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.artifacts import holdings
-from pipeline.artifacts.holdings import Holdings, Source
+from pipeline.artifacts.holdings import Holdings
+from pipeline.artifacts.partition import Source
 from pipeline.errors import ArtifactError
 
 PLACE = "fills/synthetic.parquet"

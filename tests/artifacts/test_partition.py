@@ -7,8 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.artifacts import partition
-from pipeline.artifacts.holdings import Source
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.errors import ArtifactError, DataError
 
 PLACE = Path("data/partition.parquet")

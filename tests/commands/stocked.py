@@ -6,9 +6,8 @@ import numpy as np
 
 from pipeline import params
 from pipeline.artifacts.deficits import Deficits
-from pipeline.artifacts.holdings import Source
 from pipeline.artifacts.manifest import Manifest
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.generation import assemble, request
 from pipeline.generation.plan import Plan, Wanted
 from pipeline.generation.pool import Pool, StoredImage

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts import partition
-from pipeline.artifacts.holdings import Holdings, Source
+from pipeline.artifacts.holdings import Holdings
 from pipeline.artifacts.inventory import Duplicates, Inventory, SplitInventory
+from pipeline.artifacts.partition import Source
 from pipeline.commands import cache
 from pipeline.commands.cache import Collected, Part
 from pipeline.data import arrays

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from pipeline import seeds
-from pipeline.artifacts.holdings import Holdings, Source
+from pipeline.artifacts.holdings import Holdings
+from pipeline.artifacts.partition import Source
 from pipeline.errors import ParameterError
 from pipeline.federated import inputs as federated
 from pipeline.federated.algorithm import LocalSettings

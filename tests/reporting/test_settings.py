@@ -12,6 +12,8 @@ from pipeline.reporting import settings
 from pipeline.workspace import Workspace
 from tests.reporting import world
 
+DATA = world.inventory()
+
 
 @pytest.fixture
 def loaded(workspace: Workspace) -> Params:
@@ -31,8 +33,10 @@ def shards(tmp_path: Path, **recipe: Any) -> Manifest:
 def test_every_setting_of_the_small_experiment(loaded: Params, tmp_path: Path) -> None:
     """Six synthetic images in four shards; the partition has no seed of its own, so it takes the root seed 7."""
     split = world.partition(loaded)
-    assert settings.table(loaded, split, shards(tmp_path)) == {
+    assert settings.table(loaded, split, shards(tmp_path), DATA) == {
         "real images": f"60 of {loaded.data.path}, fingerprint {split.fingerprint}",
+        "pictures": "16 pixels a side, white behind transparent ones",
+        "left out": "2 bad pictures (on_bad: skip), 3 files that are not read",
         "partition": "2 classes a client, 4 clients, seed 7",
         "deficits": "own-max, ratio 1",
         "synthetic images": "6, each client has its own (sharing: own)",
@@ -47,7 +51,7 @@ def test_every_setting_of_the_small_experiment(loaded: Params, tmp_path: Path) -
 
 
 def test_shared_images_are_said_to_be(loaded: Params, tmp_path: Path) -> None:
-    found = settings.table(loaded, world.partition(loaded), replace(shards(tmp_path), sharing="common"))
+    found = settings.table(loaded, world.partition(loaded), replace(shards(tmp_path), sharing="common"), DATA)
     assert found["synthetic images"] == "6, clients share them (sharing: common)"
 
 
@@ -55,14 +59,14 @@ def test_many_scales_and_sentences_are_counted(loaded: Params, tmp_path: Path) -
     """Three scales; two templates, three kinds and two views make 12 sentences."""
     prompts = {"templates": ["a {kind} of one {class}", "{class}"], "kind": ["a", "b", "c"], "view": ["x", "y"]}
     made = shards(tmp_path, guidance=[1.0, 2.5, 3.0], prompts=prompts)
-    found = settings.table(loaded, world.partition(loaded), made)
+    found = settings.table(loaded, world.partition(loaded), made, DATA)
     assert found["sampling"] == "2 steps, guidance one of 3 scales from 1 to 3, float32"
     assert found["prompts"] == "one of 12 sentences, such as: a {kind} of one {class}"
 
 
 def test_a_seed_of_the_partitions_own_and_a_share_of_clients(loaded: Params, tmp_path: Path) -> None:
     other = changed(changed(loaded, "partition", seed=3), "train", clients_per_round=0.5, seeds=[1, 5])
-    found = settings.table(other, world.partition(other), shards(tmp_path))
+    found = settings.table(other, world.partition(other), shards(tmp_path), DATA)
     assert found["partition"] == "2 classes a client, 4 clients, seed 3"
     assert found["training"].endswith("clients a round: 0.5")
     assert found["seeds"] == "1, 5"
@@ -70,7 +74,7 @@ def test_a_seed_of_the_partitions_own_and_a_share_of_clients(loaded: Params, tmp
 
 def test_local_steps_replace_local_epochs(loaded: Params, tmp_path: Path) -> None:
     other = changed(loaded, "train", local_steps=9, local_epochs=4)
-    found = settings.table(other, world.partition(other), shards(tmp_path))
+    found = settings.table(other, world.partition(other), shards(tmp_path), DATA)
     assert found["local training"].startswith("9 steps, batch 8")
 
 

@@ -11,8 +11,9 @@ from PIL import Image
 from pipeline.artifacts import history, shards
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.history import RunHistory
+from pipeline.artifacts.inventory import Bad, Duplicates, Inventory, SplitInventory
 from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.data import images
 from pipeline.params import Params
@@ -41,7 +42,19 @@ def partition(params: Params) -> Partition:
         client_count=4,
         image_size=real.image_size,
         fingerprint=real.fingerprint,
+        source=Source("real", count),
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
     )
+
+
+def inventory() -> Inventory:
+    """Return what the data set holds: 60 and 12 good pictures, two bad ones, three other files."""
+    bad = (Bad(3, "a.png", "damaged"), Bad(9, "b.png", "damaged"))
+    skipped = (("notes.txt", "no picture"),) * 3
+    train = SplitInventory("train", "real", 62, bad, skipped, {"RGB": 60}, {"16x16": 60}, 0, ())
+    twins = Duplicates(0, 0, 0, 0, ())
+    return Inventory((), (), (20,) * 3, (4,) * 3, None, 16, "white", "skip", (train,), twins)
 
 
 def png(shade: int) -> bytes:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from pipeline.artifacts import deficits, manifest, partition
 from pipeline.artifacts.deficits import Deficits
-from pipeline.artifacts.holdings import Holdings, Source, sizes
+from pipeline.artifacts.holdings import Holdings, sizes
 from pipeline.artifacts.manifest import Manifest
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.data import arrays, decoded
 from pipeline.data.arrays import Stored
 from pipeline.data.decoded import Decoded
