@@ -55,7 +55,7 @@ def page(
             figures.heat_maps(lacking.have, lacking.have + lacking.missing, split.class_names, split.client_names)
         ),
         sheet=figures.png(sheet(params.report.images_per_class, split, shards, real.train)),
-        settings=settings.table(params, split, lacking, shards, real.inventory),
+        settings=settings.table(params, split, shards, real.inventory, lacking),
         times=settings.times(workspace.timings),
     )
 

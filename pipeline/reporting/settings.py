@@ -16,7 +16,7 @@ from pipeline.reporting.deficits import rule, unheld
 _SHARING = {"own": "each client has its own (sharing: own)", "common": "clients share them (sharing: common)"}
 
 
-def table(params: Params, split: Partition, lacking: Deficits, shards: Manifest, data: Inventory) -> dict[str, str]:
+def table(params: Params, split: Partition, shards: Manifest, data: Inventory, lacking: Deficits) -> dict[str, str]:
     """Return the settings that decide the results, by name."""
     recipe, train = shards.recipe_text, params.train
     seed = params.partition.seed_under(params.seed)

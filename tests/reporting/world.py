@@ -83,13 +83,19 @@ def manifest(place: Path, class_names: Sequence[str], recipe: dict[str, Any] = R
     return made
 
 
+def deficits(split: Partition) -> Deficits:
+    """Return the deficits that the synthetic images fill: 0, 3, 2 and 1 images."""
+    have = split.counts()
+    missing = np.array([np.bincount(labels, minlength=have.shape[1]) for labels in map(list, FILLED)]).astype(np.int64)
+    return Deficits(have, have + missing, missing, split.class_names)
+
+
 def write(workspace: Workspace, params: Params, runs: Sequence[RunHistory]) -> None:
     """Write partition, deficits, shards, manifest, and the histories by fill and algorithm."""
     split = partition(params)
     split.save(workspace.partition)
     have = split.counts()
-    missing = np.array([np.bincount(labels, minlength=3) for labels in map(list, FILLED)]).astype(np.int64)
-    Deficits(have, have + missing, missing, split.class_names).save(workspace.deficits)
+    deficits(split).save(workspace.deficits)
     manifest(workspace.manifest, split.class_names)
     for fill, algorithm in dict.fromkeys((run.fill, run.algorithm) for run in runs):
         mine = [run for run in runs if (run.fill, run.algorithm) == (fill, algorithm)]
