@@ -49,7 +49,7 @@ def plan() -> dict[str, float]:
     """Time partition, deficits and plan with their files."""
     from pipeline.artifacts import deficits as artifact
     from pipeline.artifacts.deficits import Deficits
-    from pipeline.artifacts.partition import Partition
+    from pipeline.artifacts.partition import Partition, Source
     from pipeline.clients.deficits import deficits
     from pipeline.clients.partition import partition
     from pipeline.generation.plan import Plan
@@ -66,8 +66,9 @@ def plan() -> dict[str, float]:
     rows, owners = partition(labels, CLASSES, PartitionParams(scheme="dirichlet", clients=CLIENTS, alpha=0.1), 1)
     order = np.lexsort((rows, owners))
     held = Partition(
-        rows[order], owners[order].astype(np.int32), labels[rows[order]].astype(np.int32), names, CLIENTS, 32, "x"
-    )
+        rows[order], owners[order].astype(np.int32), labels[rows[order]].astype(np.int32), names, CLIENTS, 32, "x",
+        Source("x", IMAGES), (0.0,) * 3, (1.0,) * 3,
+    )  # fmt: skip
     held.save(Path("partition.parquet"))
     lap("partition")
     chosen = DeficitsParams(rule="own-max", max_total=IMAGES)

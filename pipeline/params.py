@@ -5,6 +5,7 @@ and environment variables, and never change a byte, unless ``dtype: auto`` resol
 """
 
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -14,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pipeline import printable, progress, yaml_file
 from pipeline.errors import ParameterError
 
-Scheme = Literal["dirichlet", "labels", "quantity", "iid"]
+Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
 Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
 
 MOST = 10**9
@@ -28,6 +29,7 @@ StrictPositive = Annotated[int, Field(ge=1, le=MOST, strict=True)]
 Pixels = Annotated[int, Field(ge=1, le=_MOST_PIXELS)]
 Seed = Annotated[int, Field(ge=-_LARGEST_SEED, le=_LARGEST_SEED)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
+Name = Annotated[str, Field(pattern=r"\S")]
 
 
 def _distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -36,8 +38,8 @@ def _distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return given
 
 
-Name = Annotated[str, Field(max_length=100)]
-Names = Annotated[tuple[Name, ...], AfterValidator(_distinct)]
+RunName = Annotated[str, Field(max_length=100)]
+Names = Annotated[tuple[RunName, ...], AfterValidator(_distinct)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
@@ -76,6 +78,26 @@ class Section(BaseModel):
         return given
 
 
+def _by_text(given: object) -> object:
+    """Return class names with the labels as text: YAML reads ``0: cat`` as a number."""
+    if not isinstance(given, dict):
+        return given
+    if any(isinstance(key, bool) or key is None for key in given):
+        raise ValueError("YAML reads yes, no, on, off, true, false and null as other things than text: quote them")
+    return {str(key): name for key, name in given.items()}
+
+
+ClassNames = Annotated[tuple[Name, ...] | dict[str, Name], BeforeValidator(_by_text)]
+
+
+def _colour(given: str) -> str:
+    from PIL import ImageColor
+
+    if given.lower() in ImageColor.colormap or re.fullmatch("#[0-9a-fA-F]{6}", given):
+        return given
+    raise ValueError("write the name of a colour, such as white, or #rrggbb in quotes")
+
+
 class DataParams(Section):
     """The real images: a Hugging Face Hub id, or a folder of Parquet files or of one sub-folder per class."""
 
@@ -83,23 +105,50 @@ class DataParams(Section):
     path: str
     revision: str | None = None
     train: str = "train"
-    test: str = "test"
+    test: str | None = "test"
+    holdout: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = None
+    holdout_seed: Seed = 0
     image_column: str | None = None
     label_column: str | None = None
-    class_names: tuple[str, ...] | None = None
+    class_names: ClassNames | None = None
     image_size: Pixels | None = None
+    background: Annotated[str, AfterValidator(_colour)] = "white"
+    on_bad: Literal["refuse", "skip"] = "refuse"
+
+    @model_validator(mode="after")
+    def _images_to_test_on(self) -> Self:
+        if (self.test is None) == (self.holdout is None):
+            raise ValueError("set one of data.test (a split) and data.holdout (a share of the training split)")
+        if self.test == self.train:
+            raise ValueError("data.test is the training split: set data.test to null and data.holdout to 0.1, say")
+        return self
 
 
 class PartitionParams(Section):
     """Which client holds which real training image."""
 
     scheme: Scheme
-    clients: Positive
+    clients: Positive | None = None
+    column: str | None = None
+    assignment: str | None = None
     labels_per_client: Positive = 2
     alpha: Annotated[float, Field(gt=0)] = 0.5
     min_size: Count = 10
     max_images: Positive | None = None
     seed: Seed | None = None
+
+    @model_validator(mode="after")
+    def _scheme_has_what_it_needs(self) -> Self:
+        """Whoever holds which image is given by a column or a file, or drawn for a number of clients."""
+        key = self.scheme if self.scheme in ("column", "assignment") else "clients"
+        if getattr(self, key) is None:
+            raise ValueError(f"scheme {self.scheme} needs partition.{key}")
+        return self
+
+    @property
+    def drawn_clients(self) -> int:
+        """The number of clients of a scheme that draws who holds which image."""
+        return self.clients or 0
 
     def seed_under(self, root: int) -> int:
         """Return the partition's own seed, or the root seed if it has none."""
@@ -148,7 +197,7 @@ class TrainParams(Section):
     references: Names = ()
     algorithms: Names
     seeds: Seeds
-    options: dict[Name, dict[Name, float]] = {}
+    options: dict[RunName, dict[RunName, float]] = {}
     model: str = "simple-cnn"
     norm: Literal["group", "batch"] = "group"
     rounds: Positive

@@ -86,6 +86,11 @@ class Workspace:
         return self.data / "partition.parquet"
 
     @property
+    def inventory(self) -> Path:
+        """What the data set holds, and what of it is used."""
+        return self.data / "inventory.json"
+
+    @property
     def partition_picture(self) -> Path:
         return self.data / "partition.png"
 

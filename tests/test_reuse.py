@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import seeds
 from pipeline.artifacts.deficits import load
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.clients import partition as scheme
 from pipeline.params import Params
 from pipeline.stages import deficits, generate
@@ -88,6 +88,9 @@ def divide(workspace: Workspace, params: Params) -> None:
         client_count=params.partition.clients,
         image_size=16,
         fingerprint="",
+        source=Source("", len(LABELS)),
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
     ).save(workspace.partition)
 
 

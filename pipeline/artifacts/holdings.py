@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline import atomic
 from pipeline.artifacts import parquet
+from pipeline.artifacts.partition import Source
 from pipeline.errors import ArtifactError
 
 Int64 = NDArray[np.int64]
@@ -20,27 +21,20 @@ _STEPS = "steps, equal "
 
 
 @dataclass(frozen=True)
-class Source:
-    """An array of decoded images that clients hold rows of."""
-
-    array: str
-    """Its name: the digest of what it is made from."""
-    images: int
-
-
-@dataclass(frozen=True)
 class Holdings:
     """What every client trains on, with one fill. A central run is holdings with one client."""
 
     fill: str
     sources: Mapping[str, Source]
-    """By name: ``real`` (the partition's images in its order), ``synthetic`` (the shards' in order of client), ..."""
+    """By name: ``real`` (all training images in the data set's order), ``synthetic`` (in order of client), ..."""
     rows: Mapping[str, tuple[Int64, ...]]
     """For each source, the rows that each client holds."""
     steps: Mapping[str, Int64]
     """For each budget, the local steps of each client in a round, (clients,)."""
-    normalised_by: str
-    """The source whose channels' mean and deviation normalise all images."""
+    mean: tuple[float, ...]
+    """(3,) of the channels of the clients' real images, which normalises all images, on the scale of bytes."""
+    std: tuple[float, ...]
+    """(3,) deviations of the channels."""
     rounds: int | None
     """Rounds that the training is cut into, with a test after each; None: as many as the parameters say."""
     class_names: tuple[str, ...]
@@ -60,7 +54,8 @@ class Holdings:
         header = {
             "fill": self.fill,
             "sources": {name: asdict(source) for name, source in self.sources.items()},
-            "normalised_by": self.normalised_by,
+            "mean": self.mean,
+            "std": self.std,
             "rounds": self.rounds,
             "class_names": list(self.class_names),
             "image_size": self.image_size,
@@ -94,13 +89,14 @@ def load(path: Path) -> Holdings:
             sources=sources,
             rows=rows,
             steps={n.removeprefix(_STEPS): table[n].to_numpy() for n in table.column_names if n.startswith(_STEPS)},
-            normalised_by=header["normalised_by"],
+            mean=tuple(header["mean"]),
+            std=tuple(header["std"]),
             rounds=header["rounds"],
             class_names=tuple(header["class_names"]),
             image_size=header["image_size"],
         )
-        if held.normalised_by not in sources:
-            raise ValueError(f"no source {held.normalised_by!r}")
+        if not all(0 <= mean <= 255 for mean in held.mean) or not all(std > 0 for std in held.std):
+            raise ValueError(f"mean {held.mean}, deviation {held.std}")
         if not held.steps or table["client"].to_pylist() != list(range(held.clients)):
             raise ValueError("clients missing or out of order")
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:

@@ -74,8 +74,11 @@ def preview(
 
 def status_text(found: "Status") -> str:
     """Return a table with a line for each client, and the cost of what is missing."""
-    rows = [("client", "planned", "in pool", "missing")]
+    rows: list[tuple[str, ...]] = [("client", "planned", "in pool", "missing")]
     rows += [(str(one.client), str(one.planned), str(one.held), str(one.missing)) for one in found.clients]
+    if any(one.name for one in found.clients):
+        names = ["name", *(one.name for one in found.clients)]
+        rows = [(row[0], name, *row[1:]) for row, name in zip(rows, names, strict=True)]
     return f"{text.table(rows, right=True)}\n{cost_text(found.cost)}"
 
 

@@ -1,71 +1,114 @@
 """Deficit rules: how many images of each label every client should have, and is to be given."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.clients.rounding import largest_remainder
+from pipeline import seeds
+from pipeline.clients.rounding import controlled, largest_remainder
 from pipeline.params import DeficitsParams
 
 Int64 = NDArray[np.int64]
+Float = NDArray[np.floating]
 
 
-def deficits(have: Int64, params: DeficitsParams) -> tuple[Int64, Int64]:
+@dataclass(frozen=True)
+class Cut:
+    """A limit, and how many images it leaves out beyond the limits before it."""
+
+    name: str
+    """``ratio``, ``max_per_client`` or ``max_total``."""
+    images: int
+
+
+def deficits(have: Int64, params: DeficitsParams, seed: int) -> tuple[Int64, Int64]:
     """Return what the rule asks for and how many images are to be made, (clients, classes) each.
 
-    ``have`` are the clients' real images, (clients, classes).
+    ``have`` are the clients' real images, (clients, classes). No client lacks a class that nobody has, and such classes
+    count in no mean: rules see the others only. ``seed`` decides between equals where numbers are rounded.
     """
-    want = RULES[params.rule](have, params)
-    return want, limit(want - have, params)
+    held = have.any(axis=0)
+    want = np.zeros_like(have)
+    if held.any():
+        want[:, held] = RULES[params.rule](have[:, held], params, seeds.generator(seed, "deficits", params.rule))
+    return want, limit(want - have, params, seeds.generator(seed, "deficits", "limits"))
 
 
-def own_max(have: Int64, params: DeficitsParams) -> Int64:
+def own_max(have: Int64, params: DeficitsParams, rng: np.random.Generator) -> Int64:
     """Raise each class to the client's largest class: uniform labels, all real images kept."""
     return np.broadcast_to(have.max(axis=1, keepdims=True), have.shape)
 
 
-def global_mean(have: Int64, params: DeficitsParams) -> Int64:
+def global_mean(have: Int64, params: DeficitsParams, rng: np.random.Generator) -> Int64:
     """Raise each class to N / (clients x classes), the mean over all cells, rounded up."""
     return np.maximum(have, -(-int(have.sum()) // have.size))
 
 
-def global_share(have: Int64, params: DeficitsParams) -> Int64:
+def global_share(have: Int64, params: DeficitsParams, rng: np.random.Generator) -> Int64:
     """Fewest images that give the client the label shares of all clients together without dropping one.
 
     The class that is largest against its global share decides the client's total; sizes are rounded by largest
-    remainder, and never below what the client has.
+    remainder, and never below what the client has. Equal remainders are ordered by chance, for each client anew.
     """
     shares = have.sum(axis=0) / have.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
         totals = np.where(shares > 0, have / shares, 0).max(axis=1)
-    return np.maximum(have, largest_remainder(totals[:, None] * shares, np.ceil(totals - 1e-9).astype(np.int64)))
+    sizes = np.ceil(totals - 1e-9).astype(np.int64)
+    return np.maximum(have, largest_remainder(totals[:, None] * shares, sizes, rng))
 
 
-def fixed(have: Int64, params: DeficitsParams) -> Int64:
+def fixed(have: Int64, params: DeficitsParams, rng: np.random.Generator) -> Int64:
     """Raise each class to ``images_per_class``."""
     return np.maximum(have, params.images_per_class)
 
 
-def limit(lacking: Int64, params: DeficitsParams) -> Int64:
-    """Apply ratio, then the cap for each client, then the cap for all; each scales its deficits in proportion."""
-    wanted = np.rint(lacking.sum(axis=1) * params.ratio).astype(np.int64)
-    made = largest_remainder(lacking * params.ratio, wanted)
+def limit(lacking: Int64, params: DeficitsParams, rng: np.random.Generator) -> Int64:
+    """Scale deficits down to the ratio, to at most ``max_per_client`` for each client, and to ``max_total`` in all.
+
+    Each limit applies to what the ones before it leave, and scales in proportion: the ratio and ``max_total`` all
+    deficits, ``max_per_client`` those of a client that is above it. The result is rounded once, so that each deficit,
+    each client's sum and each label's sum over all clients is its exact share, rounded down or up (see ``controlled``).
+    """
+    before = lacking.sum(axis=1)
+    limits = [before.astype(float), *(images for _, images in _limited(before, params))]
+    if (limits[-1] == before).all():
+        return lacking
+    factors = np.divide(limits[-1], before, out=np.zeros(len(before)), where=before > 0)
+    return controlled(lacking * factors[:, None], _nearest(limits[-1]), rng)
+
+
+def cuts(lacking: Int64, params: DeficitsParams) -> tuple[Cut, ...]:
+    """Return every limit that is set, a ratio of 1 excepted, and how many of the ``lacking`` images it cuts."""
+    before, found = lacking.sum(axis=1), list[Cut]()
+    left = int(before.sum())
+    for name, images in _limited(before, params):
+        found.append(Cut(name, left - _nearest(images)))
+        left = _nearest(images)
+    return tuple(found)
+
+
+def _limited(before: Int64, params: DeficitsParams) -> Iterator[tuple[str, Float]]:
+    """Yield each limit with the images that it leaves each client, not rounded."""
+    images = before.astype(float)
+    if params.ratio != 1:
+        images = images * params.ratio
+        yield "ratio", images
     if params.max_per_client is not None:
-        made = _scale(made, np.minimum(made.sum(axis=1), params.max_per_client))
-    if params.max_total is not None and made.sum() > params.max_total:
-        made = _scale(made.reshape(1, -1), np.array([params.max_total])).reshape(made.shape)
-    return made
+        images = np.minimum(images, params.max_per_client)
+        yield "max_per_client", images
+    if params.max_total is not None:
+        images = images * (min(1.0, params.max_total / images.sum()) if images.any() else 1.0)
+        yield "max_total", images
 
 
-def _scale(counts: Int64, totals: Int64) -> Int64:
-    """Scale each row down to its total."""
-    sums = counts.sum(axis=1)
-    factor = np.divide(totals, sums, out=np.zeros(len(sums)), where=sums > 0)
-    return largest_remainder(counts * factor[:, None], totals)
+def _nearest(images: Float) -> int:
+    return math.floor(float(images.sum()) + 0.5 + 1e-6)  # floats may leave a half a hair short
 
 
-RULES: dict[str, Callable[[Int64, DeficitsParams], Int64]] = {
+RULES: dict[str, Callable[[Int64, DeficitsParams, np.random.Generator], Int64]] = {
     "own-max": own_max,
     "global-mean": global_mean,
     "global-share": global_share,

@@ -1,20 +1,108 @@
-"""Round shares to whole images without losing one."""
+"""Round shares to whole images without losing one.
+
+``largest_remainder`` rounds each row by itself. ``controlled`` rounds a table, so that neither rows nor columns drift.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csgraph, csr_array
 
 Int64 = NDArray[np.int64]
 Float = NDArray[np.floating]
 
+_HAIR = 1e-9
+"""How far floats may leave a whole number that is meant."""
+_SUM_HAIR = 1e-6
+"""The same for sums of many of them."""
+_BITS = 30
+"""Binary digits of a remainder that are rounded one after the other."""
 
-def largest_remainder(exact: Float, totals: Int64) -> Int64:
-    """Round each row of ``exact`` (rows, cells) to integers that sum to its total; ties go to the lower cell.
 
-    Each total must lie within one row's length of the row's sum, rounded down cell by cell.
+def largest_remainder(exact: Float, totals: Int64, rng: np.random.Generator | None = None) -> Int64:
+    """Round each row of ``exact`` (rows, cells) to integers that sum to its total.
+
+    Of equal remainders ``rng`` chooses, for each row anew; without it the lower cell goes first. Each total must lie
+    within one row's length of the row's sum, rounded down cell by cell.
     """
-    floor = np.floor(exact + 1e-9).astype(np.int64)
-    order = np.argsort(floor - exact, axis=1, kind="stable")
+    floor = np.floor(exact + _HAIR).astype(np.int64)
+    keys = floor - exact
+    if rng is not None:
+        keys = np.round(keys, 9) + rng.random(keys.shape) * (_HAIR / 10)
+    order = np.argsort(keys, axis=1, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(exact.shape[1])[None, :], axis=1)
     rounded: Int64 = floor + (rank < (totals - floor.sum(axis=1))[:, None])
     return rounded
+
+
+def controlled(exact: Float, total: int, rng: np.random.Generator) -> Int64:
+    """Round ``exact`` (rows, columns) so that every cell, the sum of every row and of every column go down or up.
+
+    So none of them is off by one: what is whole stays as it is. All cells together sum to ``total``, the whole number
+    nearest to the sum of ``exact`` (one of two, halfway between). A cell goes up with the probability of its remainder, so no row or column is
+    favoured for its place.
+
+    The remainders are rounded one binary digit after the other, from the last: half of the cells that have the digit
+    go up by its value, half go down, in every row and in every column (see ``_halves``). A row of an odd number of such
+    cells is then off by one digit, so in the end by less than 1/2 + 1/4 + ... = 1 (Doerr, "Generating randomized
+    roundings with cardinality constraints and derandomizations", STACS 2006; such roundings of tables exist by
+    Bacharach, "Matrix rounding problems", Management Science 12, 1966). Remainders that are no binary fractions are cut
+    after 30 digits, which lets a whole sum go astray in few draws of a very large table: then all is drawn again, as
+    where the cells sum to the number on the other side of ``total``, which happens in less than half of the draws.
+    """
+    floor = np.floor(exact + _HAIR).astype(np.int64)
+    parts = np.clip(exact - floor, 0.0, 1.0)
+    wanted = total - int(floor.sum())
+    if abs(wanted - parts.sum()) > 0.5 + 10 * _SUM_HAIR:
+        raise ValueError(f"{total} is not {exact.sum()} rounded")
+    while True:
+        up = _drawn(parts, rng)
+        if up.sum() == wanted and all(_is_rounded(up.sum(axis=axis), parts.sum(axis=axis)) for axis in (0, 1)):
+            rounded: Int64 = floor + up
+            return rounded
+
+
+def _is_rounded(sums: Int64, exact: Float) -> bool:
+    return bool(((sums >= np.floor(exact + _SUM_HAIR)) & (sums <= np.ceil(exact - _SUM_HAIR))).all())
+
+
+def _drawn(parts: Float, rng: np.random.Generator) -> Int64:
+    """Return 0 or 1 for each part, from the last binary digit to the first."""
+    units = np.rint(parts * (1 << _BITS)).astype(np.int64)
+    for place in range(_BITS):
+        digit = 1 << place
+        rows, columns = np.nonzero(units & digit)
+        if len(rows):
+            units[rows, columns] += np.where(_halves(rows, columns, rng), digit, -digit)
+    return units >> _BITS
+
+
+def _halves(rows: Int64, columns: Int64, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Split cells in two halves that share every row, every column and the whole evenly, to one cell; return one.
+
+    Each cell has a partner in its row and one in its column, where the cells without one are partners of each other.
+    Partners go to different halves. A step to the partner in the row and from there to the partner in the column stays
+    in the half, so the cells of a half that hang together are a cycle of these steps; a coin decides which of two
+    cycles of partners is which.
+    """
+    in_row = _partners(rows)
+    step = _partners(columns)[in_row]
+    graph = csr_array((np.ones(len(step), np.int8), step, np.arange(len(step) + 1)), shape=(len(step), len(step)))
+    cycles, cycle = csgraph.connected_components(graph, directed=False)
+    other = cycle[in_row]
+    coins = rng.random(cycles) < 0.5
+    half: NDArray[np.bool_] = coins[np.minimum(cycle, other)] == (cycle < other)
+    return half[: len(rows)]
+
+
+def _partners(lines: Int64) -> Int64:
+    """Return each cell's partner in its line (row or column); one cell more, if their number is odd, makes it even."""
+    short = lines.astype(np.uint16) if lines.max() < 1 << 16 else lines  # NumPy sorts short numbers by counting
+    order = np.argsort(short, kind="stable")
+    ends = np.flatnonzero(np.diff(lines[order], append=-1))
+    last = np.zeros(len(lines), bool)
+    last[ends] = np.diff(ends, prepend=-1) % 2 == 1
+    paired = np.concatenate([order[~last], order[last], np.arange(len(lines), len(lines) + len(lines) % 2)])
+    partner = np.empty_like(paired)
+    partner[paired[0::2]], partner[paired[1::2]] = paired[1::2], paired[0::2]
+    return partner

@@ -1,7 +1,9 @@
 """Commands ``status`` and ``generate --dry-run``: what is planned, in the pool and missing, and what it would cost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.artifacts import partition
 from pipeline.generation import request
 from pipeline.generation.devices import Assumption, expected_dtype
 from pipeline.generation.pool import Pool
@@ -18,6 +20,8 @@ class ClientStatus:
     planned: int
     held: int
     """Of the planned images, those in the pool."""
+    name: str = ""
+    """What the user calls the client, if not by its number."""
 
     @property
     def missing(self) -> int:
@@ -78,8 +82,9 @@ def status(workspace: Workspace, params: Params) -> Status:
     """Return what each client's plan wants, what the pool holds of it and what is missing, and the cost."""
     dtype = expected_dtype(workspace, params.generate.dtype)
     asked = request.current(workspace, params, dtype.dtype)
+    names = partition.load(workspace.partition).client_names
     with Pool(workspace.pool) as pool:
-        return Status(_clients(pool, asked), _cost(pool, asked, dtype))
+        return Status(_clients(pool, asked, names), _cost(pool, asked, dtype))
 
 
 def cost(workspace: Workspace, params: Params) -> Cost:
@@ -90,13 +95,13 @@ def cost(workspace: Workspace, params: Params) -> Cost:
         return _cost(pool, asked, dtype)
 
 
-def _clients(pool: Pool, asked: Request) -> tuple[ClientStatus, ...]:
+def _clients(pool: Pool, asked: Request, names: Sequence[str] | None) -> tuple[ClientStatus, ...]:
     plan, found = asked.plan, list[ClientStatus]()
     flags = {(one.lane, one.class_name): held for one, held in pool.held(plan.recipe, plan.wanted())}
     for client, planned in enumerate(plan.missing.sum(axis=1).tolist()):
         # A client's indices are the first ones of its lane's, see Plan.
         held = sum(flags[one.lane, one.class_name].count(1, 0, len(one.indices)) for one in plan.wanted_by(client))
-        found.append(ClientStatus(client, planned, held))
+        found.append(ClientStatus(client, planned, held, names[client] if names else ""))
     return tuple(found)
 
 

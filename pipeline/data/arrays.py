@@ -1,13 +1,17 @@
 """Images decoded once into byte arrays on disk, memory-mapped by every run that needs them.
 
-An array has a name, the digest of what it was made from, and is whole or absent. Beside it are the labels, the digest
-of the content, and the histograms of its channels once somebody asked for them.
+An array has a name, the digest of what it was made from, and is whole or absent. Beside it are the labels and the
+digest of the content. While an object of an array lives, its file is locked, so that ``cache gc`` leaves it there.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +22,14 @@ from PIL import Image
 from pipeline import atomic, progress
 from pipeline.artifacts import shards
 from pipeline.artifacts.manifest import Manifest
-from pipeline.artifacts.partition import Partition
-from pipeline.data import histograms, resize
-from pipeline.data.images import Images
+from pipeline.data import resize
 from pipeline.errors import ArtifactError
 
-_VERSION = 3
-_CHUNK = 256
+Pixels = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+_VERSION = 4
+_PARTS = (".labels.npy", ".sha256", ".pictures.npy", ".json", ".histograms.npy")
+"""Endings of the files beside an array; the last one is of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -32,58 +37,35 @@ class Stored:
     """Images and labels on disk; cheap to send to a process."""
 
     path: Path
-    labels: NDArray[np.int64]
+    labels: Labels
     """(N,)."""
     content: str
     """SHA-256 of pixels and labels, whatever they were made from."""
 
     @property
-    def pixels(self) -> NDArray[np.uint8]:
+    def pixels(self) -> Pixels:
         """The images (N, size, size, 3), read from disk as they are touched."""
         # Copy on write: nothing writes, but torch warns of arrays that it could not write to.
-        array: NDArray[np.uint8] = np.load(self.path, mmap_mode="c")
+        array: Pixels = np.load(self.path, mmap_mode="c")
         return array
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return int(self.pixels.shape[1])
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def histograms(self) -> NDArray[np.int64]:
-        """Return how often each channel has each level, (3, 256); counted once and kept beside the array."""
-        place = self.path.with_suffix(".histograms.npy")
-        try:
-            found: NDArray[np.int64] = np.load(place)
-            if found.shape == (3, 256) and found.sum() == self.pixels.size:
-                return found
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, EOFError):
-            progress.say(f"{place} is damaged; the histograms are counted again")
-        counted = histograms.empty()
-        histograms.add(counted, self.pixels)
-        with atomic.replacing(place) as temporary, temporary.open("wb") as file:
-            np.save(file, counted)
-        return counted
 
-
-def real_name(partition: Partition) -> str:
-    """Return the name of the array of the clients' real images, in the order of the partition."""
-    return _name(["real", partition.fingerprint, partition.image_size, _rows(partition.rows)])
-
-
-def real(folder: Path, images: Images, partition: Partition) -> Stored:
-    """Return the clients' real images in the order of the partition; ``images`` is the split that was partitioned."""
-    return _decoded(folder, real_name(partition), images, partition.rows)
-
-
-def test(folder: Path, images: Images) -> Stored:
-    """Return a whole split in its own order."""
-    rows = np.arange(len(images.labels))
-    return _decoded(folder, _name(["real", images.fingerprint, images.image_size, _rows(rows)]), images, rows)
+def name_of(kind: str, made_from: Sequence[object]) -> str:
+    """Return the name of an array; ``made_from`` holds all that decides it and can be written as JSON."""
+    return hashlib.sha256(json.dumps([_VERSION, kind, *made_from]).encode()).hexdigest()[:24]
 
 
 def synthetic_name(manifest: Manifest, image_size: int) -> str:
     """Return the name of the array of all shards' images."""
-    return _name(["synthetic", image_size, *(file.sha256 for shard in manifest.shards for file in shard.files)])
+    return name_of("synthetic", [image_size, *(file.sha256 for shard in manifest.shards for file in shard.files)])
 
 
 def synthetic(folder: Path, manifest: Manifest, image_size: int) -> Stored:
@@ -92,7 +74,7 @@ def synthetic(folder: Path, manifest: Manifest, image_size: int) -> Stored:
         manifest.check(shard)
     labels = np.empty(manifest.rows, np.int64)
 
-    def chunks() -> Iterable[NDArray[np.uint8]]:
+    def chunks() -> Iterable[Pixels]:
         row = 0
         for shard in manifest.shards:
             for label, image in shards.read_images(manifest.paths(shard)):
@@ -106,55 +88,64 @@ def synthetic(folder: Path, manifest: Manifest, image_size: int) -> Stored:
     return store(folder, synthetic_name(manifest, image_size), labels, image_size, chunks)
 
 
-def derived_name(kind: str, made_from: Sequence[object]) -> str:
-    """Return the name of an array that is computed from others; ``made_from`` holds all that decides it."""
-    return _name([kind, *made_from])
-
-
-def store(
-    folder: Path,
-    name: str,
-    labels: NDArray[np.int64],
-    size: int,
-    chunks: Callable[[], Iterable[NDArray[np.uint8]]],
-) -> Stored:
+def store(folder: Path, name: str, labels: Labels, size: int, chunks: Callable[[], Iterable[Pixels]]) -> Stored:
     """Return the array of this name; make it from ``chunks``, which fill up ``labels``, if it is not there.
 
     ``chunks`` yields images (n, size, size, 3), as many as ``labels`` (N,) in all. Raises ArtifactError if the cache
     folder cannot be written, or is full.
     """
-    place, shape = folder / f"{name}.npy", (len(labels), size, size, 3)
-    if (found := _found(place, shape)) is not None:
+    found = find(folder, name, size)
+    if found is not None and len(found) == len(labels):
         return found
-    content = hashlib.sha256()
+    made = make(folder, name, (len(labels), size), chunks(), lambda: labels)
+    assert len(made) == len(labels)
+    return made
+
+
+def make(
+    folder: Path, name: str, shape: tuple[int, int], chunks: Iterable[Pixels], labels: Callable[[], Labels]
+) -> Stored:
+    """Write an array of at most ``shape[0]`` images of ``shape[1]`` pixels a side, and return it.
+
+    ``chunks`` yields images (n, size, size, 3); ``labels`` is called after the last one and returns a label for each.
+    Raises ArtifactError if the cache folder cannot be written, or is full.
+    """
+    place, (most, size) = folder / f"{name}.npy", shape
+    content, rows = hashlib.sha256(), 0
     with atomic.replacing(place) as temporary:
         # Written and not mapped: on a full disk a mapped file ends the process by a signal, without a word.
         with temporary.open("wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            row = 0
-            for chunk in chunks():
+            _write_header(file, (most, size, size, 3))
+            for chunk in chunks:
                 assert chunk.dtype == np.uint8
-                assert chunk.shape[1:] == shape[1:]
+                assert chunk.shape[1:] == (size, size, 3)
                 whole = np.ascontiguousarray(chunk)
                 file.write(whole.data)
                 content.update(whole.data)
-                row += len(chunk)
-            assert row == len(labels)
-        content.update(labels.tobytes())
+                rows += len(chunk)
+            file.seek(0)
+            _write_header(file, (rows, size, size, 3))  # of equal length: NumPy leaves room for more digits
+        kept = labels()
+        assert len(kept) == rows
+        content.update(kept.tobytes())
+        for ending in _PARTS:  # what is beside an older array of this name
+            place.with_suffix(ending).unlink(missing_ok=True)
         with atomic.replacing(place.with_suffix(".labels.npy")) as beside, beside.open("wb") as file:
-            np.save(file, labels)
+            np.save(file, kept)
         atomic.write_text(place.with_suffix(".sha256"), content.hexdigest() + "\n")
-        place.with_suffix(".histograms.npy").unlink(missing_ok=True)
-    return Stored(place, labels, content.hexdigest())
+        made = Stored(place, kept, content.hexdigest())
+        _lock(made, temporary)
+    return made
 
 
-def _found(place: Path, shape: tuple[int, ...]) -> Stored | None:
-    """Return what is stored, or None if it is absent or damaged."""
+def find(folder: Path, name: str, size: int) -> Stored | None:
+    """Return the array of this name, or None if it is absent or damaged; damage is reported."""
+    place = folder / f"{name}.npy"
     try:
         content = place.with_suffix(".sha256").read_text(encoding="ascii").strip()
         stored = Stored(place, np.load(place.with_suffix(".labels.npy")), content)
-        if stored.pixels.shape == shape and len(stored) == shape[0] and len(content) == 64:
+        _lock(stored, place)
+        if stored.pixels.shape == (len(stored), size, size, 3) and len(content) == 64:
             return stored
     except OSError:
         return None
@@ -164,17 +155,50 @@ def _found(place: Path, shape: tuple[int, ...]) -> Stored | None:
     return None
 
 
-def _decoded(folder: Path, name: str, images: Images, rows: NDArray[np.int64]) -> Stored:
-    def chunks() -> Iterable[NDArray[np.uint8]]:
-        for start in range(0, len(rows), _CHUNK):
-            yield images.pixels(rows[start : start + _CHUNK])
-
-    return store(folder, name, images.labels[rows], images.image_size, chunks)
+def _write_header(file: io.BufferedWriter, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def _rows(rows: NDArray[np.int64]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
+def _lock(stored: Stored, place: Path) -> None:
+    """Share a lock on the array's file, the future one too, as long as the object lives.
+
+    Raises FileNotFoundError if the file was deleted before it was locked.
+    """
+    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    weakref.finalize(stored, os.close, descriptor)
+    with contextlib.suppress(OSError):  # some network file systems have no locks
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    if not os.path.samestat(os.fstat(descriptor), place.stat()):
+        raise FileNotFoundError(place)
 
 
-def _name(key: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps([_VERSION, *key]).encode()).hexdigest()[:24]
+def listed(folder: Path) -> list[Path]:
+    """Return the arrays of a folder, in order of name."""
+    return sorted(path for path in folder.glob("*.npy") if "." not in path.stem)
+
+
+def files(place: Path) -> Iterator[Path]:
+    """Yield the files of an array that are there: its own, and those beside it."""
+    for path in (place, *map(place.with_suffix, _PARTS)):
+        if path.is_file():
+            yield path
+
+
+def delete(place: Path, dry_run: bool = False) -> bool:
+    """Delete an array and what is beside it, unless a process uses it or it is gone; return whether that was so.
+
+    With ``dry_run`` nothing is deleted. Raises OSError if a file cannot be deleted.
+    """
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path in [] if dry_run else files(place):
+            path.unlink()
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

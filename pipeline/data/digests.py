@@ -1,94 +1,88 @@
-"""Digests of files that a user brings, remembered, so that unchanged gigabytes are read once.
+"""Digests of files, remembered by path, size and times, so that gigabytes are not read again by every stage.
 
-A file is taken for unchanged while its path, size, times and inode are the same. Losing what is remembered costs time.
+The memory is one small file for each folder in the cache, which whoever writes replaces as a whole: losing it, or what
+another process wrote meanwhile, costs time.
 """
 
-import sqlite3
+import hashlib
+import json
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TypeVar
 
 from pipeline import atomic, progress
+from pipeline.errors import ArtifactError, DataError
+from pipeline.workspace import default_cache
 
-T = TypeVar("T")
-
-NAME = "digests.sqlite"
-"""The file in the cache folder."""
-_TABLE = "create table if not exists digests (path text primary key, state text not null, sha256 text not null)"
-_SETTLED = 2_000_000_000  # nanoseconds after which a file that is written again has other times, on any file system
-_THREADS = 4
-_SHOWN = 1 << 28  # bytes from which a bar is shown
+_SETTLED = 2.0
+"""Seconds after its last change from which a file is remembered: another change may leave the same time of change."""
+_LONG_BYTES, _LONG_FILES = 1 << 30, 20_000
 
 
-def sha256(paths: Sequence[Path], cache: Path) -> list[str]:
-    """Return the hexadecimal SHA-256 of each file; raise OSError for one that cannot be read.
+def of(folder: Path, files: Sequence[Path]) -> list[str]:
+    """Return the SHA-256 of each file; ``folder`` is what they belong to.
 
-    ``cache`` is the folder where digests are remembered. One that cannot be used is named, and files are read.
+    Raises DataError for a file that cannot be read.
     """
-    keys = [str(path.resolve()) for path in paths]
-    states = {key: _state(Path(key)) for key in keys}
-    known = _known(cache, states)
-    made = _hash([Path(key) for key in states if key not in known])
-    _remember(cache, {key: states[key] for key in made if _settled(Path(key), states[key])}, made)
-    return [(known | made)[key] for key in keys]
+    place = default_cache() / "digests" / f"{hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:24]}.json"
+    known = _known(place)
+    stamps: list[tuple[str, list[int]]] = []
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", file, "restore it") from None
+        key = os.fsencode(os.path.relpath(file, folder)).decode("utf-8", "backslashreplace")
+        stamps.append((key, [found.st_size, found.st_mtime_ns, found.st_ctime_ns]))
+    new = {i for i, (key, stamp) in enumerate(stamps) if key not in known or known[key][:3] != stamp}
+    if not new:
+        return [str(known[key][3]) for key, _ in stamps]
+    counted = sum(stamps[i][1][0] for i in new)
+    long = counted > _LONG_BYTES or len(new) > _LONG_FILES
+    digests = []
+    with progress.bar("reading the data set once", len(new), "files") if long else nullcontext() as advance:
+        for i, (file, (key, _)) in enumerate(zip(files, stamps, strict=True)):
+            digests.append(_digest(file) if i in new else str(known[key][3]))
+            if advance is not None and i in new:
+                advance()
+    _remember(place, {key: [*stamp, digest] for (key, stamp), digest in zip(stamps, digests, strict=True)}, known)
+    return digests
 
 
-def _state(path: Path) -> str:
-    """Return what changes whenever a file is written."""
-    found = path.stat()
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
-
-
-def _settled(path: Path, state: str) -> bool:
-    """Return whether a file is as it was before it was read, and old enough for a later change to be seen."""
-    newest = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
-    return _state(path) == state and time.time_ns() - newest > _SETTLED
-
-
-def _hash(paths: Sequence[Path]) -> dict[str, str]:
-    """Return the digest of each file by its path."""
-    sizes = [path.stat().st_size for path in paths]
-    if sum(sizes) < _SHOWN:
-        return {str(path): atomic.sha256(path) for path in paths}
-    found = {}
-    with progress.bar("read files", len(paths), "files") as advance, ThreadPoolExecutor(_THREADS) as threads:
-        for path, digest in zip(paths, threads.map(atomic.sha256, paths), strict=True):
-            found[str(path)] = digest
-            advance()
-    return found
-
-
-def _known(cache: Path, states: Mapping[str, str]) -> dict[str, str]:
-    """Return the digests that are remembered for files in these states."""
-
-    def find(database: sqlite3.Connection) -> dict[str, str]:
-        found = {}
-        for path, state in states.items():
-            row = database.execute("select state, sha256 from digests where path = ?", (path,)).fetchone()
-            if row is not None and row[0] == state:
-                found[path] = str(row[1])
-        return found
-
-    return _with_database(cache, find) or {}
-
-
-def _remember(cache: Path, states: Mapping[str, str], digests: Mapping[str, str]) -> None:
-    rows = [(path, state, digests[path]) for path, state in states.items()]
-    if rows:
-        _with_database(cache, lambda database: database.executemany("replace into digests values (?, ?, ?)", rows))
-
-
-def _with_database(cache: Path, work: Callable[[sqlite3.Connection], T]) -> T | None:
-    """Return what ``work`` returns, or None where the database cannot be used; say so."""
-    place = cache / NAME
+def _digest(file: Path) -> str:
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(place, timeout=60)) as database, database:
-            database.execute(_TABLE)
-            return work(database)
-    except (OSError, sqlite3.Error) as error:
-        progress.say(f"{place} cannot be used ({error}): delete it; until then, files are read again each time")
-        return None
+        return atomic.sha256(file)
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", file, "restore it") from None
+
+
+def _known(place: Path) -> dict[str, list[int | str]]:
+    """Return what is remembered; nothing if the file is absent or damaged."""
+    try:
+        document = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    return {key: entry for key, entry in document.items() if _is_entry(entry)}
+
+
+def _is_entry(entry: object) -> bool:
+    match entry:
+        case [int(), int(), int(), str() as digest]:
+            return len(digest) == 64
+    return False
+
+
+def _remember(place: Path, made: dict[str, list[int | str]], known: dict[str, list[int | str]]) -> None:
+    before = time.time_ns() - int(_SETTLED * 1e9)
+    settled = {key: entry for key, entry in made.items() if max(int(entry[1]), int(entry[2])) < before}
+    if not settled:
+        return
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(place, json.dumps({**known, **settled}))
+    except (ArtifactError, OSError):
+        progress.say(f"{place} cannot be written; the data set is read again by the next stage")

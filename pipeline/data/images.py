@@ -1,151 +1,181 @@
-"""Real labelled images through ``datasets``: a Hub id, a folder of Parquet files, or a folder of class folders."""
+"""Real labelled images: a Hub id, a folder of Parquet files, of class folders, or one that ``save_to_disk`` wrote."""
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 
-from pipeline.atomic import sha256
-from pipeline.data import resize
+from pipeline.data import columns, holdout, labels, pictures, resize, splits
+from pipeline.data.pictures import Picture
+from pipeline.data.source import Skipped, Source
 from pipeline.errors import DataError
 from pipeline.params import DataParams
 
-_CLASS_FOLDER_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_VERSION = 1
+"""Of how a picture becomes pixels; another one decodes again."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """One split of a labelled image data set; pictures are decoded on demand."""
+    """The images of one split, or of the part of it that is trained on or held out; decoded on demand."""
 
-    table: Any  # datasets.Dataset, which has no type stubs
+    source: Source
     image_column: str
-    labels: NDArray[np.int64]
-    """(N,) the label of each row."""
+    label_column: str
+    split_rows: NDArray[np.int64]
+    """(N,) the row of each image in the split as it is stored."""
+    split_labels: NDArray[np.int64]
+    """The label of each row of the split as it is stored."""
     class_names: tuple[str, ...]
+    label_texts: tuple[str, ...]
+    """What the data set has for each class, in the order of ``class_names``."""
     image_size: int
     """Pixels a side that ``pixels`` returns."""
-    fingerprint: str
-    """Changes whenever rows, labels or their order may have changed."""
+    background: str
+    on_bad: str
+    remarks: tuple[str, ...] = ()
+    """What a user should know of how the split was read."""
+
+    def __len__(self) -> int:
+        return len(self.split_rows)
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) the label of each image."""
+        return self.split_labels[self.split_rows]
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The files of the split that are not read."""
+        return tuple(self.source.skipped)
+
+    @cached_property
+    def pictures_digest(self) -> str:
+        """Identifies the pixels of the whole split, in its order: pictures, size and background, and no place."""
+        rgb = ImageColor.getrgb(self.background)[:3]
+        key = [_VERSION, self.image_column, self.image_size, rgb, *self.source.digests(self.image_column)]
+        return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes whenever pixels, rows, labels, names or their order may have changed, and with no place or time."""
+        key = [self.pictures_digest, self.class_names, self.label_texts, self.on_bad]
+        held = self.split_labels.tobytes() + self.split_rows.tobytes()
+        return hashlib.sha256(json.dumps(key).encode() + held).hexdigest()[:16]
+
+    def whole(self) -> "Images":
+        """Return all images of the split as it is stored, also those that are held out of this part."""
+        return replace(self, split_rows=np.arange(len(self.split_labels)))
+
+    def name(self, row: int) -> str:
+        """Return how a user finds an image: its file, or its table and the row in it."""
+        return self.source.name(int(self.split_rows[row]))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns beside the picture."""
+        return tuple(name for name in self.source.columns if name != self.image_column)
+
+    def column(self, name: str) -> NDArray[np.object_]:
+        """Return what a column holds for each image, (N,): None where nothing, and names for a class label's numbers.
+
+        Raises DataError if there is no such column.
+        """
+        if name not in self.columns:
+            fix = f"the columns are {', '.join(self.columns)}"
+            raise DataError(f"no column {name!r}", "the data set", fix)
+        names = self.source.columns[name].names
+        held = self.source.values(name).to_pylist()
+        values = [names[v] if names and isinstance(v, int) and 0 <= v < len(names) else v for v in held]
+        out = np.empty(len(values), object)
+        out[:] = values
+        return out[self.split_rows]
+
+    def read(self, row: int) -> Picture:
+        """Decode one image in its own size; raise DataError, with a short reason, if that cannot be done."""
+        try:
+            content = self.source.content(self.image_column, int(self.split_rows[row]))
+            if isinstance(content, bytes):
+                return pictures.decode(content, self.background)
+            return pictures.from_array(content, self.background)
+        except DataError as error:
+            raise DataError(error.what, self.name(row), error.fix) from None
 
     def picture(self, row: int) -> Image.Image:
-        """Return one row's picture as RGB, cut to the middle square and scaled with anti-aliasing if it must be.
+        """Return one image as RGB, cut to the middle square and scaled with anti-aliasing if it must be.
 
         Raises DataError for a picture that cannot be decoded.
         """
         try:
-            picture: Image.Image = self.table[int(row)][self.image_column].convert("RGB")
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            where = f"row {row}, column {self.image_column!r}"
-            raise DataError(f"a picture cannot be decoded ({error})", where, "repair or remove it") from None
-        return resize.fit(picture, self.image_size)
+            return resize.fit(self.read(row).image, self.image_size)
+        except DataError as error:
+            raise DataError(f"a picture cannot be decoded ({error.what})", error.where, error.fix) from None
 
     def pixels(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return rows as (len(rows), size, size, 3) bytes."""
+        """Return images as (len(rows), size, size, 3) bytes."""
         out = np.empty((len(rows), self.image_size, self.image_size, 3), np.uint8)
         for i, row in enumerate(rows):
             out[i] = np.asarray(self.picture(int(row)))
         return out
 
 
-def load(params: DataParams, split: str, root: Path = Path()) -> Images:
+def load(params: DataParams, split: str | None, root: Path = Path()) -> Images:
     """Read one split; a local one starts at ``root``.
 
-    Raises DataError if it cannot be found or has no usable image or label column.
-    Labels count the classes of the training split, whatever split is read: another split may lack a class or number
-    them differently.
+    ``split`` is ``params.train``, without what is held out, or ``params.test``, which is None where the images for
+    testing are those held out. Classes, columns and the size are those of the training split, whatever split is read:
+    another may lack a class or number them differently. Raises DataError if it cannot be found or has no usable image
+    or label column.
     """
-    from datasets import disable_progress_bars
+    train = _whole(params, params.train, root, None)
+    if split is not None and split != params.train:
+        return _whole(params, split, root, train)
+    if params.holdout is None:
+        return train
+    held = holdout.draw(train.labels, train.label_texts, params.holdout, params.holdout_seed)
+    return replace(train, split_rows=np.flatnonzero(held if split is None else ~held))
 
-    disable_progress_bars()
-    table, content = _open(params, split, root)
-    image_column = _column(table, params.image_column, "image_column", _is_image)
-    codes, texts = _labels(table, params)
-    known = texts if split == params.train else _labels(_open(params, params.train, root)[0], params)[1]
-    number = {text: i for i, text in enumerate(known)}
-    labels = np.array([number.get(text, -1) for text in texts], np.int64)[codes]
-    if labels.min() < 0:
-        stranger = texts[int(codes[labels.argmin()])]
-        raise DataError(f"label {stranger!r} is not in the training split", f"split {split!r}", "remove those images")
-    names = tuple(params.class_names or known)
-    if len(names) != len(known) or len(set(names)) != len(names):
-        fix = f"give {len(known)} different data.class_names, in the order of {', '.join(known[:20])}"
-        raise DataError(f"{len(set(names))} class names for {len(known)} classes", "params.yaml, data.class_names", fix)
-    described = json.dumps([content, image_column, names, params.image_size]).encode()
-    return Images(
-        table=table.select_columns([image_column]),
-        image_column=image_column,
-        labels=labels,
-        class_names=names,
-        image_size=params.image_size or min(table[0][image_column].size),
-        fingerprint=hashlib.sha256(described + labels.tobytes()).hexdigest()[:16],
+
+def _whole(params: DataParams, split: str, root: Path, train: Images | None) -> Images:
+    """Return a split as it is stored, described as the training split is (None: it is the training split)."""
+    source = splits.find(params, split, root)
+    where = f"split {split!r}"
+    image = columns.choose_image(source.columns, train.image_column if train else params.image_column, where)
+    label = columns.choose_label(source.columns, train.label_column if train else params.label_column, where)
+    found = labels.read(source.values(label), source.columns[label], f"column {label!r}, {where}")
+    if train:
+        classes = labels.Numbering(train.label_texts, train.class_names)
+    else:
+        classes = labels.numbering(found, params.class_names)
+    made = Images(
+        source=source,
+        image_column=image,
+        label_column=label,
+        split_rows=np.arange(len(source)),
+        split_labels=classes.apply(found, where),
+        class_names=classes.names,
+        label_texts=classes.texts,
+        image_size=train.image_size if train else params.image_size or 1,
+        background=params.background,
+        on_bad=params.on_bad,
+        remarks=(*source.remarks, *classes.remarks),
     )
+    return made if train or params.image_size else replace(made, image_size=_size(made))
 
 
-def _open(params: DataParams, split: str, root: Path) -> tuple[Any, str]:
-    """Return the split's table and a text that identifies its content."""
-    import datasets
-
-    folder = root / params.path
-    try:
-        if not folder.exists():
-            table = datasets.load_dataset(params.path, split=split, revision=params.revision)
-            return table, f"{params.path}@{params.revision}:{split}:{len(table)}"
-        if files := sorted(folder.glob(f"{split}*.parquet")):
-            table = datasets.load_dataset("parquet", data_files={split: [str(file) for file in files]}, split=split)
-            return table, ",".join(sha256(file) for file in files)
-        if pictures := _pictures(folder / split):
-            names = {split: [str(picture) for picture in pictures]}
-            table = datasets.load_dataset("imagefolder", data_files=names, drop_labels=False, split=split)
-            return table, ",".join(f"{p.relative_to(folder)}={sha256(p)}" for p in pictures)
-    except Exception as error:  # datasets raises many types; each means the same to the user
-        fix = "check data.path, data.revision and the split names in params.yaml"
-        raise DataError(f"cannot load the data set ({error})", f"{params.path}, split {split!r}", fix) from error
-    raise DataError(f"no split {split!r}", folder, f"expected {split}*.parquet, or {split}/CLASS NAME/*.png")
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("*/*") if p.suffix.lower() in _CLASS_FOLDER_SUFFIXES)
-
-
-def _is_image(_: str, feature: Any) -> bool:
-    return type(feature).__name__ == "Image"
-
-
-def _is_label(name: str, feature: Any) -> bool:
-    return type(feature).__name__ == "ClassLabel" or name in ("label", "labels")
-
-
-def _column(table: Any, named: str | None, key: str, fits: Any) -> str:
-    """Return the named column, or the only one that fits."""
-    columns = list(table.features)
-    if named is not None:
-        if named not in columns:
-            raise DataError(f"no column {named!r}", f"params.yaml, data.{key}", f"columns are {', '.join(columns)}")
-        return named
-    found = [name for name, feature in table.features.items() if fits(name, feature)]
-    if len(found) != 1:
-        what = f"{len(found)} columns could be it ({', '.join(found)})" if found else "no column looks like it"
-        raise DataError(what, f"params.yaml, data.{key}", f"name one of {', '.join(columns)}")
-    return str(found[0])
-
-
-def _labels(table: Any, params: DataParams) -> tuple[NDArray[np.int64], list[str]]:
-    """Return a number for each row, and the text of the label that each number stands for."""
-    column = _column(table, params.label_column, "label_column", _is_label)
-    feature = table.features[column]
-    values = table.with_format("numpy", columns=[column])[:][column]
-    unlabelled = len(values) == 0 or table.data.column(column).null_count > 0
-    if unlabelled or (values.dtype.kind == "i" and values.min() < 0):  # -1 is the Hub's mark for "not known"
-        raise DataError("rows without a label", f"column {column!r}", "label every row, or choose another split")
-    if type(feature).__name__ == "ClassLabel":
-        return values.astype(np.int64), list(feature.names)
-    if values.dtype.kind in "iu" and params.class_names:
-        return values.astype(np.int64), [str(i) for i in range(max(len(params.class_names), int(values.max()) + 1))]
-    found, codes = np.unique(values, return_inverse=True)
-    return codes.astype(np.int64), [str(text) for text in found.tolist()]
+def _size(images: Images) -> int:
+    """Return the shorter side of the first picture that can be decoded; raise DataError if none can."""
+    first: DataError | None = None
+    for row in range(len(images)):
+        try:
+            return min(images.read(row).size)
+        except DataError as error:
+            first = first or error
+    assert first is not None
+    raise DataError(f"no picture can be decoded ({first.what})", first.where, first.fix)

@@ -32,18 +32,28 @@ class Inputs:
     test: Stored
     normalisation: Normalisation
     classes: int
+    test_rows: Int64 | None = None
+    """The rows of ``test`` on which models are tested; None: all of them."""
 
     @classmethod
-    def of(cls, holdings: Holdings, sources: Mapping[str, Stored], test: Stored) -> "Inputs":
+    def of(
+        cls, holdings: Holdings, sources: Mapping[str, Stored], test: Stored, test_rows: Int64 | None = None
+    ) -> "Inputs":
         """Return the inputs of holdings; ``sources`` are their arrays by name."""
         used = [name for name, rows in holdings.rows.items() if any(map(len, rows))]
         return cls(
             sources=tuple(sources[name] for name in used),
             clients=tuple(tuple(holdings.rows[name][i] for name in used) for i in range(holdings.clients)),
             test=test,
-            normalisation=Normalisation.of_histograms(sources[holdings.normalised_by].histograms()),
+            normalisation=Normalisation(holdings.mean, holdings.std),
             classes=len(holdings.class_names),
+            test_rows=test_rows,
         )
+
+    @property
+    def test_labels(self) -> Int64:
+        """The labels of the test images."""
+        return self.test.labels if self.test_rows is None else self.test.labels[self.test_rows]
 
     def labels(self, client: int) -> Int64:
         """Return the labels of a client's images, source by source."""
@@ -58,6 +68,8 @@ class Inputs:
             for rows in client:
                 whole.update(len(rows).to_bytes(8, "little"))
                 whole.update(np.ascontiguousarray(rows).data)
+        if self.test_rows is not None:
+            whole.update(np.ascontiguousarray(self.test_rows).data)
         return whole.hexdigest()
 
 
@@ -101,8 +113,8 @@ def run(
         algorithm=made,
         model=params.model,
         norm=params.norm,
-        image_size=inputs.test.pixels.shape[1],
-        tests=tuple(np.bincount(inputs.test.labels, minlength=inputs.classes).tolist()),
+        image_size=inputs.test.image_size,
+        tests=tuple(np.bincount(inputs.test_labels, minlength=inputs.classes).tolist()),
         settings=LocalSettings(
             params.batch_size, params.momentum, params.weight_decay, params.clip_norm, params.augment
         ),

@@ -29,21 +29,11 @@ class Normalisation:
     std: tuple[float, ...]
 
     @classmethod
-    def of_histograms(cls, counts: NDArray[np.int64]) -> Normalisation:
-        """Return exact mean and deviation, at least 1, of images with these histograms (channels, 256)."""
-        levels, mean, std = np.arange(histograms.LEVELS), [], []
-        for histogram in counts:
-            centre = float(histogram @ levels) / int(histogram.sum())
-            mean.append(centre)
-            std.append(max(float(np.sqrt(histogram @ (levels - centre) ** 2 / histogram.sum())), 1.0))
-        return cls(tuple(mean), tuple(std))
-
-    @classmethod
     def of(cls, pixels: NDArray[np.uint8]) -> Normalisation:
         """Measure images (N, H, W, channels)."""
         counts = histograms.empty(pixels.shape[3])
         histograms.add(counts, pixels)
-        return cls.of_histograms(counts)
+        return cls(*histograms.moments(counts))
 
     def on(self, width: int, device: str) -> Normalise:
         """Return the function that normalises images of this width on this device."""

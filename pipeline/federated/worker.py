@@ -2,6 +2,7 @@
 
 import ctypes
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -38,15 +39,18 @@ class Worker:
         self.model, self.second_model = make(), SecondModels(make)
         self.normalise = run.normalisation.on(run.image_size, device)
         place = device if fits(inputs, device, sharing) else "cpu"
-        self.sources = [_images(stored, place) for stored in inputs.sources]
-        self.test_images = _images(inputs.test, place)
-        self.test_labels = torch.from_numpy(inputs.test.labels).to(device)
+        opened = {path: _images(stored, place) for path, stored in _arrays(inputs).items()}
+        self.sources = [opened[stored.path] for stored in inputs.sources]
+        self.test_images = opened[inputs.test.path]
+        self.test_rows = None if inputs.test_rows is None else torch.from_numpy(inputs.test_rows)
+        self.test_labels = torch.from_numpy(inputs.test_labels).to(device)
 
     def carry_out(self, task: Task) -> Result:
         """Return the Update of a training task, the Score of a test."""
         if isinstance(task, EvalTask):
             self.model.vector.copy_(torch.from_numpy(task.broadcast[WEIGHTS]))
-            images, labels = self.test_images[task.part].to(self.device), self.test_labels[task.part]
+            part = task.part if self.test_rows is None else self.test_rows[task.part].to(self.test_images.device)
+            images, labels = self.test_images[part].to(self.device), self.test_labels[task.part]
             right, loss = local.test(self.model, images, labels, self.normalise, len(self.run.tests))
             return Score(tuple(right.tolist()), loss)
         rows = self.inputs.clients[task.client]
@@ -70,12 +74,17 @@ def fits(inputs: Inputs, device: str, sharing: int = 1) -> bool:
     """Tell whether the images fit into the device's memory ``sharing`` times; a CPU reads them from the page cache."""
     if device == "cpu":
         return False
-    size = sum(stored.pixels.nbytes for stored in (*inputs.sources, inputs.test))
+    size = sum(stored.pixels.nbytes for stored in _arrays(inputs).values())
     free, _ = torch.cuda.mem_get_info(device)
     if size <= free * _SHARE / sharing:
         return True
     progress.say(f"{size / 1e9:.1f} GB of images do not fit on {device}: they are read from disk by the batch")
     return False
+
+
+def _arrays(inputs: Inputs) -> dict[Path, Stored]:
+    """Return each array once: test images can be held out of the training images."""
+    return {stored.path: stored for stored in (*inputs.sources, inputs.test)}
 
 
 def _images(stored: Stored, device: str) -> Tensor:

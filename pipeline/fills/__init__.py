@@ -49,7 +49,7 @@ def open_sources(holdings: Holdings, given: Given) -> dict[str, Stored]:
 
     Raises ArtifactError if one is not the array that the holdings were made for.
     """
-    shared = {REAL: lambda: given.real_images, SYNTHETIC: lambda: given.synthetic_images}
+    shared = {REAL: lambda: given.decoded.train, SYNTHETIC: lambda: given.synthetic_images}
     opened: dict[str, Stored] = {}
     for name, source in holdings.sources.items():
         stored = opened[name] = shared[name]() if name in shared else module(name).images(given)

@@ -5,6 +5,7 @@ A class that the client has no image of cannot be filled this way, and that is t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import seeds
-from pipeline.artifacts.holdings import Holdings, Source
+from pipeline.artifacts.holdings import Holdings
+from pipeline.artifacts.partition import Source
 from pipeline.data import arrays
 from pipeline.data.arrays import Stored
 from pipeline.fills.common import given as common
@@ -31,7 +33,7 @@ def make(given: Given) -> Holdings:
     possible, real = _possible(given), given.source(REAL)
     sources = {
         REAL: real,
-        _NAME: Source(_array(real.array, possible, given.params.seed), int(possible.sum())),
+        _NAME: Source(_array(real.array, given.partition.rows, possible, given.params.seed), int(possible.sum())),
     }
     rows = {REAL: given.rows(REAL), _NAME: common.stretches(possible.sum(axis=1))}
     return given.holdings(_NAME, sources, rows)
@@ -39,16 +41,18 @@ def make(given: Given) -> Holdings:
 
 def images(given: Given) -> Stored:
     """Return the transformed images in order of client, from the cache or computed."""
-    return transformed(given.workspace.arrays, given.real_images, given.counts, _possible(given), given.params.seed)
+    real, rows = given.decoded.train, given.partition.rows
+    return transformed(given.workspace.arrays, real, rows, given.counts, _possible(given), given.params.seed)
 
 
-def transformed(folder: Path, real: Stored, counts: Int64, missing: Int64, seed: int) -> Stored:
+def transformed(folder: Path, real: Stored, rows: Int64, counts: Int64, missing: Int64, seed: int) -> Stored:
     """Return transformed copies of the real images in order of client; equal arguments give equal bytes.
 
-    ``counts`` and ``missing`` are the real and the lacking images, (clients, classes) each.
+    ``rows`` (N,) are the clients' real images in order of client; ``counts`` and ``missing`` are the real and the
+    lacking images, (clients, classes) each.
     """
-    chosen = originals(counts, missing, real.labels)
-    size = real.pixels.shape[1]
+    chosen = rows[originals(counts, missing, real.labels[rows])]
+    pixels, size = real.pixels, real.image_size
 
     def chunks() -> Iterable[NDArray[np.uint8]]:
         import torch
@@ -57,10 +61,10 @@ def transformed(folder: Path, real: Stored, counts: Int64, missing: Int64, seed:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(seed, _NAME))
             for row in chosen:
-                image = torch.from_numpy(real.pixels[row].copy()).permute(2, 0, 1)
+                image = torch.from_numpy(pixels[row].copy()).permute(2, 0, 1)
                 yield augment(image).permute(1, 2, 0).numpy()[None]
 
-    return arrays.store(folder, _array(real.path.stem, missing, seed), real.labels[chosen], size, chunks)
+    return arrays.store(folder, _array(real.path.stem, rows, missing, seed), real.labels[chosen], size, chunks)
 
 
 def augmentation(size: int) -> v2.Transform:
@@ -90,5 +94,6 @@ def _possible(given: Given) -> Int64:
     return np.where(given.counts > 0, given.deficits.missing, 0)
 
 
-def _array(real: str, missing: Int64, seed: int) -> str:
-    return arrays.derived_name(_NAME, [real, missing.tolist(), seed])
+def _array(real: str, rows: Int64, missing: Int64, seed: int) -> str:
+    held = hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
+    return arrays.name_of(_NAME, [real, held, missing.tolist(), seed])

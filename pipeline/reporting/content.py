@@ -8,8 +8,8 @@ from PIL import Image
 from pipeline.artifacts import deficits, manifest, partition
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
-from pipeline.data import images
-from pipeline.data.images import Images
+from pipeline.data import decoded
+from pipeline.data.arrays import Stored
 from pipeline.params import Params
 from pipeline.reporting import contact_sheet, figures, settings, tables
 from pipeline.reporting.arms import ArmRuns
@@ -28,7 +28,7 @@ def page(
     """
     split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
     lacking = deficits.load(workspace.deficits)
-    real = images.load(params.data, params.data.train, workspace.root)
+    real = decoded.open_data(workspace, params.data)
     split.check_source(real.fingerprint, params.data.path)
     algorithms = {arm.algorithm for arm in summary.arms}
     return Page(
@@ -38,7 +38,7 @@ def page(
         headline=headline(summary),
         remarks=summary.remarks,
         results=tuple(table for table in result_tables(summary) if table.title in algorithms),
-        test_images=f"{len(images.load(params.data, params.data.test, workspace.root).labels):,}",
+        test_images=f"{sum(real.inventory.test_counts):,}",
         seeds=_seeds(arms),
         local_work=settings.local_work(params.train),
         fills={arm.fill: describe(arm.fill) for arm in summary.arms},
@@ -51,9 +51,11 @@ def page(
         costs=tables.costs(summary),
         weight_bytes=weight_bytes(arms),
         shard_megabytes=f"{sum(shard.bytes for shard in shards.shards) / 1e6:.1f}",
-        maps=tuple(figures.heat_maps(lacking.have, lacking.have + lacking.missing, split.class_names)),
-        sheet=figures.png(sheet(params.report.images_per_class, split, shards, real)),
-        settings=settings.table(params, split, shards),
+        maps=tuple(
+            figures.heat_maps(lacking.have, lacking.have + lacking.missing, split.class_names, split.client_names)
+        ),
+        sheet=figures.png(sheet(params.report.images_per_class, split, shards, real.train)),
+        settings=settings.table(params, split, shards, real.inventory, lacking),
         times=settings.times(workspace.timings),
     )
 
@@ -83,16 +85,17 @@ def weight_bytes(arms: Sequence[ArmRuns]) -> str:
     return f"{sent[0]:,}" if len(sent) == 1 else f"{sent[0]:,} to {sent[-1]:,}"
 
 
-def sheet(most: int, split: Partition, shards: Manifest, real: Images) -> Image.Image:
+def sheet(most: int, split: Partition, shards: Manifest, real: Stored) -> Image.Image:
     """Draw ``most`` real images of each class beside as many synthetic ones, from as many clients as possible."""
     rows: dict[str, list[list[Image.Image]]] = {}
+    pixels = real.pixels
     chosen = [shard for shard in shards.shards[: 2 * most] if shard.rows]
     by_client = [contact_sheet.by_class(shards.paths(shard), split.class_names, most) for shard in chosen]
     for label, name in enumerate(split.class_names):
         held = split.rows[split.labels == label]
         shown = held[np.linspace(0, len(held) - 1, min(most, len(held))).astype(int)] if len(held) else []
         turns = [found[name][turn] for turn in range(most) for found in by_client if len(found[name]) > turn]
-        rows[name] = [[real.picture(row) for row in shown], turns[:most]]
+        rows[name] = [[Image.fromarray(pixels[row]) for row in shown], turns[:most]]
     return contact_sheet.draw(rows, ["real", "synthetic"])
 
 

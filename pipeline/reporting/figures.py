@@ -4,7 +4,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ _COLOURS = ("#555555", "#d55e00", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#
 _LINES = (":", "--", "-", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 _REFERENCES = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LEGEND_COLUMNS = 3
-_SETTINGS = {"svg.hashsalt": "gen-fedsd", "svg.fonttype": "none", "font.size": 10, "text.parse_math": False}
+_SETTINGS: dict[str, object] = {"svg.hashsalt": "gen-fedsd", "svg.fonttype": "none", "font.size": 10}
 
 
 def style(place: int) -> tuple[str, object]:
@@ -35,13 +34,18 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def heat_maps(before: NDArray[np.int64], after: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
+def heat_maps(
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
+    class_names: Sequence[str],
+    client_names: Sequence[str] | None = None,
+) -> list[str]:
     """Return the client x label maps of real images, and of these with every deficit filled, on one colour scale."""
     made = []
     for counts, title in ((before, "before: real images"), (after, "after: every deficit filled")):
-        with mpl.rc_context(_SETTINGS):
+        with heatmap.drawing(_SETTINGS):
             figure = Figure(figsize=(5, 1.6 + min(0.26 * len(counts), 8)), layout="constrained")
-            heatmap.draw(figure.add_subplot(), counts, class_names, title, int(after.max()))
+            heatmap.draw(figure.add_subplot(), counts, class_names, title, int(after.max()), client_names)
             made.append(svg(figure))
     return made
 
@@ -52,7 +56,7 @@ def curves(arms: Sequence[ArmRuns], fills: Sequence[str], title: str, references
     The place of an arm's fill among ``fills`` decides colour and line style, so that figures of one page agree.
     ``references`` are accuracies by name, drawn as thin horizontal lines.
     """
-    with mpl.rc_context(_SETTINGS):
+    with heatmap.drawing(_SETTINGS):
         rows = -(-(len(arms) + len(references)) // _LEGEND_COLUMNS)
         figure = Figure(figsize=(5, 3.4 + 0.2 * rows), layout="constrained")
         axes = figure.add_subplot()

@@ -5,23 +5,30 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pipeline.artifacts.deficits import Deficits
+from pipeline.artifacts.inventory import Inventory
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
 from pipeline.params import Params, PartitionParams, TrainParams
+from pipeline.reporting import inventory
+from pipeline.reporting.deficits import rule, unheld
 
 _SHARING = {"own": "each client has its own (sharing: own)", "common": "clients share them (sharing: common)"}
 
 
-def table(params: Params, split: Partition, shards: Manifest) -> dict[str, str]:
+def table(params: Params, split: Partition, shards: Manifest, data: Inventory, lacking: Deficits) -> dict[str, str]:
     """Return the settings that decide the results, by name."""
     recipe, train = shards.recipe_text, params.train
     seed = params.partition.seed_under(params.seed)
     chosen = "all" if train.clients_per_round is None else str(train.clients_per_round)
     length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
+    nobody = unheld(lacking.have, split.class_names)
     return {
         "real images": f"{len(split.rows):,} of {_called(params.data.path)}, fingerprint {split.fingerprint}",
+        **inventory.settings(data),
         "partition": f"{scheme(params.partition)}, {split.client_count} clients, seed {seed}",
-        "deficits": f"{params.deficits.rule}, ratio {params.deficits.ratio:g}",
+        **({"classes that no client has": f"{nobody}, lacked by nobody"} if nobody else {}),
+        "deficits": rule(lacking.want - lacking.have, params.deficits),
         "synthetic images": f"{shards.rows:,}, {_SHARING[shards.sharing]}",
         "model": f"{_called(params.generate.model)} ({recipe['model'][:24]}...)",
         "sampling": f"{recipe['steps']} steps, guidance {_scales(recipe['guidance'])}, {recipe['dtype']}",
@@ -46,6 +53,8 @@ def scheme(params: PartitionParams) -> str:
         "labels": f"{params.labels_per_client} classes a client",
         "quantity": f"Dirichlet({params.alpha:g}) sizes",
         "iid": "IID",
+        "column": f"a client for each {params.column}",
+        "assignment": f"clients as {params.assignment} lists them",
     }[params.scheme]
 
 

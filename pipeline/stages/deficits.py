@@ -4,14 +4,25 @@ from pipeline import progress
 from pipeline.artifacts import partition
 from pipeline.artifacts.deficits import Deficits
 from pipeline.clients.deficits import deficits
+from pipeline.errors import ParameterError
 from pipeline.params import Params
+from pipeline.reporting.deficits import rule, unheld
 from pipeline.workspace import Workspace
+
+MOST = 10**8
+"""Images to make, beyond which no machine could."""
 
 
 def run(workspace: Workspace, params: Params) -> None:
-    """Read the partition, write the deficits."""
+    """Read the partition, write the deficits; raise ParameterError if there were more images to make than can be."""
     source = partition.load(workspace.partition)
     have = source.counts()
-    want, missing = deficits(have, params.deficits)
+    want, missing = deficits(have, params.deficits, params.seed)
+    if missing.sum() > MOST:
+        fix = "set deficits.max_per_client or deficits.max_total, or lower the rule's target"
+        raise ParameterError(f"{missing.sum():,} images to make, at most {MOST:,}", "params.yaml, deficits", fix)
     Deficits(have, want, missing, source.class_names).save(workspace.deficits)
+    if nobody := unheld(have, source.class_names):
+        progress.say(f"deficits: classes that no client has are lacked by nobody: {nobody}")
+    progress.say(f"deficits: {rule(want - have, params.deficits)}")
     progress.say(f"deficits: {missing.sum()} images to make for {(missing.sum(axis=1) > 0).sum()} clients")

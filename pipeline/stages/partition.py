@@ -1,31 +1,60 @@
-"""Stage ``partition``: give every real training image to a client."""
+"""Stage ``partition``: look at every picture of the data set, and give every real training image to a client."""
 
 import numpy as np
 
 from pipeline import progress
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
+from pipeline.clients import owners
 from pipeline.clients.partition import partition
-from pipeline.data import images
+from pipeline.data import decoded, histograms
+from pipeline.data.decoded import Decoded
 from pipeline.params import Params
-from pipeline.reporting import heatmap
+from pipeline.reporting import heatmap, inventory
+from pipeline.reporting.deficits import holders
 from pipeline.workspace import Workspace
 
 
 def run(workspace: Workspace, params: Params) -> None:
-    """Read the training labels, write the partition and its picture."""
-    source = images.load(params.data, params.data.train, workspace.root)
-    rows, clients = partition(source.labels, len(source.class_names), params.partition, params.seed)
-    order = np.lexsort((rows, clients))
-    rows, clients = rows[order], clients[order]
+    """Write what the data set holds, then the partition and its picture.
+
+    Raises DataError, before anything is partitioned, if the data set cannot be read or holds bad pictures, of which
+    all are listed then.
+    """
+    data = decoded.look(workspace, params.data)
+    data.inventory.save(workspace.inventory)
+    for line in inventory.lines(data.inventory, workspace.inventory):
+        progress.say(line)
+    data.refuse_bad()
+    owned = owners.given(params.partition, _split(data), workspace.root)
+    chosen, clients = partition(data.train_labels, len(data.class_names), params.partition, params.seed, owned)
+    order = np.lexsort((chosen, clients))
+    rows, clients = data.train_rows[chosen[order]], clients[order]
+    mean, std = histograms.moments(histograms.of_rows(data.train.pixels, rows))
     made = Partition(
         rows=rows,
         clients=clients.astype(np.int32),
-        labels=source.labels[rows].astype(np.int32),
-        class_names=source.class_names,
-        client_count=params.partition.clients,
-        image_size=source.image_size,
-        fingerprint=source.fingerprint,
+        labels=data.train.labels[rows].astype(np.int32),
+        class_names=data.class_names,
+        client_count=owned.count if owned else params.partition.drawn_clients,
+        image_size=data.image_size,
+        fingerprint=data.fingerprint,
+        source=Source(data.train.path.stem, len(data.train)),
+        mean=mean,
+        std=std,
+        client_names=owned.names if owned else None,
     )
+    heatmap.save(workspace.partition_picture, made.counts(), made.class_names, "real images", made.client_names)
     made.save(workspace.partition)
-    heatmap.save(workspace.partition_picture, made.counts(), made.class_names, "real images")
+    for remark in (*(owned.remarks if owned else ()), *holders(made)):
+        progress.say(f"partition: {remark}")
     progress.say(f"partition: {len(rows)} images over {made.client_count} clients, {len(made.class_names)} classes")
+
+
+def _split(data: Decoded) -> owners.Split:
+    """Return the training split as schemes see it that do not draw who holds which image."""
+    whole = data.source.whole()
+
+    def files() -> list[str] | None:
+        return [str(file) for file in whole.column("file")] if "file" in whole.columns else None
+
+    return owners.Split(data.split_rows, len(whole), whole.column, files)

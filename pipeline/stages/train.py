@@ -6,7 +6,6 @@ import torch
 
 from pipeline import fills
 from pipeline.artifacts import history, holdings
-from pipeline.data import arrays, images
 from pipeline.federated import inputs as federated
 from pipeline.federated import state_file, training
 from pipeline.federated.models import FlatModel
@@ -20,8 +19,8 @@ from pipeline.workspace import Workspace
 def run(workspace: Workspace, params: Params, fill: str, algorithm: str, options: ExecutionOptions) -> None:
     """Train every budget and seed of one fill; write histories, metrics and final weights."""
     held, given = holdings.load(workspace.fill(fill)), Given(workspace, params)
-    tests = images.load(params.data, params.data.test, workspace.root)
-    inputs = federated.Inputs.of(held, fills.open_sources(held, given), arrays.test(workspace.arrays, tests))
+    tests = given.decoded
+    inputs = federated.Inputs.of(held, fills.open_sources(held, given), tests.test, tests.test_rows)
     runs = {
         (budget, seed): run for budget, seed, run in federated.runs(held, inputs, algorithm, params.train, params.seed)
     }

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.artifacts import holdings
-from pipeline.artifacts.holdings import Holdings, Source
+from pipeline.artifacts.holdings import Holdings
+from pipeline.artifacts.partition import Source
 from pipeline.errors import ArtifactError
 
 PLACE = "fills/synthetic.parquet"
@@ -27,7 +28,8 @@ def example() -> Holdings:
         sources={"real": Source("a", 5), "synthetic": Source("b", 3)},
         rows={"real": rows([0, 1], [], [4, 3]), "synthetic": rows([0, 1, 2], [], [])},
         steps={"epochs": np.array([1, 0, 1]), "steps": np.array([2, 0, 3])},
-        normalised_by="real",
+        mean=(100.5, 0.1, 1 / 3),
+        std=(1.0, 2.0, 2 / 3),
         rounds=None,
         class_names=("bag", "coat"),
         image_size=16,
@@ -94,7 +96,8 @@ def test_a_missing_and_a_damaged_file_are_named(tmp_path: Path) -> None:
             "a row beyond the 5 images of source 'real'",
         ),
         ({"rows": {"real": rows([0], [], [-1]), "synthetic": rows([0], [], [])}}, "a row beyond the 5 images"),
-        ({"normalised_by": "another"}, "no source 'another'"),
+        ({"mean": (0.0, 256.0, 0.0)}, r"mean \(0.0, 256.0, 0.0\)"),
+        ({"std": (1.0, 0.0, 1.0)}, "deviation"),
     ],
 )
 def test_holdings_that_contradict_themselves_are_refused(tmp_path: Path, changes: dict[str, Any], what: str) -> None:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.artifacts import partition
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.errors import ArtifactError, DataError
 
 PLACE = Path("data/partition.parquet")
@@ -23,11 +23,18 @@ def example() -> Partition:
         client_count=3,
         image_size=16,
         fingerprint="abc",
+        source=Source("array", 12),
+        mean=(100.5, 0.1, 1 / 3),
+        std=(1.0, 2.0, 2 / 3),
     )
 
 
 def test_counts() -> None:
     assert example().counts().tolist() == [[0, 1, 2], [0, 0, 0], [0, 1, 0]]
+
+
+def test_rows_by_client() -> None:
+    assert [rows.tolist() for rows in example().by_client()] == [[4, 5, 9], [], [2]]
 
 
 def test_round_trip(project: Path) -> None:
@@ -37,7 +44,7 @@ def test_round_trip(project: Path) -> None:
     for name in ("rows", "clients", "labels"):
         assert getattr(loaded, name).tolist() == getattr(made, name).tolist(), name
         assert getattr(loaded, name).dtype == getattr(made, name).dtype, name
-    for name in ("class_names", "client_count", "image_size", "fingerprint"):
+    for name in ("class_names", "client_count", "image_size", "fingerprint", "source", "mean", "std"):
         assert getattr(loaded, name) == getattr(made, name), name
 
 

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import hub, images, pool, report, runs, text
+from pipeline.cli import cache, hub, images, pool, report, runs, text
+from pipeline.commands.cache import Collected as CollectedCache
+from pipeline.commands.cache import Part
+from pipeline.commands.cache import Stats as CacheStats
 from pipeline.commands.pull import Pulled, Use
 from pipeline.commands.regenerate import NextStep, Regenerated
 from pipeline.commands.results import Results
@@ -143,6 +146,24 @@ def test_runs() -> None:
     assert runs.stats_text(RunStats(Path("runs"), 2, 1_200_000)) == "runs: 2 runs, 1.2 MB on disk"
     assert runs.collected_text(CollectedRuns(2, 1_200_000), dry_run=True) == "2 runs (1.2 MB) would be deleted"
     assert runs.collected_text(CollectedRuns(2, 1_200_000), dry_run=False) == "2 runs (1.2 MB) deleted"
+
+
+def test_caches() -> None:
+    parts = (Part("arrays", 12, 153_600_000), Part("checkpoints", 0, 0))
+    assert cache.stats_text(CacheStats(Path("cache"), parts)).split("\n") == [
+        "cache",
+        "kind         entries  size",
+        "arrays       12       153.6 MB",
+        "checkpoints  0        0.0 MB",
+        "together              153.6 MB",
+    ]
+    done = cache.collected_text(CollectedCache(parts[:1], 2), dry_run=True).split("\n")
+    assert (done[0], done[2]) == ("would be deleted:", "arrays    12       153.6 MB")
+    assert done[-1] == "2 arrays stay, since a running process uses them"
+    assert cache.collected_text(CollectedCache(parts, 0), dry_run=False).split("\n")[::4] == [
+        "deleted:",
+        "together              153.6 MB",
+    ]
 
 
 CHANGES = Changes({"b": Item(Path("b"), 1_500_000, ""), "a": Item(Path("a"), 1_000, "")}, ["c"], 4)

@@ -6,6 +6,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.clients.owners import Owners
 from pipeline.clients.partition import SCHEMES, partition
 from pipeline.errors import ParameterError
 from pipeline.params import PartitionParams
@@ -43,7 +44,8 @@ def test_every_scheme_gives_every_image_to_one_client(
     labelled: tuple[Int64, int], scheme: str, clients: int, seed: int, data: st.DataObject
 ) -> None:
     labels, classes = labelled
-    k = data.draw(st.integers(-(-classes // clients), classes))
+    present = len(set(labels.tolist()))
+    k = data.draw(st.integers(-(-present // clients), present))
     chosen = settings_of(scheme, clients, labels_per_client=k, alpha=data.draw(st.floats(0.001, 50)))
     rows, owners = partition(labels, classes, chosen, seed)
     assert rows.tolist() == list(range(len(labels)))
@@ -93,6 +95,24 @@ def test_labels_gives_exactly_k_labels_and_even_parts(
         assert all(table[client, client % classes] for client in range(clients))
 
 
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_a_class_without_images_changes_nothing(scheme: str) -> None:
+    """With EMNIST's class "N/A" before the others, and one after them: who holds which image stays the same."""
+    labels = np.arange(300) % 5
+    chosen = settings_of(scheme, 6, alpha=1.0, max_images=200)
+    expected = partition(labels, 5, chosen, 3)
+    assert all(map(np.array_equal, partition(labels + 1, 7, chosen, 3), expected))
+
+
+def test_labels_deals_out_only_classes_that_have_images() -> None:
+    """Classes 1, 3 and 4 of 6 have images: each of four clients holds two of them, and no more than these exist."""
+    labels = np.array([1, 3, 4])[np.arange(90) % 3]
+    rows, owners = partition(labels, 6, settings_of("labels", 4, labels_per_client=2), 1)
+    assert (counts(labels, 4, 6)(rows, owners) > 0).sum(axis=1).tolist() == [2] * 4
+    with pytest.raises(ParameterError, match="4 of 3 classes for 4 clients"):
+        partition(labels, 6, settings_of("labels", 4, labels_per_client=4), 1)
+
+
 @pytest.mark.parametrize(("k", "clients"), [(4, 2), (1, 2)])
 def test_labels_refuses_what_would_lose_images_or_cannot_be(k: int, clients: int) -> None:
     """Three classes: no client can have 4 of them, and 2 clients with 1 each leave one out. 2 to 3 would do."""
@@ -140,7 +160,7 @@ def test_a_minimum_that_cannot_be_is_refused(scheme: str) -> None:
         partition(np.zeros(50, np.int64), 1, settings_of(scheme, 6, min_size=9), 1)
 
 
-@pytest.mark.parametrize("scheme", ["iid", "labels"])
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
 def test_more_clients_than_images_are_refused(scheme: str) -> None:
     with pytest.raises(ParameterError, match="3 images cannot give every client"):
         partition(np.zeros(3, np.int64), 1, settings_of(scheme, 4, labels_per_client=1), 1)
@@ -164,6 +184,32 @@ def test_max_images_takes_rows_at_random() -> None:
     assert rows[-1] > 900
     assert rows[0] < 100
     assert not np.array_equal(rows, other)
+
+
+def test_the_classes_that_max_images_favours_are_drawn() -> None:
+    """3 images of 40 equal classes: the classes that get one differ from seed to seed; by place, always 0, 1 and 2."""
+    labels = np.arange(400) % 40
+    chosen = settings_of("iid", 1, max_images=3)
+    held = {tuple(sorted(labels[partition(labels, 40, chosen, seed)[0]].tolist())) for seed in range(5)}
+    assert len(held) == 5
+
+
+@SOME
+@given(labelled(), st.integers(1, 5), st.integers(1, 200), st.integers(0, 99))
+def test_given_owners_keep_their_images_and_max_images_takes_classes_in_proportion(
+    labelled: tuple[Int64, int], clients: int, most: int, seed: int
+) -> None:
+    """Some images belong to nobody (-1), and are never taken."""
+    labels, classes = labelled
+    given_to = np.random.default_rng(seed).integers(-1, clients, len(labels))
+    chosen = PartitionParams.model_validate({"scheme": "column", "column": "writer", "max_images": most})
+    rows, owners = partition(labels, classes, chosen, seed, Owners(given_to, clients, None))
+    held = np.flatnonzero(given_to >= 0)
+    assert np.array_equal(owners, given_to[rows])
+    assert set(rows.tolist()) <= set(held.tolist())
+    assert len(rows) == min(most, len(held))
+    exact = np.bincount(labels[held], minlength=classes) * (len(rows) / len(held))
+    assert (abs(np.bincount(labels[rows], minlength=classes) - exact) < 1).all()
 
 
 @SOME

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline import params
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.manifest import Manifest
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.generation import assemble, request
 from pipeline.generation.plan import Plan, Wanted
 from pipeline.generation.pool import Pool, StoredImage
@@ -23,8 +23,18 @@ def lacking(workspace: Workspace, *missing: list[int]) -> None:
     counts = np.array(missing)
     Deficits(counts * 0, counts, counts, NAMES).save(workspace.deficits)
     none = np.array([], np.int64)
-    empty = Partition(none, none.astype(np.int32), none.astype(np.int32), NAMES, len(counts), 16, "abc")
-    empty.save(workspace.partition)
+    Partition(
+        rows=none,
+        clients=none.astype(np.int32),
+        labels=none.astype(np.int32),
+        class_names=NAMES,
+        client_count=len(counts),
+        image_size=16,
+        fingerprint="abc",
+        source=Source("array", 0),
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+    ).save(workspace.partition)
 
 
 def current(workspace: Workspace, **changes: Any) -> tuple[Params, Plan]:

@@ -14,12 +14,9 @@ from PIL import Image
 
 from pipeline.artifacts import shards
 from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
-from pipeline.artifacts.partition import Partition
 from pipeline.artifacts.spec import ImageSpec
-from pipeline.data import arrays, images
-from pipeline.data.images import Images
+from pipeline.data import arrays
 from pipeline.errors import ArtifactError
-from pipeline.params import DataParams
 
 FOLDER = Path("arrays")
 NAMES = ("ankle boot", "bag", "coat")
@@ -28,18 +25,6 @@ NAMES = ("ankle boot", "bag", "coat")
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def train(small_data: Path) -> Images:
-    return images.load(DataParams(path=str(small_data)), "train")
-
-
-def split(train: Images, rows: list[int]) -> Partition:
-    chosen = np.array(rows)
-    owners = np.zeros(len(rows), np.int32)
-    labels = train.labels[chosen].astype(np.int32)
-    return Partition(chosen, owners, labels, NAMES, 1, 16, train.fingerprint)
 
 
 def shard(client: int, greys: list[int], side: int = 4, parts: int = 1) -> Shard:
@@ -68,35 +53,8 @@ def manifest(*written: Shard) -> Manifest:
     return Manifest("r", {}, "own", NAMES, written)
 
 
-def test_real_images_lie_in_the_order_of_the_partition(train: Images) -> None:
-    chosen = split(train, [59, 0, 21, 20])
-    stored = arrays.real(FOLDER, train, chosen)
-    assert stored.path.stem == arrays.real_name(chosen)
-    assert stored.labels.tolist() == [2, 0, 1, 1]
-    assert np.array_equal(stored.pixels, train.pixels([59, 0, 21, 20]))
-    assert len(stored) == 4
-    assert stored.path.parent == FOLDER
-
-
-def test_another_partition_is_another_array_and_the_same_one_is_made_once(train: Images) -> None:
-    first, other = arrays.real(FOLDER, train, split(train, [1, 2])), arrays.real(FOLDER, train, split(train, [2, 1]))
-    assert first.path != other.path
-    changed = first.path.stat().st_mtime_ns
-    assert arrays.real(FOLDER, train, split(train, [1, 2])).path == first.path
-    assert first.path.stat().st_mtime_ns == changed
-    assert arrays.real(FOLDER, train, replace(split(train, [1, 2]), fingerprint="other")).path != first.path
-    smaller = arrays.real(FOLDER, replace(train, image_size=8), replace(split(train, [1, 2]), image_size=8))
-    assert smaller.pixels.shape == (2, 8, 8, 3)
-
-
-def test_a_test_split_is_whole_and_in_its_own_order(train: Images) -> None:
-    stored = arrays.test(FOLDER, train)
-    assert stored.labels.tolist() == train.labels.tolist()
-    assert np.array_equal(stored.pixels, train.pixels(range(60)))
-
-
-def test_arrays_that_are_shared_cannot_be_written_through(train: Images) -> None:
-    stored = arrays.real(FOLDER, train, split(train, [1, 2]))
+def test_arrays_that_are_shared_cannot_be_written_through() -> None:
+    stored = arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three)
     pixels = stored.pixels
     pixels[:] = 0
     assert stored.pixels.any()
@@ -263,20 +221,54 @@ def test_content_is_known_whatever_it_was_made_from() -> None:
     assert arrays.store(FOLDER, "d", labels, 2, lambda: [whole + 1]).content != first.content
 
 
-def test_histograms_are_counted_once_and_again_if_they_are_damaged(capsys: pytest.CaptureFixture[str]) -> None:
-    """Two images of level 7 and one of level 9, of 4 pixels each."""
-    stored = arrays.store(FOLDER, "a", np.array([1, 0, 2]), 2, three)
-    expected = np.zeros((3, 256), int)
-    expected[:, 7], expected[:, 9] = 8, 4
-    place = stored.path.with_suffix(".histograms.npy")
-    assert not place.exists()
-    assert np.array_equal(stored.histograms(), expected)
-    marked = expected.copy()
-    marked[0, 7], marked[0, 8] = 7, 1
-    np.save(place, marked)
-    assert np.array_equal(stored.histograms(), marked)  # read, not counted
-    place.write_bytes(place.read_bytes()[:200])
-    assert np.array_equal(stored.histograms(), expected)
-    assert "counted again" in capsys.readouterr().err
-    np.save(place, expected * 2)  # of other images
-    assert np.array_equal(stored.histograms(), expected)
+def test_an_array_can_hold_fewer_images_than_were_expected() -> None:
+    """Then its header names the images that it holds, and the file is what NumPy writes."""
+    stored = arrays.make(FOLDER, "key", (123_456, 2), three(), lambda: np.array([1, 0, 2]))
+    buffer = io.BytesIO()
+    np.save(buffer, np.concatenate(three()))
+    assert stored.path.read_bytes() == buffer.getvalue()
+    found = arrays.find(FOLDER, "key", 2)
+    assert found is not None
+    assert (found.labels.tolist(), found.content) == ([1, 0, 2], stored.content)
+    assert arrays.find(FOLDER, "key", 3) is None
+
+
+def test_what_was_beside_an_older_array_goes() -> None:
+    stored = arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three)
+    beside = stored.path.with_suffix(".json")
+    beside.write_text("{}")
+    stored.path.unlink()
+    arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three)
+    assert not beside.exists()
+
+
+def test_an_array_that_is_used_is_not_deleted() -> None:
+    """Neither by the process that made it nor by one that found it; and a dry run deletes nothing."""
+    made = arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three)
+    assert not arrays.delete(made.path)
+    found = arrays.find(FOLDER, "key", 2)
+    del made
+    assert found is not None
+    assert not arrays.delete(found.path)
+    place = found.path
+    del found
+    assert arrays.delete(place, dry_run=True)
+    assert [path.name for path in arrays.files(place)] == ["key.npy", "key.labels.npy", "key.sha256"]
+    assert arrays.delete(place)
+    assert list(FOLDER.iterdir()) == []
+    assert not arrays.delete(place)
+
+
+LOCKED = """
+import sys
+from pathlib import Path
+from pipeline.data import arrays
+print(arrays.delete(Path(sys.argv[1])))
+"""
+
+
+def test_an_array_that_another_process_uses_is_not_deleted() -> None:
+    made = arrays.store(FOLDER, "key", np.array([1, 0, 2]), 2, three)
+    command = [sys.executable, "-c", LOCKED, str(made.path.resolve())]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert (done.stdout, made.pixels[:, 0, 0, 0].tolist()) == ("False\n", [7, 7, 9])

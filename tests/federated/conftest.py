@@ -41,7 +41,7 @@ def inputs(stored: MakeStored) -> Inputs:
     """Thirty real pictures, twelve of a fill, nine to test on; three clients hold 12, 10 and 8, and 4, 0 and 8."""
     real = stored("real", 30)
     held = (rows((0, 12), (0, 4)), rows((12, 22), (4, 4)), rows((22, 30), (4, 12)))
-    normalisation = Normalisation.of_histograms(real.histograms())
+    normalisation = Normalisation.of(real.pixels)
     return Inputs((real, stored("extra", 12)), held, stored("tests", 9), normalisation, 3)
 
 

@@ -6,12 +6,14 @@ import pytest
 import yaml
 
 from pipeline import seeds
-from pipeline.artifacts.holdings import Holdings, Source
+from pipeline.artifacts.holdings import Holdings
+from pipeline.artifacts.partition import Source
 from pipeline.errors import ParameterError
 from pipeline.federated import inputs as federated
 from pipeline.federated.algorithm import LocalSettings
 from pipeline.federated.algorithms.fedprox import FedProx
 from pipeline.federated.inputs import Inputs
+from pipeline.federated.local import Normalisation
 from pipeline.federated.simulation import Client, Run, Schedule
 from pipeline.params import TrainParams
 
@@ -35,7 +37,7 @@ def holdings(rounds: int | None = None) -> Holdings:
     }
     sources = {"real": Source("real", 30), "extra": Source("extra", 12), "idle": Source("idle", 6)}
     steps = {"epochs": np.array([1, 1]), "steps": np.array([2, 3])}
-    return Holdings("some", sources, rows, steps, "real", rounds, ("a", "b", "c"), 16)
+    return Holdings("some", sources, rows, steps, (60.0,) * 3, (40.0,) * 3, rounds, ("a", "b", "c"), 16)
 
 
 @pytest.mark.parametrize(
@@ -112,18 +114,24 @@ def test_a_rate_that_falls_to_0_is_refused_where_it_divides(
 
 
 def test_inputs_of_holdings(inputs: Inputs) -> None:
-    """Sources of which no client holds a row are left out, but normalise; labels are the rows' modulo 3."""
+    """Sources of which no client holds a row are left out; labels are the rows' modulo 3."""
     real, extra = inputs.sources
     made = Inputs.of(holdings(), {"real": real, "extra": extra, "idle": inputs.test}, inputs.test)
     assert made.sources == (real, extra)
     assert [[rows.tolist() for rows in client] for client in made.clients] == [[[0, 5], [3]], [[9], []]]
-    assert made.normalisation == inputs.normalisation
+    assert made.normalisation == Normalisation((60.0,) * 3, (40.0,) * 3)
     assert made.labels(0).tolist() == [0, 2, 0]
     assert made.labels(1).tolist() == [0]
-    by_test = Inputs.of(
-        replace(holdings(), normalised_by="idle"), {"real": real, "extra": extra, "idle": inputs.test}, inputs.test
-    )
-    assert by_test.normalisation != made.normalisation
+
+
+def test_tests_can_be_some_rows_of_an_array(inputs: Inputs) -> None:
+    """Rows 7, 1 and 4 of the training images have label 1, all three."""
+    real, extra = inputs.sources
+    made = Inputs.of(holdings(), {"real": real, "extra": extra}, real, np.array([7, 1, 4]))
+    assert made.test_labels.tolist() == [1, 1, 1]
+    assert federated.run(CLIENTS, "", made, "fedavg", params(), 1).tests == (0, 3, 0)
+    digests = {replace(made, test_rows=rows).digest for rows in (np.array([7, 1, 4]), np.array([7, 1]), None)}
+    assert len(digests) == 3
 
 
 def test_every_budget_and_seed_is_a_run(inputs: Inputs) -> None:

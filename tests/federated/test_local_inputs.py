@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data import histograms
 from pipeline.federated import local
 from pipeline.federated.local import Augmented, Loaded, Normalisation
 
@@ -123,15 +122,6 @@ def test_normalisation_by_hand() -> None:
     assert floats[0, :, 0, 0].tolist() == [-1.0, 0.0, 0.0]
     assert floats[3, :, 1, 1].tolist() == pytest.approx([1.0, 0.0, 0.0], abs=1e-6)
     assert pixels[2, 0, 0].tolist() == [100, 0, 7]
-
-
-def test_normalisation_from_histograms_of_parts_is_that_of_the_whole() -> None:
-    pixels = np.random.default_rng(3).integers(0, 256, (11, 5, 4, 3)).astype(np.uint8)
-    counts = histograms.empty()
-    for part in (pixels[7:], pixels[:2], pixels[2:2], pixels[2:7]):
-        histograms.add(counts, part)
-    assert counts.sum(axis=1).tolist() == [11 * 5 * 4] * 3
-    assert Normalisation.of_histograms(counts) == Normalisation.of(pixels)
 
 
 @settings(max_examples=20)

@@ -20,6 +20,7 @@ def real(tmp_path: Path) -> Stored:
 
 
 COUNTS = np.array([[2, 1, 0], [0, 1, 1]])
+ROWS = np.arange(5)
 
 
 def test_sources_by_hand() -> None:
@@ -59,22 +60,30 @@ def test_every_extra_image_comes_from_its_own_client_and_label(clients: int, see
 def test_extra_images_are_labelled_changed_and_repeatable(real: Stored, tmp_path: Path) -> None:
     """A one-coloured picture keeps its level; a crop over the border or a rotation brings in black."""
     missing = np.array([[6, 6, 0], [0, 0, 6]])
-    made = transforms.transformed(tmp_path, real, COUNTS, missing, 3)
+    made = transforms.transformed(tmp_path, real, ROWS, COUNTS, missing, 3)
     assert made.labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6
     levels = np.array([40, 80] * 3 + [120] * 6 + [200] * 6)
     assert made.pixels.max(axis=(1, 2, 3)).tolist() == levels.tolist()
     assert len({image.tobytes() for image in made.pixels}) > 6
     assert (made.pixels == 0).any()
-    assert transforms.transformed(tmp_path, real, COUNTS, missing, 4).path != made.path
+    assert transforms.transformed(tmp_path, real, ROWS, COUNTS, missing, 4).path != made.path
 
 
 def test_equal_arguments_give_equal_bytes_in_another_cache(real: Stored, tmp_path: Path) -> None:
     missing = np.array([[6, 0, 0], [0, 0, 0]])
-    first = transforms.transformed(tmp_path, real, COUNTS, missing, 3)
+    first = transforms.transformed(tmp_path, real, ROWS, COUNTS, missing, 3)
     torch.manual_seed(99)
     before = torch.random.get_rng_state()
-    again = transforms.transformed(tmp_path / "another", real, COUNTS, missing, 3)
+    again = transforms.transformed(tmp_path / "another", real, ROWS, COUNTS, missing, 3)
     assert again.path != first.path
     assert np.array_equal(again.pixels, first.pixels)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert not np.array_equal(transforms.transformed(tmp_path, real, COUNTS, missing, 4).pixels, first.pixels)
+    assert not np.array_equal(transforms.transformed(tmp_path, real, ROWS, COUNTS, missing, 4).pixels, first.pixels)
+
+
+def test_rows_lie_where_the_partition_says(real: Stored, tmp_path: Path) -> None:
+    """Client 0 holds rows 4 and 0 of the array, client 1 rows 3 and 2: levels 200, 40 and 160, 120."""
+    rows, counts = np.array([4, 0, 3, 2]), np.array([[1, 0, 1], [0, 2, 0]])
+    made = transforms.transformed(tmp_path, real, rows, counts, np.array([[1, 9, 2], [9, 3, 9]]) * (counts > 0), 3)
+    assert made.labels.tolist() == [0, 2, 2, 1, 1, 1]
+    assert made.pixels.max(axis=(1, 2, 3)).tolist() == [40, 200, 200, 160, 120, 160]

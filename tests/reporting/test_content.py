@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import params
 from pipeline.artifacts import manifest
-from pipeline.data import images
+from pipeline.data import decoded
 from pipeline.errors import ArtifactError, DataError
 from pipeline.params import Params
 from pipeline.reporting import content
@@ -88,7 +88,7 @@ def test_the_sheet_shows_real_images_beside_synthetic_ones_of_as_many_clients_as
     are the first and the last that clients hold: rows 0 and 19 of label 0.
     """
     split, shards = world.partition(loaded), manifest.load(workspace.manifest)
-    real = images.load(loaded.data, loaded.data.train)
+    real = decoded.open_data(workspace, loaded.data).train
     sheet = content.sheet(2, split, shards, real)
     shades = [[sheet.getpixel((254 + 66 * column + 32, 18 + 66 * row + 32)) for column in range(2)] for row in range(3)]
     white = (255, 255, 255)
@@ -96,7 +96,7 @@ def test_the_sheet_shows_real_images_beside_synthetic_ones_of_as_many_clients_as
     assert shades == grey
     for column, row in enumerate((0, 19)):
         shown = np.asarray(sheet.crop((110 + 66 * column, 18, 110 + 66 * column + 64, 18 + 64)))
-        assert (shown[::4, ::4] == np.asarray(real.picture(row))).all()
+        assert (shown[::4, ::4] == real.pixels[row]).all()
 
 
 def page(workspace: Workspace, loaded: Params, arms: list[ArmRuns], references: Sequence[ArmRuns] = ()) -> Page:

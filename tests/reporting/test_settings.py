@@ -7,10 +7,13 @@ import pytest
 
 from pipeline import params
 from pipeline.artifacts.manifest import Manifest
+from pipeline.artifacts.partition import Partition
 from pipeline.params import Params
 from pipeline.reporting import settings
 from pipeline.workspace import Workspace
 from tests.reporting import world
+
+DATA = world.inventory()
 
 
 @pytest.fixture
@@ -28,11 +31,17 @@ def shards(tmp_path: Path, **recipe: Any) -> Manifest:
     return world.manifest(tmp_path / "manifest.json", ["cat", "dog", "owl"], world.RECIPE | recipe)
 
 
+def table(loaded: Params, split: Partition, made: Manifest) -> dict[str, str]:
+    return settings.table(loaded, split, made, DATA, world.deficits(split))
+
+
 def test_every_setting_of_the_small_experiment(loaded: Params, tmp_path: Path) -> None:
     """Six synthetic images in four shards; the partition has no seed of its own, so it takes the root seed 7."""
     split = world.partition(loaded)
-    assert settings.table(loaded, split, shards(tmp_path)) == {
+    assert table(loaded, split, shards(tmp_path)) == {
         "real images": f"60 of {Path(loaded.data.path).name}, fingerprint {split.fingerprint}",
+        "pictures": "16 pixels a side, white behind transparent ones",
+        "left out": "2 bad pictures (on_bad: skip), 3 files that are not read",
         "partition": "2 classes a client, 4 clients, seed 7",
         "deficits": "own-max, ratio 1",
         "synthetic images": "6, each client has its own (sharing: own)",
@@ -46,8 +55,25 @@ def test_every_setting_of_the_small_experiment(loaded: Params, tmp_path: Path) -
     }
 
 
+def test_every_limit_is_named_with_what_it_cuts(loaded: Params, tmp_path: Path) -> None:
+    """0, 3, 2 and 1 images are lacking. Two thirds are 4; at most 1 a client leaves 2.67, so 3; at most 2 in all."""
+    other = changed(loaded, "deficits", rule="fixed", images_per_class=9, ratio=2 / 3, max_per_client=1, max_total=2)
+    assert table(other, world.partition(other), shards(tmp_path))["deficits"] == (
+        "fixed, 9 images a class, ratio 0.666667, max_per_client 1, max_total 2: the rule asks for 6 images, "
+        "ratio cuts 2, max_per_client cuts 1, max_total cuts 1, so 2 are made"
+    )
+
+
+def test_classes_that_no_client_has_are_named(loaded: Params, tmp_path: Path) -> None:
+    """EMNIST's class names have such an entry."""
+    split = world.partition(loaded)
+    wide = replace(split, class_names=("N/A", *split.class_names), labels=split.labels + 1)
+    found = table(loaded, wide, shards(tmp_path))
+    assert found["classes that no client has"] == "1 of 4 (N/A), lacked by nobody"
+
+
 def test_shared_images_are_said_to_be(loaded: Params, tmp_path: Path) -> None:
-    found = settings.table(loaded, world.partition(loaded), replace(shards(tmp_path), sharing="common"))
+    found = table(loaded, world.partition(loaded), replace(shards(tmp_path), sharing="common"))
     assert found["synthetic images"] == "6, clients share them (sharing: common)"
 
 
@@ -55,14 +81,14 @@ def test_many_scales_and_sentences_are_counted(loaded: Params, tmp_path: Path) -
     """Three scales; two templates, three kinds and two views make 12 sentences."""
     prompts = {"templates": ["a {kind} of one {class}", "{class}"], "kind": ["a", "b", "c"], "view": ["x", "y"]}
     made = shards(tmp_path, guidance=[1.0, 2.5, 3.0], prompts=prompts)
-    found = settings.table(loaded, world.partition(loaded), made)
+    found = table(loaded, world.partition(loaded), made)
     assert found["sampling"] == "2 steps, guidance one of 3 scales from 1 to 3, float32"
     assert found["prompts"] == "one of 12 sentences, such as: a {kind} of one {class}"
 
 
 def test_a_seed_of_the_partitions_own_and_a_share_of_clients(loaded: Params, tmp_path: Path) -> None:
     other = changed(changed(loaded, "partition", seed=3), "train", clients_per_round=0.5, seeds=[1, 5])
-    found = settings.table(other, world.partition(other), shards(tmp_path))
+    found = table(other, world.partition(other), shards(tmp_path))
     assert found["partition"] == "2 classes a client, 4 clients, seed 3"
     assert found["training"].endswith("clients a round: 0.5")
     assert found["seeds"] == "1, 5"
@@ -70,7 +96,7 @@ def test_a_seed_of_the_partitions_own_and_a_share_of_clients(loaded: Params, tmp
 
 def test_local_steps_replace_local_epochs(loaded: Params, tmp_path: Path) -> None:
     other = changed(loaded, "train", local_steps=9, local_epochs=4)
-    found = settings.table(other, world.partition(other), shards(tmp_path))
+    found = table(other, world.partition(other), shards(tmp_path))
     assert found["local training"].startswith("9 steps, batch 8")
 
 
@@ -81,6 +107,8 @@ def test_local_steps_replace_local_epochs(loaded: Params, tmp_path: Path) -> Non
         ({"scheme": "labels", "labels_per_client": 3}, "3 classes a client"),
         ({"scheme": "quantity", "alpha": 5}, "Dirichlet(5) sizes"),
         ({"scheme": "iid"}, "IID"),
+        ({"scheme": "column", "column": "writer"}, "a client for each writer"),
+        ({"scheme": "assignment", "assignment": "owners.csv"}, "clients as owners.csv lists them"),
     ],
 )
 def test_schemes_in_words(loaded: Params, values: dict[str, Any], text: str) -> None:

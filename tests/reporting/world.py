@@ -11,8 +11,9 @@ from PIL import Image
 from pipeline.artifacts import history, shards
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.history import RunHistory
+from pipeline.artifacts.inventory import Bad, Duplicates, Inventory, SplitInventory
 from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.data import images
 from pipeline.params import Params
@@ -41,7 +42,19 @@ def partition(params: Params) -> Partition:
         client_count=4,
         image_size=real.image_size,
         fingerprint=real.fingerprint,
+        source=Source("real", count),
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
     )
+
+
+def inventory() -> Inventory:
+    """Return what the data set holds: 60 and 12 good pictures, two bad ones, three other files."""
+    bad = (Bad(3, "a.png", "damaged"), Bad(9, "b.png", "damaged"))
+    skipped = (("notes.txt", "no picture"),) * 3
+    train = SplitInventory("train", "real", 62, bad, skipped, {"RGB": 60}, {"16x16": 60}, 0, ())
+    twins = Duplicates(0, 0, 0, 0, ())
+    return Inventory((), (), (20,) * 3, (4,) * 3, None, 16, "white", "skip", (train,), twins)
 
 
 def png(shade: int) -> bytes:
@@ -70,13 +83,19 @@ def manifest(place: Path, class_names: Sequence[str], recipe: dict[str, Any] = R
     return made
 
 
+def deficits(split: Partition) -> Deficits:
+    """Return the deficits that the synthetic images fill: 0, 3, 2 and 1 images."""
+    have = split.counts()
+    missing = np.array([np.bincount(labels, minlength=have.shape[1]) for labels in map(list, FILLED)]).astype(np.int64)
+    return Deficits(have, have + missing, missing, split.class_names)
+
+
 def write(workspace: Workspace, params: Params, runs: Sequence[RunHistory]) -> None:
     """Write partition, deficits, shards, manifest, and the histories by fill and algorithm."""
     split = partition(params)
     split.save(workspace.partition)
     have = split.counts()
-    missing = np.array([np.bincount(labels, minlength=3) for labels in map(list, FILLED)]).astype(np.int64)
-    Deficits(have, have + missing, missing, split.class_names).save(workspace.deficits)
+    deficits(split).save(workspace.deficits)
     manifest(workspace.manifest, split.class_names)
     for fill, algorithm in dict.fromkeys((run.fill, run.algorithm) for run in runs):
         mine = [run for run in runs if (run.fill, run.algorithm) == (fill, algorithm)]

@@ -7,6 +7,7 @@ from pipeline import params
 from pipeline.artifacts import deficits as artifact
 from pipeline.artifacts import partition as partition_artifact
 from pipeline.clients.deficits import RULES
+from pipeline.errors import ParameterError
 from pipeline.stages import deficits, partition
 from pipeline.workspace import Workspace
 
@@ -20,7 +21,33 @@ def test_the_stage(workspace: Workspace, document: dict[str, Any], rule: str) ->
     made = artifact.load(workspace.deficits)
     have = partition_artifact.load(workspace.partition).counts()
     assert np.array_equal(made.have, have)
-    assert np.array_equal(made.want, RULES[rule](have, loaded.deficits))
+    assert np.array_equal(made.want, RULES[rule](have, loaded.deficits, np.random.default_rng(1)))
     assert made.missing.sum() == min(30, (made.want - have).sum())
     assert (made.missing <= made.want - have).all()
     assert made.class_names == ("ankle boot", "bag", "coat")
+
+
+def test_what_every_limit_cuts_is_said(
+    workspace: Workspace, document: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    document["deficits"] = {"rule": "own-max", "max_total": 7}
+    loaded = params.Params.model_validate(document)
+    partition.run(workspace, loaded)
+    capsys.readouterr()
+    deficits.run(workspace, loaded)
+    lacking = (artifact.load(workspace.deficits).want - artifact.load(workspace.deficits).have).sum()
+    said = capsys.readouterr().err
+    assert f"own-max, ratio 1, max_total 7: the rule asks for {lacking} images, max_total cuts {lacking - 7}" in said
+    assert "deficits: 7 images to make for " in said
+
+
+def test_more_images_than_can_be_made_are_refused(workspace: Workspace, document: dict[str, Any]) -> None:
+    """12 cells of 10^8 images each; nothing is written."""
+    document["deficits"] = {"rule": "fixed", "images_per_class": 10**8}
+    loaded = params.Params.model_validate(document)
+    partition.run(workspace, loaded)
+    with pytest.raises(
+        ParameterError, match=r"1,199,999,940 images to make, at most 100,000,000: params.yaml, deficits"
+    ):
+        deficits.run(workspace, loaded)
+    assert not workspace.deficits.exists()

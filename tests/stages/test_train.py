@@ -53,9 +53,8 @@ def test_fills_by_hand(made: tuple[Workspace, Params]) -> None:
     assert held["central-real"].sizes().tolist() == [60]
     assert held["central-synthetic"].sizes().tolist() == [int(synthetic.sum())]
     for name in ("none", "synthetic", "transforms"):
-        ends = np.cumsum(real)
         rows = [own.tolist() for own in held[name].rows["real"]]
-        assert rows == [list(range(end - size, end)) for end, size in zip(ends, real, strict=True)]
+        assert rows == [split.rows[split.clients == client].tolist() for client in range(4)]
         assert held[name].steps["steps"].tolist() == (-(-(real + synthetic) // 8)).tolist()
         assert held[name].steps["epochs"].tolist() == (-(-held[name].sizes() // 8)).tolist()
         assert held[name].rounds is None
@@ -64,7 +63,11 @@ def test_fills_by_hand(made: tuple[Workspace, Params]) -> None:
             "steps": [5]
         }  # 20 in 4 rounds
         assert held[name].rounds == 4
-        assert held[name].normalised_by == "real"
+        assert sorted(np.concatenate(held["central-real"].rows["real"])) == list(range(60))
+    pixels = Given(workspace, made[1]).decoded.train.pixels
+    for one in held.values():
+        np.testing.assert_allclose(one.mean, pixels.mean(axis=(0, 1, 2)))
+        np.testing.assert_allclose(one.std, pixels.std(axis=(0, 1, 2)))
 
 
 def test_fills_share_their_arrays(made: tuple[Workspace, Params]) -> None:
@@ -72,10 +75,9 @@ def test_fills_share_their_arrays(made: tuple[Workspace, Params]) -> None:
     workspace, chosen = made
     given = Given(workspace, chosen)
     opened = {name: fills.open_sources(holdings.load(workspace.fill(name)), given) for name in fills.names()}
-    assert len({stored.path for of_fill in opened.values() for stored in of_fill.values()}) == 3
-    assert {path.name for path in workspace.arrays.glob("*[0-9a-f].npy")} == {
-        stored.path.name for of_fill in opened.values() for stored in of_fill.values()
-    }
+    used = {stored.path for of_fill in opened.values() for stored in of_fill.values()}
+    assert len(used) == 3
+    assert set(workspace.arrays.glob("*[0-9a-f].npy")) == used | {given.decoded.test.path}
 
 
 def test_the_stage_leaves_histories_weights_and_metrics(made: tuple[Workspace, Params]) -> None:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from pipeline.artifacts import deficits, manifest, partition
 from pipeline.artifacts.deficits import Deficits
-from pipeline.artifacts.holdings import Holdings, Source, sizes
+from pipeline.artifacts.holdings import Holdings, sizes
 from pipeline.artifacts.manifest import Manifest
-from pipeline.artifacts.partition import Partition
-from pipeline.data import arrays, images
+from pipeline.artifacts.partition import Partition, Source
+from pipeline.data import arrays, decoded
 from pipeline.data.arrays import Stored
+from pipeline.data.decoded import Decoded
 from pipeline.errors import ArtifactError
 from pipeline.fills.common import steps
 from pipeline.params import Params
@@ -58,12 +59,11 @@ class Given:
         return found
 
     @cached_property
-    def real_images(self) -> Stored:
-        """The clients' real images in the order of the partition, from the cache or decoded."""
-        chosen = self.params.data
-        split = images.load(chosen, chosen.train, self.workspace.root)
-        self.partition.check_source(split.fingerprint, chosen.path)
-        return arrays.real(self.workspace.arrays, split, self.partition)
+    def decoded(self) -> Decoded:
+        """The data set, from the cache or decoded; raises DataError if it is not the one that was partitioned."""
+        found = decoded.open_data(self.workspace, self.params.data)
+        self.partition.check_source(found.fingerprint, self.params.data.path)
+        return found
 
     @cached_property
     def synthetic_images(self) -> Stored:
@@ -73,14 +73,14 @@ class Given:
     def source(self, name: str) -> Source:
         """Return how holdings name one of the sources that several fills share."""
         if name == REAL:
-            return Source(arrays.real_name(self.partition), len(self.partition.rows))
+            return self.partition.source
         made = self.manifest
         return Source(arrays.synthetic_name(made, self.partition.image_size), made.rows)
 
     def rows(self, name: str) -> tuple[Int64, ...]:
         """Return the rows of such a source that belong to each client."""
         if name == REAL:
-            return stretches(self.counts.sum(axis=1))
+            return self.partition.by_client()
         return stretches(np.array([shard.rows for shard in self.manifest.shards], np.int64))
 
     def holdings(self, fill: str, sources: Mapping[str, Source], rows: Mapping[str, tuple[Int64, ...]]) -> Holdings:
@@ -91,8 +91,9 @@ class Given:
     def central(self, fill: str, name: str) -> Holdings:
         """Return the holdings of one client that has all images of a source and takes ``central_steps`` in all."""
         sources = {REAL: self.source(REAL), name: self.source(name)}
-        rows = {source: (np.arange(of.images if source == name else 0),) for source, of in sources.items()}
-        each = -(-self.params.train.central_steps // _CENTRAL_ROUNDS) if sources[name].images else 0
+        held, none = np.concatenate(self.rows(name)), np.empty(0, np.int64)
+        rows = {source: (held if source == name else none,) for source in sources}
+        each = -(-self.params.train.central_steps // _CENTRAL_ROUNDS) if len(held) else 0
         return self._holdings(fill, sources, rows, {"steps": np.array([each])}, _CENTRAL_ROUNDS)
 
     def _holdings(
@@ -104,7 +105,17 @@ class Given:
         rounds: int | None = None,
     ) -> Holdings:
         split = self.partition
-        return Holdings(fill, sources, rows, by_budget, REAL, rounds, split.class_names, split.image_size)
+        return Holdings(
+            fill=fill,
+            sources=sources,
+            rows=rows,
+            steps=by_budget,
+            mean=split.mean,
+            std=split.std,
+            rounds=rounds,
+            class_names=split.class_names,
+            image_size=split.image_size,
+        )
 
 
 def stretches(sizes: Int64) -> tuple[Int64, ...]:

@@ -1,0 +1,143 @@
+"""Class folders: every picture at any depth below SPLIT/CLASS, and by name each file that is none."""
+
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.data import digests, labels, pictures
+from pipeline.data.columns import Column
+from pipeline.data.source import Skipped
+from pipeline.errors import DataError
+
+IMAGE, LABEL, FILE = "image", "label", "file"
+_HIDDEN = ("__MACOSX",)
+COLUMNS = {IMAGE: Column(pa.binary(), "Image"), LABEL: Column(pa.string()), FILE: Column(pa.string())}
+
+
+@dataclass(frozen=True)
+class FolderRows:
+    """The pictures of one split, class by class, each class in the order of its files' names."""
+
+    folder: Path
+    """Of the data set, from which files are named."""
+    split: Path
+    files: tuple[str, ...]
+    """Below ``split``, the class folder first."""
+    skipped: tuple[Skipped, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        return COLUMNS
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def name(self, row: int) -> str:
+        return shown(self.split / self.files[row], self.folder)
+
+    def content(self, column: str, row: int) -> bytes | NDArray[np.uint8]:
+        assert column == IMAGE
+        place = self.split / self.files[row]
+        try:
+            return place.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", place, "restore it or remove it") from None
+
+    def values(self, column: str) -> pa.ChunkedArray:
+        texts = [class_of(file) if column == LABEL else shown(self.split / file, self.split) for file in self.files]
+        return pa.chunked_array([pa.array(texts, pa.string())])
+
+    def digests(self, column: str) -> list[str]:
+        assert column == IMAGE
+        contents = digests.of(self.split, [self.split / file for file in self.files])
+        return [f"{shown(self.split / f, self.split)}={d}" for f, d in zip(self.files, contents, strict=True)]
+
+
+def class_of(file: str) -> str:
+    """Return the class of a file: its first folder, composed as Linux and macOS both would show it."""
+    return unicodedata.normalize("NFC", file.split("/", 1)[0])
+
+
+def shown(file: Path, folder: Path) -> str:
+    """Return a file's path below a folder as text that every encoding can hold."""
+    return os.fsencode(os.path.relpath(file, folder)).decode("utf-8", "backslashreplace")
+
+
+def read(folder: Path, split: Path) -> FolderRows:
+    """List a split of class folders; raise DataError if there is no picture, or a class has a name that is no text."""
+    files: list[str] = []
+    skipped: list[Skipped] = []
+    empty: dict[str, None] = {}
+    for file, unusable in _walk(split, ()):
+        below = os.path.relpath(file, split)
+        if why := unusable or _why_not(below):
+            skipped.append(Skipped(shown(file, folder), why))
+        else:
+            files.append(below)
+        if "/" in below and not _hidden(below.split("/", 1)[0]):
+            empty[below.split("/", 1)[0]] = None
+    return _rows(folder, split, files, skipped, empty)
+
+
+def _why_not(file: str) -> str | None:
+    """Return why a file below a split's folder is no image of it; None if its name looks like one."""
+    if "/" not in file:
+        return "not in a class folder"
+    suffix = os.path.splitext(file)[1]
+    if suffix.lower() not in pictures.suffixes():
+        return f"{suffix or 'no extension'} is not the extension of a picture that is read"
+    return None
+
+
+def _rows(folder: Path, split: Path, files: list[str], skipped: list[Skipped], seen: Mapping[str, None]) -> FolderRows:
+    for name in {file.split("/", 1)[0] for file in files}:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError("a class folder's name is not UTF-8", shown(split / name, folder), "rename it") from None
+    if not files:
+        what = f"no picture in class folders, and {len(skipped)} other files"
+        raise DataError(what, split, "expected SPLIT/CLASS NAME/*.png or other pictures; labels in CSV are not read")
+    classes = {file.split("/", 1)[0] for file in files}
+    bare = sorted((name for name in seen if name not in classes), key=labels.natural)
+    remarks = [f"{shown(split / name, folder)} has no picture that is read, and is no class" for name in bare]
+    # An order that no file system, locale or way of composing accents decides.
+    files.sort(key=lambda file: (labels.natural(class_of(file)), unicodedata.normalize("NFC", file), file))
+    skipped.sort(key=lambda one: one.path)
+    return FolderRows(folder, split, tuple(files), tuple(skipped), tuple(remarks))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in _HIDDEN
+
+
+def _walk(folder: Path, above: tuple[tuple[int, int], ...], hidden: bool = False) -> Iterator[tuple[Path, str | None]]:
+    """Yield every file below a folder, and why it is not read if it is not; links are followed but not in a circle."""
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", folder, "check its rights") from None
+    here = (*above, (status.st_dev, status.st_ino))
+    for entry in entries:
+        path, unseen = folder / entry.name, hidden or _hidden(entry.name)
+        if entry.is_dir():
+            inside = path.stat()
+            if (inside.st_dev, inside.st_ino) in here:
+                yield path, "a link to a folder above it"
+            else:
+                yield from _walk(path, here, unseen)
+        elif unseen:
+            yield path, "hidden"
+        elif not entry.is_file():
+            yield path, "a link to nothing" if entry.is_symlink() else "not a file"
+        else:
+            yield path, None
