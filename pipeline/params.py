@@ -4,15 +4,13 @@ Everything that changes results is here. Machine facts (devices, workers, the po
 and environment variables, and never change a byte, unless ``dtype: auto`` resolves otherwise.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline import printable, progress, yaml_file
+from pipeline import bad_params, progress, yaml_file
 from pipeline.errors import ParameterError
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
@@ -274,40 +272,4 @@ def check(document: object, path: Path) -> Params:
     try:
         return Params.model_validate(document)
     except ValidationError as error:
-        raise _explain(path, error) from None
-
-
-def _explain(path: Path, error: ValidationError) -> ParameterError:
-    """Turn the first of pydantic's complaints into one line."""
-    first = error.errors(include_url=False)[0]
-    keys = first["loc"]
-    where = f"{path}, {'.'.join(map(_short, keys)) or 'the whole file'}"
-    if first["type"] == "extra_forbidden":
-        return ParameterError("unknown parameter", where, _nearest(keys))
-    if first["type"] == "missing":
-        return ParameterError("missing parameter", where, "add it; the shipped params.yaml explains each one")
-    return ParameterError("bad value", f"{where} = {_short(first['input'], repr)}", _short(first["msg"], most=200))
-
-
-def _short(value: object, text: Callable[[object], str] = str, most: int = 80) -> str:
-    try:
-        return printable.short(text(value), most)
-    except ValueError:  # Python writes no number of more than 4300 digits
-        return "a number of thousands of digits"
-
-
-def _nearest(keys: Sequence[str | int]) -> str:
-    section: type[BaseModel] = Params
-    for key in keys[:-1]:
-        if isinstance(key, str) and key in section.model_fields:
-            section = _section(section.model_fields[key].annotation) or section
-    known = list(section.model_fields)
-    close = difflib.get_close_matches(_short(keys[-1]), known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"valid here: {', '.join(known)}"
-
-
-def _section(annotation: object) -> type[BaseModel] | None:
-    """Return the section that a field is, or has a list of."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_section, get_args(annotation))), None)
+        raise bad_params.explain(path, error, Params) from None

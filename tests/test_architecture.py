@@ -22,7 +22,17 @@ HERE = Workspace()
 # tasks to processes.
 PLUMBING = {
     f"pipeline.{name}"
-    for name in ("errors", "workspace", "atomic", "progress", "processes", "params", "printable", "yaml_file")
+    for name in (
+        "errors",
+        "workspace",
+        "atomic",
+        "progress",
+        "processes",
+        "params",
+        "printable",
+        "yaml_file",
+        "bad_params",
+    )
 }
 
 ARTIFACTS = {

@@ -4,20 +4,23 @@ DVC runs both always; they are cheap, since digests of files are remembered. The
 and not on the places themselves: changed content runs them, and the same content at another place does not.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline import atomic, progress
 from pipeline.data import images
-from pipeline.errors import PipelineError
+from pipeline.data.images import Images
+from pipeline.errors import ParameterError, PipelineError
 from pipeline.generation import model
-from pipeline.params import Params
+from pipeline.params import Params, PartitionParams
 from pipeline.workspace import Workspace
 
 IMAGES, MODEL = "images", "model"
+_FILE = "file"  # the column of the files' names, where images are files
 Print = Mapping[str, Any]
 
 
@@ -43,12 +46,33 @@ def run(workspace: Workspace, params: Params, of: str) -> None:
 
 
 def _images(workspace: Workspace, params: Params) -> Print:
-    """Return what the real images are: their content, and what ``data`` makes of them."""
+    """Return what the real images are: their content, what ``data`` makes of them, and whose they are."""
     chosen = params.data
+    train = images.load(chosen, chosen.train, workspace.root)
     return {
-        "train": images.load(chosen, chosen.train, workspace.root).fingerprint,
+        "train": train.fingerprint,
         "test": images.load(chosen, chosen.test, workspace.root).fingerprint,
+        **_owners(workspace, params.partition, train.whole()),
     }
+
+
+def _owners(workspace: Workspace, params: PartitionParams, split: Images) -> Print:
+    """Return what says whose each image is where that is not drawn: a column, or a file and the names that it uses."""
+    if params.scheme == "column" and params.column is not None:
+        return {"column": _digest(split.column(params.column))}
+    if params.scheme == "assignment" and params.assignment is not None:
+        place = workspace.at(params.assignment)
+        names = split.column(_FILE) if _FILE in split.columns else []
+        try:
+            return {"assignment": atomic.sha256(place), "files": _digest(names)}
+        except OSError as error:
+            where = f"params.yaml, partition.assignment = {params.assignment}"
+            raise ParameterError(f"cannot be read ({error.strerror})", where, "name a .csv or .parquet file") from None
+    return {}
+
+
+def _digest(values: Iterable[object]) -> str:
+    return hashlib.sha256(json.dumps([str(value) for value in values]).encode()).hexdigest()
 
 
 def _model(workspace: Workspace, params: Params) -> Print:
@@ -60,7 +84,7 @@ def _model(workspace: Workspace, params: Params) -> Print:
 
 _PRINTS: Mapping[str, Callable[[Workspace, Params], Print]] = {IMAGES: _images, MODEL: _model}
 _PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
-    IMAGES: lambda params: (params.data.path,),
+    IMAGES: lambda params: (params.data.path, params.partition.assignment or ""),
     MODEL: lambda params: (params.generate.model, params.generate.prompts),
 }
 """The texts that can name a file or folder below the project's folder."""
@@ -79,7 +103,7 @@ def _link(workspace: Workspace, text: str) -> None:
     """Link what git ignores into the temporary folder of a DVC experiment, which has only what git tracks."""
     main, part = Path(os.environ.get("DVC_ROOT", "")).resolve(), Path(text)
     temporary = (main / ".dvc/tmp") in workspace.root.resolve().parents
-    if not temporary or part.is_absolute() or ".." in part.parts:
+    if not text or not temporary or part.is_absolute() or ".." in part.parts:
         return
     here, there = workspace.at(text), main / part
     if there.exists() and not os.path.lexists(here):

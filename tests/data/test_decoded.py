@@ -21,7 +21,7 @@ from pipeline.workspace import Workspace
 
 
 def params(folder: Path, **values: Any) -> DataParams:
-    return DataParams.model_validate({"path": str(folder), "watch": "", "image_size": 16, **values})
+    return DataParams.model_validate({"path": str(folder), "image_size": 16, **values})
 
 
 @pytest.fixture

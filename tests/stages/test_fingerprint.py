@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import DataError, GenerationError
+from pipeline.errors import DataError, GenerationError, ParameterError
 from pipeline.params import Params
 from pipeline.stages import fingerprint
 from pipeline.stages.fingerprint import IMAGES, MODEL
@@ -157,3 +157,21 @@ def test_an_experiment_in_a_temporary_folder_finds_what_git_ignores(
     for place, path in ((elsewhere, "data/mine"), (workspace, "../outside")):
         with pytest.raises(DataError):
             printed(place, document, IMAGES, path=path)
+
+
+def test_the_file_that_says_whose_images_are_is_looked_at_and_the_column_too(
+    workspace: Workspace, document: dict[str, Any]
+) -> None:
+    """The label's column stands for a writer or a hospital."""
+    drawn = printed(workspace, document, IMAGES)
+    document["partition"] |= {"scheme": "column", "column": "label", "clients": None}
+    by_column = printed(workspace, document, IMAGES)
+    assert {key for key in by_column if key not in drawn} == {"column"}
+    document["partition"] |= {"scheme": "assignment", "assignment": "data/owners.csv"}
+    with pytest.raises(ParameterError, match="cannot be read"):
+        printed(workspace, document, IMAGES)
+    found = []
+    for text in ("row,client\n0,0\n", "row,client\n0,1\n"):
+        (workspace.data / "owners.csv").write_text(text)
+        found.append(printed(workspace, document, IMAGES))
+    assert {key for key in found[0] if found[0][key] != found[1][key]} == {"assignment"}
