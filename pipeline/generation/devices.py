@@ -37,8 +37,8 @@ def parse(text: str) -> list[str]:
     return devices
 
 
-def check(device: str) -> None:
-    """Raise ParameterError if this machine lacks the device.
+def check(device: str, dtype: str) -> None:
+    """Raise ParameterError if this machine lacks the device, or the device the arithmetic.
 
     Only a process that renders calls this: a plan may be for the devices of another machine.
     """
@@ -48,6 +48,11 @@ def check(device: str) -> None:
     if kind == "cuda" and int(number or 0) >= (count := torch.cuda.device_count()):
         what = f"no device {device} here: PyTorch finds {count or 'no'} CUDA device{'s' * (count != 1)}"
         raise ParameterError(what, _WHERE, "use auto, cpu, or the number of one that is there")
+    if kind == "cuda" and dtype == "bfloat16":
+        with torch.cuda.device(device):
+            if not torch.cuda.is_bf16_supported():
+                what = f"{device} ({torch.cuda.get_device_name(device)}) does not compute in bfloat16"
+                raise ParameterError(what, "params.yaml, generate.dtype = bfloat16", "choose float16 or float32")
 
 
 @dataclass(frozen=True)
