@@ -75,6 +75,7 @@ def _vae(vae: Any) -> Iterator[tuple[str, Tensor]]:
     last = len(vae.config.block_out_channels) - 1
     for name, tensor in vae.state_dict().items():
         half, _, inner = name.partition(".")
+        value = tensor
         match inner.split("."):
             case ["down_blocks", i, "downsamplers", _, *rest]:
                 inner = f"down.{i}.downsample.{'.'.join(rest)}"
@@ -89,6 +90,6 @@ def _vae(vae: Any) -> Iterator[tuple[str, Tensor]]:
             case ["mid_block", "attentions", _, *rest]:
                 ending = _renamed(".".join(rest), _ATTENTION)
                 inner = f"mid.attn_1.{ending}"
-                tensor = tensor[:, :, None, None] if tensor.ndim == 2 else tensor  # a 1x1 convolution there
+                value = tensor[:, :, None, None] if tensor.ndim == 2 else tensor  # a 1x1 convolution there
         inner = inner.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
-        yield f"{half}.{inner}" if inner else half, tensor
+        yield f"{half}.{inner}", value

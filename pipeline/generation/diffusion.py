@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.artifacts.spec import ImageSpec
-from pipeline.errors import ParameterError
 from pipeline.generation import devices, loading, noise
 from pipeline.generation.model import ResolvedModel
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import AutoPipelineForText2Image, DiffusionPipeline  # import every pipeline, once, before workers are forked
+from diffusers import AutoPipelineForText2Image, DiffusionPipeline  # import every pipeline before workers are forked
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING, _get_task_class
 from huggingface_hub import HfApi, snapshot_download
@@ -42,10 +42,13 @@ def explained(error: Exception, recipe: Recipe, device: torch.device) -> Pipelin
         where = f"params.yaml, generate.batch_size = {recipe.batch_size}"
         return GenerationError(f"out of memory on {device}", where, fix)
     if isinstance(error, RuntimeError) and "not implemented for '" in str(error):
-        fix = "choose float32, or bfloat16"
-        return ParameterError(f"{device} cannot compute in this ({error})", _named(recipe, "dtype"), fix)
-    if not isinstance(error, _MISTAKES):
-        return None
+        what = f"{device} cannot compute in this ({_first_line(error)})"
+        return ParameterError(what, _named(recipe, "dtype"), "choose float32, or bfloat16")
+    return _mistaken(error, recipe) if isinstance(error, _MISTAKES) else None
+
+
+def _mistaken(error: Exception, recipe: Recipe) -> PipelineError | None:
+    """Return what to raise for an error of diffusers' own, judged by where it was raised."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if any(frame.f_code.co_name == "check_inputs" for frame in frames):
         fix = "choose a size that it can, or null for the model's own"
