@@ -90,6 +90,7 @@ class Model:
             if explained := loading.explained(error, self.recipe, self.device):
                 raise explained from error
             raise
+        loading.check_size(images, self.recipe)
         finite = _finite(images)
         if sum(map(len, self._finite)) == len(images):
             finite &= torch.cat(self._finite)

@@ -58,6 +58,14 @@ def _mistaken(error: Exception, recipe: Recipe) -> PipelineError | None:
     return None
 
 
+def check_size(images: torch.Tensor, recipe: Recipe) -> None:
+    """Raise ParameterError unless images (N, 3, H, W) have the size asked for: some pipelines round it and only warn."""
+    height, width = images.shape[-2:]
+    if recipe.render_size not in (None, height) or recipe.render_size not in (None, width):
+        what = f"the model draws {width} x {height} pixels instead"
+        raise ParameterError(what, _named(recipe, "render_size"), "choose a size that it can, or null for its own")
+
+
 def _unusable(recipe: Recipe, error: Exception) -> ParameterError:
     where = _named(recipe, "steps", "scheduler", "scheduler_options")
     return ParameterError(f"the scheduler cannot do this ({error})", where, "choose other values")
@@ -77,9 +85,10 @@ def load(model: ResolvedModel) -> Any:
     """
     recipe = model.recipe
     try:
-        index = _checked(model)
-        scheduler = _scheduler_of(model, index)
-        pipeline = _from_single_file(model, index) if model.config else _from_pretrained(model, index)
+        settings = _settings(model)
+        index = _checked(model, settings)
+        scheduler = _scheduler_of(recipe, index, settings)
+        pipeline = _from_single_file(model, index, settings) if model.config else _from_pretrained(model, index)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise GenerationError(f"cannot load the model ({error})", model.model, "check generate.model") from error
     if scheduler is not None:
@@ -88,9 +97,17 @@ def load(model: ResolvedModel) -> Any:
     return pipeline
 
 
-def _checked(model: ResolvedModel) -> dict[str, Any]:
+def _settings(model: ResolvedModel) -> Path:
+    """Return the folder of the model's configuration; from the Hub only its small files are fetched."""
+    if model.revision is None:
+        return Path(model.settings)
+    patterns = [f"*{ending}" for ending in weights.CONFIGURATION]
+    return Path(snapshot_download(model.settings, revision=model.revision, allow_patterns=patterns))
+
+
+def _checked(model: ResolvedModel, settings: Path) -> dict[str, Any]:
     """Return the index of the model; raise an error if its weights or kind are not what the recipe needs."""
-    index: dict[str, Any] = DiffusionPipeline.load_config(model.settings, revision=model.revision)
+    index: dict[str, Any] = DiffusionPipeline.load_config(settings)
     if model.config is None and model.revision is not None:
         weights.check(index, _published(model.model, model.revision), model.recipe.variant, model.model)
     kind = _kind(index)
@@ -121,17 +138,16 @@ def _published(repository: str, commit: str) -> list[str]:
         return [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
 
 
-def _scheduler_of(model: ResolvedModel, index: Mapping[str, Any]) -> Any:
+def _scheduler_of(recipe: Recipe, index: Mapping[str, Any], settings: Path) -> Any:
     """Return the scheduler that the recipe asks for, None for the model's own; raise ParameterError if it cannot be.
 
     The steps are tried, since many schedulers say only then which options do not go together.
     """
-    recipe = model.recipe
     library, name = index.get("scheduler") or (None, None)
     own = getattr(diffusers, name, None) if library == "diffusers" else None
     if own is None:
         return None
-    current = own.from_pretrained(model.settings, subfolder="scheduler", revision=model.revision)
+    current = own.from_pretrained(settings, subfolder="scheduler")
     changed = bool(recipe.scheduler or recipe.scheduler_options)
     scheduler = _scheduler(current, recipe) if changed else current
     most = scheduler.config.get("num_train_timesteps")
@@ -156,19 +172,15 @@ def _from_pretrained(model: ResolvedModel, index: Mapping[str, Any]) -> Any:
     return AutoPipelineForText2Image.from_pretrained(model.model, **options, **_without_checker(index))
 
 
-def _from_single_file(model: ResolvedModel, index: Mapping[str, Any]) -> Any:
+def _from_single_file(model: ResolvedModel, index: Mapping[str, Any], settings: Path) -> Any:
     """Load a checkpoint with the configuration of a folder or Hub model, of which no weights are read."""
     kind = _kind(index)
     if not hasattr(kind, "from_single_file"):
         what = f"diffusers loads no single file as a model of this kind ({kind.__name__})"
         raise GenerationError(what, model.model, "set generate.model to a diffusers folder or a Hub id")
-    place = Path(model.settings)
-    if model.revision is not None:
-        patterns = [f"*{ending}" for ending in weights.CONFIGURATION]
-        place = Path(snapshot_download(model.settings, revision=model.revision, allow_patterns=patterns))
     with tempfile.TemporaryDirectory() as bare:  # diffusers would load pickles that lie beside the configuration
-        for file in weights.configuration_files(place):
-            copy = Path(bare) / file.relative_to(place)
+        for file in weights.configuration_files(settings):
+            copy = Path(bare) / file.relative_to(settings)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
         dtype = getattr(torch, model.recipe.dtype)
