@@ -116,8 +116,8 @@ def check(index: Mapping[str, Any], files: Iterable[str], variant: str | None, p
             raise GenerationError(what, place, fix)
     with_weights = {part: variants for part, variants in found.items() if variants}
     if variant is not None and with_weights and not any(variant in variants for variants in with_weights.values()):
-        others = sorted({other for variants in with_weights.values() for other in variants if other is not None})
-        fix = f"set it to {', '.join([*others, 'null'])}"
+        others = {other or "null" for variants in with_weights.values() for other in variants}
+        fix = f"set it to {' or '.join(sorted(others))}"
         raise ParameterError(f"no weights of this variant in {place}", _where(variant), fix)
     for part, variants in with_weights.items():
         if not variants & {variant, None}:

@@ -92,6 +92,7 @@ def _render(
         sheet=publication.SHEET,
         recipe={name.replace("_", " "): value for name, value in recipe.items()},
         hub_model=bool(revision),
+        lora=recipe.get("lora", ()),
         model=model,
         revision=revision,
         **{name: recipe[name] for name in _NAMED},

@@ -79,15 +79,14 @@ def test_the_weights_become_their_sum(
     assert type(layer) is torch.nn.Linear
 
 
-def test_the_scale_shows_and_images_stay_independent_of_their_batch(
-    adapted: Adapted, guided: Model, independent: Callable[[Model], None]
-) -> None:
+def test_the_scale_shows_and_images_stay_independent_of_their_batch(adapted: Adapted, guided: Model) -> None:
     specs = [guided.recipe.spec("0", name, 0) for name in "ab"]
     whole, half = (Model(adapted((PLAIN | ENCODER, scale)), "cpu") for scale in (1.0, 0.5))
     drawn = [model.draw(specs) for model in (guided, whole, half)]
     assert len({images.tobytes() for images in drawn}) == 3
     assert np.array_equal(Model(adapted((PLAIN | ENCODER, 1.0)), "cpu").draw(specs), drawn[1])
-    independent(whole)
+    others = [guided.recipe.spec("1", name, 0) for name in "cd"]
+    assert np.array_equal(whole.draw([*others, specs[1]])[2], drawn[1][1])
 
 
 def test_weights_are_added_in_the_arithmetic_of_the_recipe(adapted: Adapted) -> None:
