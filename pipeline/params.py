@@ -163,13 +163,24 @@ class DeficitsParams(Section):
     max_total: Count | None = None
 
 
+class LoraParams(Section):
+    """LoRA weights that are added to the model's."""
+
+    path: str
+    file: str | None = None
+    revision: str | None = None
+    scale: Annotated[float, Field(strict=True)] = 1.0
+
+
 class GenerateParams(Section):
     """The diffusion model, how it is sampled and prompted, and how its images are stored."""
 
     retired = frozenset({"watch"})
     model: str
+    config: str | None = None
     revision: str | None = None
     variant: str | None = None
+    lora: tuple[LoraParams, ...] = ()
     scheduler: str | None = None
     scheduler_options: dict[str, Any] = {}
     steps: Positive = 30

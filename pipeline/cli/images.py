@@ -10,7 +10,8 @@ from pipeline.cli import options, text
 
 if TYPE_CHECKING:
     from pipeline.commands.regenerate import Regenerated
-    from pipeline.commands.status import Cost, Status
+    from pipeline.commands.status import Cost, Shards, Status
+    from pipeline.generation.rates import Estimate
 
 commands = typer.Typer()
 
@@ -73,13 +74,16 @@ def preview(
 
 
 def status_text(found: "Status") -> str:
-    """Return a table with a line for each client, and the cost of what is missing."""
-    rows: list[tuple[str, ...]] = [("client", "planned", "in pool", "missing")]
-    rows += [(str(one.client), str(one.planned), str(one.held), str(one.missing)) for one in found.clients]
+    """Return a table with a line for each client, the cost of what the pool lacks, and what the shards hold of it."""
+    rows: list[tuple[str, ...]] = [("client", "planned", "in pool", "in shards", "in neither")]
+    rows += [tuple(map(str, (c.client, c.planned, c.held, c.sharded, c.lacking))) for c in found.clients]
     if any(one.name for one in found.clients):
         names = ["name", *(one.name for one in found.clients)]
         rows = [(row[0], name, *row[1:]) for row, name in zip(rows, names, strict=True)]
-    return f"{text.table(rows, right=True)}\n{cost_text(found.cost)}"
+    parts = [text.table(rows, right=True), cost_text(found.cost)]
+    if found.shards is not None and found.cost.missing:
+        parts.append(shards_text(found.shards, found.cost))
+    return "\n".join(parts)
 
 
 def cost_text(cost: "Cost") -> str:
@@ -91,12 +95,39 @@ def cost_text(cost: "Cost") -> str:
     )
     if not cost.missing:
         return f"{planned}\n0 to render"
-    time = "rate not yet known"
-    if cost.seconds is not None:
-        time = f"about {timedelta(seconds=round(cost.seconds))} at the last rate"
+    time = "rate not yet known (gen-fedsd generate --dry-run --probe measures it)"
+    if cost.rate is not None and cost.seconds is not None:
+        time = f"about {timedelta(seconds=round(cost.seconds))} {rate_text(cost.rate)}"
     space = "size not yet known" if cost.bytes is None else f"about {text.megabytes(cost.bytes)} in the pool"
     batches = f"about {cost.batches} batches of {cost.batch_size}"
-    return f"{planned}\n{cost.missing} to render in {batches}: {time}, {space}"
+    return f"{planned}\n{cost.missing} not in the pool, to render in {batches}: {time}, {space}"
+
+
+def rate_text(rate: "Estimate") -> str:
+    """Return a rate, and what it is based on."""
+    known = rate.based_on
+    workers = f"{known.workers} worker{'s' * (known.workers != 1)}"
+    scaled = "" if rate.images_per_second == known.images_per_second else ", scaled to the devices asked for"
+    return (
+        f"at {rate.images_per_second:.3g} images/s (measured {text.ago(known.measured)} over {known.images} images on "
+        f"{workers}, {known.hardware}{scaled})"
+    )
+
+
+def shards_text(shards: "Shards", cost: "Cost") -> str:
+    """Return what the shards hold of what the pool lacks, and what ``dvc repro`` would do."""
+    where = f"data/shards holds {shards.images} images in whole files (gen-fedsd verify compares every byte)"
+    if shards.damaged:
+        where += f", and {shards.damaged} images are in files that are missing or of another size"
+    if shards.planned < cost.planned:
+        return f"{where}; {shards.planned} of them are as planned now, so dvc repro renders what the pool lacks"
+    doing = {
+        None: "If nothing changed since they were made, dvc repro renders nothing.",
+        False: "dvc repro renders nothing, since nothing changed since they were made.",
+        True: f"But DVC sees a change, so dvc repro would run generate and render the {cost.missing} again.",
+    }[shards.changes]
+    refill = "To put them into the pool again, so that no later run renders them: gen-fedsd pool import data/shards"
+    return f"{where}: all that is planned, so nothing has to be rendered. {doing}\n{refill}"
 
 
 _ADVICE = {

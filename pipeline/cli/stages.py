@@ -48,17 +48,27 @@ def deficits() -> None:
 def generate(
     devices: options.Devices = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the size and cost of the plan.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="With --dry-run: first render a batch on each device, to measure the rate.")
+    ] = False,
 ) -> None:
     """Stage: render what the pool lacks, write the shards and the manifest."""
+    from pipeline.errors import ParameterError
+
+    if probe and not dry_run:
+        raise ParameterError("a probe without an estimate", "--probe", "add --dry-run")
     workspace, params = options.parameters()
+    from pipeline.generation.devices import parse
+
     if dry_run:
         from pipeline.cli import images
         from pipeline.commands import status
 
-        text.echo(images.cost_text(status.cost(workspace, params)))
+        chosen = parse(devices) if probe or devices != "auto" else None  # auto would load torch
+        if probe and chosen:
+            status.probe(workspace, params, chosen)
+        text.echo(images.cost_text(status.cost(workspace, params, chosen)))
         return
-    from pipeline.generation.devices import parse
-
     chosen = parse(devices)
     from pipeline import progress
     from pipeline.stages import generate

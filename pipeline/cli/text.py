@@ -1,5 +1,6 @@
 """How values look in a terminal."""
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -38,3 +39,13 @@ def megabytes(size: float) -> str:
 def day(seconds: float | None) -> str:
     """Return the date, in UTC, of a moment in seconds since 1970; empty for None."""
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).date().isoformat()
+
+
+def ago(seconds: float) -> str:
+    """Return how long ago a moment in seconds since 1970 is, in its largest whole unit."""
+    passed = time.time() - seconds
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if passed >= length:
+            count = int(passed // length)
+            return f"{count} {unit}{'s' * (count != 1)} ago"
+    return "just now"

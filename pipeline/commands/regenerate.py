@@ -1,14 +1,12 @@
 """Command ``regenerate``: one client's shard written again."""
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from pipeline.artifacts import manifest
 from pipeline.artifacts.manifest import Manifest
+from pipeline.commands import dvc
 from pipeline.errors import ArtifactError
 from pipeline.generation import assemble, request
 from pipeline.generation.devices import resolve_dtype
@@ -82,10 +80,5 @@ def _next_step(workspace: Workspace) -> NextStep:
     """Return how to adopt the new bytes; ``dvc repro`` alone would put the old ones back."""
     if not (workspace.root / ".dvc").is_dir():
         return NextStep.TRAIN
-    command = [sys.executable, "-m", "dvc", "status", "--json", "generate"]
-    answer = subprocess.run(command, cwd=workspace.root, capture_output=True, text=True, check=False)
-    try:
-        changes = [change for found in json.loads(answer.stdout).values() for change in found]
-    except ValueError:
-        changes = []
-    return NextStep.REPRO if any("changed outs" not in change for change in changes) else NextStep.COMMIT
+    changed = dvc.changes(workspace.root, "generate") or []
+    return NextStep.REPRO if any("changed outs" not in change for change in changed) else NextStep.COMMIT

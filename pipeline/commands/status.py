@@ -1,12 +1,15 @@
 """Commands ``status`` and ``generate --dry-run``: what is planned, in the pool and missing, and what it would cost."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pipeline.artifacts import partition
-from pipeline.generation import request
-from pipeline.generation.devices import Assumption, expected_dtype
+from pipeline.artifacts import manifest, partition
+from pipeline.commands import dvc
+from pipeline.generation import rates, request
+from pipeline.generation.devices import Assumption, expected_dtype, record_dtype, resolve_dtype
 from pipeline.generation.pool import Pool
+from pipeline.generation.rates import Estimate
+from pipeline.generation.render import render_probe
 from pipeline.generation.request import Request
 from pipeline.params import Params
 from pipeline.workspace import Workspace
@@ -20,12 +23,29 @@ class ClientStatus:
     planned: int
     held: int
     """Of the planned images, those in the pool."""
+    sharded: int
+    """Of the planned images, those in shards on disk: all or none of a client's."""
     name: str = ""
     """What the user calls the client, if not by its number."""
 
     @property
-    def missing(self) -> int:
-        return self.planned - self.held
+    def lacking(self) -> int:
+        """How many images are known to be neither in the pool nor in a shard."""
+        return 0 if self.sharded else self.planned - self.held
+
+
+@dataclass(frozen=True)
+class Shards:
+    """What is on disk of an earlier run, by its manifest."""
+
+    images: int
+    """In files that are there, with the size that the manifest names; ``verify`` compares every byte."""
+    damaged: int
+    """Images in files that are not there, or of another size."""
+    planned: int
+    """Images in whole files of clients whose plan is the present one, so that rendering would give the same again."""
+    changes: bool | None
+    """Whether DVC would run ``generate`` again; None if nobody asked or DVC cannot say."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +64,8 @@ class Cost:
     held: int
     """Of the distinct images, those in the pool."""
     batch_size: int
-    images_per_second: float | None
-    """The last rate of the recipe; None if nothing of it was rendered here."""
+    rate: Estimate | None
+    """None if nothing of this speed was rendered here."""
     bytes_per_image: float | None
     """Mean of images in the pool; None if it has none of the recipe."""
 
@@ -62,7 +82,7 @@ class Cost:
     @property
     def seconds(self) -> float | None:
         """About how long that takes."""
-        return self.missing / self.images_per_second if self.images_per_second else None
+        return self.missing / self.rate.images_per_second if self.rate else None
 
     @property
     def bytes(self) -> float | None:
@@ -72,40 +92,82 @@ class Cost:
 
 @dataclass(frozen=True)
 class Status:
-    """Each client's images, and the cost of the missing ones."""
+    """Each client's images, the cost of those that the pool lacks, and the shards of an earlier run."""
 
     clients: tuple[ClientStatus, ...]
     cost: Cost
+    shards: Shards | None
+    """None without a manifest."""
 
 
 def status(workspace: Workspace, params: Params) -> Status:
-    """Return what each client's plan wants, what the pool holds of it and what is missing, and the cost."""
+    """Return what each client's plan wants, what pool and shards hold of it, and what rendering the rest would cost."""
     dtype = expected_dtype(workspace, params.generate.dtype)
     asked = request.current(workspace, params, dtype.dtype)
-    names = partition.load(workspace.partition).client_names
+    whole, shards = _shards(workspace, asked)
     with Pool(workspace.pool) as pool:
-        return Status(_clients(pool, asked, names), _cost(pool, asked, dtype))
+        found = _cost(pool, asked, dtype, None)
+        clients = _clients(pool, asked, whole, partition.load(workspace.partition).client_names)
+    if shards is not None and found.missing:  # DVC takes seconds to answer
+        changed = dvc.changes(workspace.root, "generate")
+        shards = replace(shards, changes=None if changed is None else bool(changed))
+    return Status(clients, found, shards)
 
 
-def cost(workspace: Workspace, params: Params) -> Cost:
-    """Return the size of the plan, how much of it is missing, and what rendering that would take."""
-    dtype = expected_dtype(workspace, params.generate.dtype)
+def cost(workspace: Workspace, params: Params, devices: list[str] | None = None) -> Cost:
+    """Return the size of the plan, how much of it is missing, and what rendering that would take.
+
+    ``devices`` has a name for each worker; without it the arithmetic and the rate are those of the last rendering.
+    """
+    if devices is None:
+        dtype = expected_dtype(workspace, params.generate.dtype)
+    else:
+        why = "set in params.yaml" if params.generate.dtype != "auto" else f"on {devices[0]}"
+        dtype = Assumption(resolve_dtype(params.generate.dtype, devices), why)
     asked = request.current(workspace, params, dtype.dtype)
     with Pool(workspace.pool) as pool:
-        return _cost(pool, asked, dtype)
+        return _cost(pool, asked, dtype, devices)
 
 
-def _clients(pool: Pool, asked: Request, names: Sequence[str] | None) -> tuple[ClientStatus, ...]:
+def probe(workspace: Workspace, params: Params, devices: list[str]) -> int:
+    """Render one missing batch on each device into the pool, so that the rate is known; return how many images."""
+    dtype = resolve_dtype(params.generate.dtype, devices)
+    asked = request.current(workspace, params, dtype)
+    if params.generate.dtype == "auto":
+        record_dtype(workspace, dtype)
+    with Pool(workspace.pool) as pool, pool.writing():
+        return render_probe(pool, asked, devices)
+
+
+def _shards(workspace: Workspace, asked: Request) -> tuple[set[int], Shards | None]:
+    """Return the clients whose planned images are in whole files, and what is on disk."""
+    if not workspace.manifest.is_file():
+        return set(), None
+    known, plan = manifest.load(workspace.manifest), asked.plan
+    current, whole, images = set[int](), 0, 0
+    for shard in known.shards:
+        sizes = [path.stat().st_size if path.is_file() else None for path in known.paths(shard)]
+        images += shard.rows
+        if sizes == [file.bytes for file in shard.files]:
+            whole += shard.rows
+            if shard.client < len(plan.missing) and shard.plan == plan.digest(shard.client):
+                current.add(shard.client)
+    planned = int(plan.missing[sorted(current)].sum())
+    return current, Shards(whole, images - whole, planned, None)
+
+
+def _clients(pool: Pool, asked: Request, sharded: set[int], names: Sequence[str] | None) -> tuple[ClientStatus, ...]:
     plan, found = asked.plan, list[ClientStatus]()
     flags = {(one.lane, one.class_name): held for one, held in pool.held(plan.recipe, plan.wanted())}
     for client, planned in enumerate(plan.missing.sum(axis=1).tolist()):
         # A client's indices are the first ones of its lane's, see Plan.
         held = sum(flags[one.lane, one.class_name].count(1, 0, len(one.indices)) for one in plan.wanted_by(client))
-        found.append(ClientStatus(client, planned, held, names[client] if names else ""))
+        name = names[client] if names else ""
+        found.append(ClientStatus(client, planned, held, planned if client in sharded else 0, name))
     return tuple(found)
 
 
-def _cost(pool: Pool, asked: Request, dtype: Assumption) -> Cost:
+def _cost(pool: Pool, asked: Request, dtype: Assumption, devices: list[str] | None) -> Cost:
     plan, recipe = asked.plan, asked.plan.recipe
     distinct = sum(len(one.indices) for one in plan.wanted())
     return Cost(
@@ -117,6 +179,6 @@ def _cost(pool: Pool, asked: Request, dtype: Assumption) -> Cost:
         distinct=distinct,
         held=distinct - pool.lacks(recipe, plan.wanted()),
         batch_size=recipe.batch_size,
-        images_per_second=pool.rate(recipe),
+        rate=rates.estimate(pool.path, recipe, devices),
         bytes_per_image=pool.bytes_per_image(recipe),
     )

@@ -67,8 +67,8 @@ def rerender(workspace: Workspace, params: Params, devices: list[str], count: in
     todo = list(batches(stored, asked.plan.recipe.batch_size))
     differing, largest = 0, 0
     with engines.make(asked.model, devices[: max(1, len(todo))]) as engine:
-        for batch, pictures, _ in engine.render(todo):
-            for spec, picture in zip(batch, pictures, strict=True):
+        for rendered in engine.render(todo):
+            for spec, picture in zip(rendered.batch, rendered.pictures, strict=True):
                 image = None if picture is None else picture.image
                 if image != stored[spec]:
                     differing += 1

@@ -42,7 +42,7 @@ def of(folder: Path, files: Sequence[Path]) -> list[str]:
     counted = sum(stamps[i][1][0] for i in new)
     long = counted > _LONG_BYTES or len(new) > _LONG_FILES
     digests = []
-    with progress.bar("reading the data set once", len(new), "files") if long else nullcontext() as advance:
+    with progress.bar("reading files once", len(new), "files") if long else nullcontext() as advance:
         for i, (file, (key, _)) in enumerate(zip(files, stamps, strict=True)):
             digests.append(_digest(file) if i in new else str(known[key][3]))
             if advance is not None and i in new:
@@ -85,4 +85,4 @@ def _remember(place: Path, made: dict[str, list[int | str]], known: dict[str, li
         place.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_text(place, json.dumps({**known, **settled}))
     except (ArtifactError, OSError):
-        progress.say(f"{place} cannot be written; the data set is read again by the next stage")
+        progress.say(f"{place} cannot be written; the files are read again by the next stage")

@@ -13,6 +13,7 @@ from pipeline.workspace import Workspace
 VARIABLE = "GEN_FEDSD_DEVICES"
 _WHERE = f"--devices or ${VARIABLE}"
 _DRIVER, _NODES = Path("/proc/driver/nvidia"), Path("/dev")
+_CPUINFO = Path("/proc/cpuinfo")
 _DTYPES = ("float16", "bfloat16", "float32")
 
 
@@ -31,23 +32,42 @@ def parse(text: str) -> list[str]:
             raise ParameterError(f"unknown device {item.strip()!r}", _WHERE, fix)
         name, times = match.groups()
         devices += (_auto() if name == "auto" else [name]) * int(times or 1)
-    if len({device.partition(":")[0] for device in devices}) > 1:
+    if len({kind(device) for device in devices}) > 1:
         what = f"{text!r} mixes CPU and CUDA, and an image's bytes would depend on which drew it"
         raise ParameterError(what, _WHERE, "name devices of one kind")
     return devices
 
 
-def check(device: str) -> None:
-    """Raise ParameterError if this machine lacks the device.
+def check(device: str, dtype: str) -> None:
+    """Raise ParameterError if this machine lacks the device, or the device the arithmetic.
 
     Only a process that renders calls this: a plan may be for the devices of another machine.
     """
     import torch
 
-    kind, _, number = device.partition(":")
-    if kind == "cuda" and int(number or 0) >= (count := torch.cuda.device_count()):
+    _, _, number = device.partition(":")
+    cuda = kind(device) == "cuda"
+    if cuda and int(number or 0) >= (count := torch.cuda.device_count()):
         what = f"no device {device} here: PyTorch finds {count or 'no'} CUDA device{'s' * (count != 1)}"
         raise ParameterError(what, _WHERE, "use auto, cpu, or the number of one that is there")
+    if cuda and dtype == "bfloat16":
+        with torch.cuda.device(device):
+            if not torch.cuda.is_bf16_supported():
+                what = f"{device} ({torch.cuda.get_device_name(device)}) does not compute in bfloat16"
+                raise ParameterError(what, "params.yaml, generate.dtype = bfloat16", "choose float16 or float32")
+
+
+def kind(device: str) -> str:
+    """Return ``cpu`` or ``cuda``."""
+    return device.partition(":")[0]
+
+
+def hardware(kind: str) -> str:
+    """Return what this machine's processor or its GPUs are called, without loading torch."""
+    files = sorted(_DRIVER.glob("gpus/*/information")) if kind == "cuda" else [_CPUINFO]
+    text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file())
+    names = re.findall(r"^[Mm]odel(?: name)?[ \t]*:[ \t]*(.*[a-zA-Z].*)$", text, re.MULTILINE)
+    return ", ".join(dict.fromkeys(name.strip() for name in names)) or kind
 
 
 @dataclass(frozen=True)
@@ -108,8 +128,7 @@ def _dtype(cuda: bool) -> str:
     """
     if cuda:
         return "float16"
-    cpuinfo = Path("/proc/cpuinfo")
-    words = set(cpuinfo.read_text().split()) if cpuinfo.is_file() else set()
+    words = set(_CPUINFO.read_text().split()) if _CPUINFO.is_file() else set()
     fast = "amx_bf16" in words or {"avx512_bf16", "AuthenticAMD"} <= words
     return "bfloat16" if fast else "float32"
 

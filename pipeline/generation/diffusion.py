@@ -1,7 +1,6 @@
 """The diffusion model: image specs in, pictures out. One of the two rooms where torch and diffusers load."""
 
 import inspect
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,17 +8,12 @@ import diffusers
 import numpy as np
 import torch
 import transformers
-from diffusers import AutoPipelineForText2Image  # imports every pipeline, so once, before workers are forked
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
 
 from pipeline.artifacts.spec import ImageSpec
-from pipeline.errors import GenerationError, ParameterError, PipelineError
-from pipeline.generation import devices, noise
+from pipeline.generation import devices, loading, noise
 from pipeline.generation.model import ResolvedModel
-from pipeline.generation.recipe import Recipe
 
 _PLAIN = ("prompt_embeds", "negative_prompt_embeds")
 _POOLED = (*_PLAIN, "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
@@ -37,8 +31,6 @@ _EMBEDDINGS = {
 # is used again, every prompt would be encoded every time. 1 GiB is little beside the models, and holds 9,000 prompts of
 # Stable Diffusion 1.5 in float16 (118 kB each), 3,300 of XL (320 kB), 400 of PixArt-Sigma (2.5 MB).
 _KEPT_BYTES = 2**30
-_MISTAKES = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, AssertionError)
-"""What diffusers raises for values that it cannot use."""
 
 
 class Model:
@@ -50,7 +42,7 @@ class Model:
     """
 
     def __init__(self, model: ResolvedModel, device: str) -> None:
-        devices.check(device)
+        devices.check(device, model.recipe.dtype)
         self.recipe, self.device = model.recipe, torch.device(device)
         if self.device.type == "cpu":
             torch.set_num_threads(1)
@@ -58,9 +50,9 @@ class Model:
             library.utils.logging.set_verbosity_error()
             library.utils.logging.disable_progress_bar()
         try:
-            self.pipeline = _load(model).to(self.device)
+            self.pipeline = loading.load(model).to(self.device)
         except RuntimeError as error:
-            if explained := _explained(error, self.recipe, self.device):
+            if explained := loading.explained(error, self.recipe, self.device):
                 raise explained from error
             raise
         self.pipeline.set_progress_bar_config(disable=True)
@@ -95,9 +87,10 @@ class Model:
         try:
             images = torch.cat([self._call(call) for call in calls])
         except Exception as error:
-            if explained := _explained(error, self.recipe, self.device):
+            if explained := loading.explained(error, self.recipe, self.device):
                 raise explained from error
             raise
+        loading.check_size(images, self.recipe)
         finite = _finite(images)
         if sum(map(len, self._finite)) == len(images):
             finite &= torch.cat(self._finite)
@@ -191,93 +184,3 @@ def _size(embeddings: dict[str, Tensor]) -> int:
 def _finite(images: Tensor) -> Tensor:
     """Return for each image (N, ...) whether all its numbers are finite, (N,)."""
     return torch.isfinite(images).flatten(1).all(1)
-
-
-def _explained(error: Exception, recipe: Recipe, device: torch.device) -> PipelineError | None:
-    """Return what to raise for an error in the pipeline that a user can fix, None for any other.
-
-    Memory or a compiler was missing; or the place where it was raised shows which parameter has an unusable value.
-    """
-    if isinstance(error, TorchDynamoException):
-        fix = "install a C++ compiler (Triton on CUDA), or set it to false"
-        return GenerationError(str(error).partition("\n")[0], "params.yaml, generate.compile", fix)
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        fix = "lower generate.render_size, or generate.batch_size (part of the recipe: all images are rendered again)"
-        where = f"params.yaml, generate.batch_size = {recipe.batch_size}"
-        return GenerationError(f"out of memory on {device}", where, fix)
-    if not isinstance(error, _MISTAKES):
-        return None
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if any(frame.f_code.co_name == "check_inputs" for frame in frames):
-        fix = "choose a size that it can, or null for the model's own"
-        return ParameterError(f"the model cannot draw this ({error})", _named(recipe, "render_size"), fix)
-    if any(frame.f_globals["__name__"].startswith("diffusers.schedulers") for frame in frames):
-        where = _named(recipe, "steps", "scheduler", "scheduler_options")
-        return ParameterError(f"the scheduler cannot do this ({error})", where, "choose other values")
-    return None
-
-
-def _named(recipe: Recipe, *names: str) -> str:
-    """Return where parameters are, with the values of those that are set."""
-    values = {name: getattr(recipe, name) for name in names}
-    return "params.yaml, " + ", ".join(f"generate.{name} = {value!r}" for name, value in values.items() if value)
-
-
-def _load(model: ResolvedModel) -> Any:
-    """Load the pipeline without its safety checker, which blacks out harmless pictures and so spoils counts."""
-    recipe = model.recipe
-    options: dict[str, Any] = {
-        "dtype": getattr(torch, recipe.dtype),
-        "revision": model.revision,
-        "variant": recipe.variant,
-        "use_safetensors": True,
-        "local_files_only": model.revision is None,
-    }
-    try:
-        config = diffusers.DiffusionPipeline.load_config(model.model, revision=model.revision)
-        if "safety_checker" in config:
-            options |= {"safety_checker": None, "requires_safety_checker": False}
-        pipeline = AutoPipelineForText2Image.from_pretrained(model.model, **options)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise GenerationError(f"cannot load the model ({error})", model.model, "check generate.model") from error
-    if recipe.scheduler or recipe.scheduler_options:
-        pipeline.scheduler = _scheduler(pipeline.scheduler, recipe)
-    most = pipeline.scheduler.config.get("num_train_timesteps")
-    if most and recipe.steps > most:  # some schedulers would say so only after the last step
-        raise ParameterError(f"the scheduler has {most} steps at most", _named(recipe, "steps"), "choose fewer")
-    return pipeline
-
-
-def _scheduler(current: Any, recipe: Recipe) -> Any:
-    """Return the scheduler that the recipe asks for in place of the model's own; raise ParameterError if none fits."""
-    name, options = recipe.scheduler, dict(recipe.scheduler_options)
-    kind: Any = type(current) if name is None else getattr(diffusers, name, None)
-    exists = isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)
-    if not exists or not _fits(kind, current, options):
-        what = "a scheduler that does not fit the model" if exists else "no such scheduler"
-        others = ", ".join(sorted(scheduler.__name__ for scheduler in current.compatibles))
-        raise ParameterError(what, _named(recipe, "scheduler"), f"one of {others}")
-    known = list(inspect.signature(kind).parameters)
-    if unknown := [option for option in options if option not in known]:  # diffusers would ignore it
-        where = f"params.yaml, generate.scheduler_options.{unknown[0]}"
-        raise ParameterError(f"{kind.__name__} has no such option", where, f"one of {', '.join(known)}")
-    try:
-        return kind.from_config(current.config, **options)
-    except Exception as error:  # anything, since nobody has checked these values
-        where = _named(recipe, "scheduler", "scheduler_options")
-        raise ParameterError(
-            f"{kind.__name__} cannot be made with these options ({error})", where, "choose other values"
-        ) from error
-
-
-def _fits(kind: Any, current: Any, options: dict[str, Any]) -> bool:
-    """Return whether a scheduler steps the way the model was trained: removing noise, or along a flow.
-
-    Diffusers lists kinds that fit, but leaves out many, such as LCMScheduler.
-    """
-    known = inspect.signature(kind).parameters
-    if "shift" in current.config or current.config.get("use_flow_sigmas"):
-        fits = "shift" in known or options.get("use_flow_sigmas")
-    else:
-        fits = "trained_betas" in known and "prediction_type" in known
-    return bool(fits) or kind in current.compatibles

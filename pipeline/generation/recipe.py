@@ -19,6 +19,15 @@ COMMON = "common"
 
 
 @dataclass(frozen=True)
+class Lora:
+    """LoRA weights that are added to the model's."""
+
+    digest: str
+    """``sha256:`` and the digest of the file."""
+    scale: float
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Images of equal recipe, lane, class name and index have equal bytes on equal hardware."""
 
@@ -43,12 +52,17 @@ class Recipe:
     batch_size: int
     compile: bool
     format_version: int = FORMAT_VERSION
+    lora: tuple[Lora, ...] = ()
+    """In the order in which they are added."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the recipe as JSON-ready values."""
+        """Return the recipe as JSON-ready values; without LoRA it has no such entry, as before there were any."""
         prompts = {"templates": list(self.prompts.templates), **{k: list(v) for k, v in self.prompts.attributes}}
         options = dict(self.scheduler_options)
-        return {**asdict(self), "scheduler_options": options, "guidance": list(self.guidance), "prompts": prompts}
+        described = asdict(self)
+        described |= {"scheduler_options": options, "guidance": list(self.guidance), "prompts": prompts}
+        del described["lora"]
+        return {**described, "lora": [asdict(one) for one in self.lora]} if self.lora else described
 
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> Self:
@@ -57,7 +71,8 @@ class Recipe:
         templates = tuple(prompts.pop("templates"))
         attributes = tuple((name, tuple(values)) for name, values in sorted(prompts.items()))
         guidance = tuple(described["guidance"])
-        return cls(**{**described, "guidance": guidance, "prompts": PromptSet(templates, attributes)})
+        lora = tuple(Lora(**one) for one in described.get("lora", ()))
+        return cls(**{**described, "guidance": guidance, "prompts": PromptSet(templates, attributes), "lora": lora})
 
     @cached_property
     def digest(self) -> str:

@@ -1,5 +1,6 @@
 """Render images, batch by batch, and store them in the pool."""
 
+import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pipeline import progress
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError
-from pipeline.generation import engines
+from pipeline.generation import engines, rates
 from pipeline.generation.engines import Engine, Rendered
 from pipeline.generation.model import ResolvedModel
 from pipeline.generation.plan import Wanted, batches
@@ -17,6 +18,7 @@ from pipeline.generation.request import Request
 
 _RETRIES = 3
 _NAMED = 8  # workers whose rates are shown one by one
+_RECORD_EVERY = 10.0  # seconds between records of the rate, so that a run that is killed leaves one
 
 
 MakeEngine = Callable[[ResolvedModel, list[str]], Engine]
@@ -37,6 +39,18 @@ def render_missing(
     count = pool.lacks(recipe, wanted(clients))
     _render(pool, pool.missing(recipe, wanted(clients)), count, request.model, devices, make)
     return count
+
+
+def render_probe(pool: Pool, request: Request, devices: list[str], make: MakeEngine = engines.make) -> int:
+    """Render one batch of what the pool lacks on each device, so that a rate is known; return how many images.
+
+    A compiled model renders two, since compiling falls into the first. The caller holds the pool's lock for writing.
+    """
+    recipe = request.plan.recipe
+    missing = batches(pool.missing(recipe, request.plan.wanted()), recipe.batch_size)
+    specs = [spec for batch in itertools.islice(missing, len(devices) * (1 + recipe.compile)) for spec in batch]
+    _render(pool, specs, len(specs), request.model, devices, make)
+    return len(specs)
 
 
 def render_again(pool: Pool, wanted: Sequence[Wanted], model: ResolvedModel, devices: list[str]) -> int:
@@ -66,7 +80,7 @@ def _render(
     workers = devices[: min(count, -(-count // recipe.batch_size) + len(recipe.guidance) - 1)]  # as there are batches
     progress.say(f"loading {model.model} on {', '.join(workers)} in {recipe.dtype}")
     with make(model, workers) as engine, progress.bar("generate", count, "images") as advance:
-        keeper = _Keeper(pool, model, advance)
+        keeper = _Keeper(pool, model, advance, workers)
         keeper.keep(engine.render(batches(keeper.mixed(specs), recipe.batch_size)))
         while keeper.retries:  # of the last batches, which came when no spec was left to mix them with
             keeper.keep(engine.render(batches(keeper.mixed(()), recipe.batch_size)))
@@ -78,8 +92,12 @@ class _Keeper:
     At most one batch waits, so a kill loses little and an error of the pool stops the run at once.
     """
 
-    def __init__(self, pool: Pool, model: ResolvedModel, advance: progress.Advance) -> None:
-        self._pool, self._recipe, self._advance = pool, model.recipe, advance
+    def __init__(self, pool: Pool, model: ResolvedModel, advance: progress.Advance, workers: list[str]) -> None:
+        self._pool, self._recipe, self._advance, self._workers = pool, model.recipe, advance, workers
+        self._lone: dict[str, float] = {}
+        """The rate of each worker's first batch, if it was a full one whose time is known."""
+        self._recorded = float("-inf")
+        """When the rate was recorded last."""
         self._first: dict[str, float] = {}
         """When each worker's first batch came; rates leave it out, since its time includes the loading of the model."""
         self._counts: Counter[str] = Counter()
@@ -106,8 +124,7 @@ class _Keeper:
                 stored = writer.submit(self._store, one)
             if stored is not None:
                 self._settle(stored)
-        if rate := sum(self._rates().values()):
-            self._pool.record_rate(self._recipe, rate)
+        self._record()
 
     def _store(self, rendered: Rendered) -> tuple[int, list[ImageSpec]]:
         pairs = list(zip(rendered.batch, rendered.pictures, strict=True))
@@ -117,9 +134,11 @@ class _Keeper:
 
     def _settle(self, stored: Future[tuple[int, list[ImageSpec]]]) -> None:
         good, unusable = stored.result()
-        rates = self._rates()
-        each = ", ".join(f"{name} {rate:.1f}/s" for name, rate in rates.items())
-        self._advance(good, each if len(rates) <= _NAMED else f"{len(rates)} workers")
+        measured = self._rates()
+        each = ", ".join(f"{name} {rate:.1f}/s" for name, rate in measured.items())
+        self._advance(good, each if len(measured) <= _NAMED else f"{len(measured)} workers")
+        if time.monotonic() - self._recorded >= _RECORD_EVERY:
+            self._record()
         for spec in unusable:
             if spec.retry == _RETRIES:
                 what = f"an image came out flat or not finite {1 + _RETRIES} times"
@@ -128,10 +147,13 @@ class _Keeper:
             self.retries.append(self._recipe.spec(spec.lane, spec.class_name, spec.index, spec.retry + 1))
 
     def _count(self, rendered: Rendered) -> None:
-        if rendered.worker in self._first:
-            self._counts[rendered.worker] += len(rendered.batch)
-        else:
-            self._first[rendered.worker] = time.monotonic()
+        name, images = rendered.worker, len(rendered.batch)
+        if name in self._first:
+            self._counts[name] += images
+            return
+        self._first[name] = time.monotonic()
+        if images == self._recipe.batch_size and rendered.seconds:
+            self._lone[name] = images / rendered.seconds
 
     def _rates(self) -> dict[str, float]:
         """Return the images per second of each worker that has finished more than one batch."""
@@ -139,3 +161,12 @@ class _Keeper:
         return {
             name: self._counts[name] / max(now - at, 1e-9) for name, at in self._first.items() if self._counts[name]
         }
+
+    def _record(self) -> None:
+        """Record the rate of all workers; those of which nothing is known yet count as the mean of the others."""
+        each = self._lone | self._rates()
+        if each:
+            rate = sum(each.values()) * len(self._workers) / len(each)
+            images = sum(self._counts.values()) or len(each) * self._recipe.batch_size
+            rates.record(self._pool.path, self._recipe, self._workers, rate, images)
+            self._recorded = time.monotonic()

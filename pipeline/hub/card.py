@@ -97,6 +97,7 @@ def _render(
         recipe={name.replace("_", " "): value for name, value in recipe.items()},
         hub_model=bool(revision),
         model_page=f"https://huggingface.co/{model}" if revision and _MODEL.fullmatch(model) else "",
+        lora=recipe.get("lora", ()),
         model=model,
         revision=revision,
         **{name: recipe[name] for name in _NAMED},

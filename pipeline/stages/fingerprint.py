@@ -85,7 +85,12 @@ def _model(workspace: Workspace, params: Params) -> Print:
 _PRINTS: Mapping[str, Callable[[Workspace, Params], Print]] = {IMAGES: _images, MODEL: _model}
 _PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
     IMAGES: lambda params: (params.data.path, params.partition.assignment or ""),
-    MODEL: lambda params: (params.generate.model, params.generate.prompts),
+    MODEL: lambda params: (
+        params.generate.model,
+        params.generate.prompts,
+        params.generate.config or "",
+        *(one.path for one in params.generate.lora),
+    ),
 }
 """The texts that can name a file or folder below the project's folder."""
 

@@ -155,7 +155,8 @@ def test_a_dry_run_prints_plan_and_cost_and_writes_nothing(workspace: Workspace,
     assert done.stdout == (
         f"recipe {asked.plan.recipe.digest}, float32 (set in params.yaml): {planned} images planned for 4 clients, "
         f"{planned} distinct (each client has its own), 0 in the pool\n"
-        f"{planned} to render in about {-(-planned // 4)} batches of 4: rate not yet known, size not yet known\n"
+        f"{planned} not in the pool, to render in about {-(-planned // 4)} batches of 4: rate not yet known "
+        "(gen-fedsd generate --dry-run --probe measures it), size not yet known\n"
     )
     assert files(project) == before
 
@@ -164,8 +165,15 @@ def test_a_dry_run_prints_plan_and_cost_and_writes_nothing(workspace: Workspace,
     done, status = run(["generate", "--dry-run"], ["status"], cwd=project, code=LOADED)
     left = planned - made
     assert 0 < made < planned
-    assert f"{planned} distinct (each client has its own), {made} in the pool\n{left} to render in " in done.stdout
-    assert re.search(r"about \d:\d\d:\d\d at the last rate, about \d+\.\d MB in the pool\n$", done.stdout)
+    assert (
+        f"{planned} distinct (each client has its own), {made} in the pool\n{left} not in the pool, to render in "
+        in done.stdout
+    )
+    assert re.search(
+        r"about \d:\d\d:\d\d at [\d.e+]+ images/s \(measured just now over \d+ images on 1 worker, .+\), "
+        r"about \d+\.\d MB in the pool\n$",
+        done.stdout,
+    )
     assert status.stdout.endswith(done.stdout)
     assert status.stderr == "['numpy']\n"
     assert files(project) == before

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -14,7 +15,7 @@ from pipeline import seeds
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.generation import devices, model, prompts
 from pipeline.generation.prompts import PromptSet
-from pipeline.generation.recipe import Recipe, differences
+from pipeline.generation.recipe import Lora, Recipe, differences
 from pipeline.params import GenerateParams
 from pipeline.workspace import Workspace
 
@@ -42,6 +43,7 @@ CHANGED: dict[str, Any] = {
     "batch_size": 5,
     "compile": True,
     "format_version": 4,
+    "lora": (Lora("sha256:1", 0.5), Lora("sha256:2", 1.0)),
 }
 
 
@@ -65,6 +67,14 @@ CASES = [
     Case("model", "another place", "none"),
     Case("revision", "main", "none"),  # of a folder; a Hub model's commit is tested where models are found
     Case("variant", "fp16", "all"),
+    Case("config", "another scheduler", "all"),
+    Case("config", "another place", "none"),
+    Case("lora", [("a", 1.0)], "all"),
+    Case("lora", [("a", 0.5)], "all", {"lora": [("a", 1.0)]}),
+    Case("lora", [("b", 1.0)], "all", {"lora": [("a", 1.0)]}),
+    Case("lora", [("b", 1.0), ("a", 1.0)], "all", {"lora": [("a", 1.0), ("b", 1.0)]}),
+    Case("lora", [("a", 1.0), ("b", 0.0)], "none", {"lora": [("a", 1.0)]}),
+    Case("lora", [("a in another place", 1.0)], "none", {"lora": [("a", 1.0)]}),
     Case("scheduler", "PNDMScheduler", "all"),
     Case("scheduler_options", {"timestep_spacing": "trailing"}, "all"),
     Case("scheduler_options", {"b": 2, "a": 1}, "none", {"scheduler_options": {"a": 1, "b": 2}}),
@@ -111,6 +121,14 @@ def test_a_parameter_changes_the_images_that_hang_on_it_and_no_others(
 ) -> None:
     base = {"model": str(tiny_model), "dtype": "float32", "guidance": 2.0}
     base |= {"prompts": str(ROOT / "data/prompts/plain.yaml"), **case.base}
+    if case.name == "variant":
+        base["model"] = str(with_variant(tiny_model, tmp_path / "both"))
+    if case.name == "config":
+        single = tmp_path / "single.safetensors"
+        shutil.copyfile(tiny_model / "unet/diffusion_pytorch_model.safetensors", single)
+        base |= {"model": str(single), "config": str(tiny_model)}
+    if "lora" in base:
+        base["lora"] = loras(base["lora"], tmp_path)
     before = images(base, 7, 28)
     if case.name == "root seed":
         after = images(base, case.value, 28)
@@ -136,8 +154,32 @@ def images(document: dict[str, Any], seed: int, image_size: int) -> dict[str, se
     }
 
 
+def with_variant(model: Path, copy: Path) -> Path:
+    """Copy a model, and write all its weights a second time, as a variant."""
+    shutil.copytree(model, copy)
+    for file in list(copy.rglob("*.safetensors")):
+        shutil.copyfile(file, file.with_suffix(".fp16.safetensors"))
+    return copy
+
+
+def loras(values: list[tuple[str, float]], folder: Path) -> list[dict[str, Any]]:
+    """Write files of weights whose content follows from the first letter of their name."""
+    for name, _ in values:
+        save_file({name[0]: torch.zeros(ord(name[0]))}, folder / f"{name}.safetensors")
+    return [{"path": str(folder / f"{name}.safetensors"), "scale": scale} for name, scale in values]
+
+
 def written(case: Case, model: Path, folder: Path) -> Any:
     """Return the value of a case, and make the files that it names."""
+    if case.name == "lora":
+        return loras(case.value, folder)
+    if case.name == "config":
+        shutil.copytree(model, folder / "config")
+        (folder / "config/unet/diffusion_pytorch_model.safetensors").unlink()  # weights beside it are not read
+        if case.value == "another scheduler":
+            settings = folder / "config/scheduler/scheduler_config.json"
+            settings.write_text(settings.read_text().replace("epsilon", "v_prediction"))
+        return str(folder / "config")
     if case.name == "model":
         shutil.copytree(model, folder / "model")
         if case.value == "another weight":
@@ -196,13 +238,19 @@ def test_a_recipe_can_be_built_again_from_what_it_says(recipe: Recipe, name: str
 
 def test_what_describes_no_recipe_is_an_error(recipe: Recipe) -> None:
     described = recipe.as_dict()
-    for name in set(described) - {"format_version"}:
+    for name in set(described) - {"format_version", "lora"}:
         with pytest.raises((KeyError, TypeError)):
             Recipe.from_dict({key: value for key, value in described.items() if key != name})
     with pytest.raises(TypeError):
         Recipe.from_dict({**described, "prompt": "{class}"})
     with pytest.raises(KeyError):
         Recipe.from_dict({**described, "prompts": {}})
+
+
+def test_a_recipe_without_lora_says_nothing_of_it(recipe: Recipe) -> None:
+    """So that images of earlier versions, which knew no LoRA, stay in use."""
+    assert "lora" not in recipe.as_dict()
+    assert replace(recipe, lora=(Lora("sha256:1", 0.5),)).as_dict()["lora"] == [{"digest": "sha256:1", "scale": 0.5}]
 
 
 def test_a_spec_says_all_that_decides_the_image(recipe: Recipe) -> None:

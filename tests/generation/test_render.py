@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError, PoolError
-from pipeline.generation import render
+from pipeline.generation import rates, render
 from pipeline.generation.diffusion import Model
 from pipeline.generation.engines import Batch, Rendered
 from pipeline.generation.model import ResolvedModel
@@ -16,7 +16,7 @@ from pipeline.generation.pictures import FAINT, Picture, finish
 from pipeline.generation.plan import Plan, Wanted
 from pipeline.generation.pool import Pool, StoredImage
 from pipeline.generation.recipe import Recipe
-from pipeline.generation.render import render_again, render_missing
+from pipeline.generation.render import render_again, render_missing, render_probe
 from pipeline.generation.request import Request
 from pipeline.workspace import Workspace
 
@@ -332,13 +332,61 @@ def test_the_rate_of_a_run_is_stored(
     with Pool(Workspace().pool) as pool:
         asked = Request(plan(resolved, [[images, 0]]), resolved)
         render_missing(pool, asked, CPU * len(workers), make=lambda *_: engine)
-        assert pool.rate(resolved.recipe) == pytest.approx(expected)
+        found = rates.estimate(pool.path, resolved.recipe, CPU * len(workers))
+        assert found is not None
+        assert found.images_per_second == pytest.approx(expected)
+        assert (found.based_on.workers, found.based_on.kind) == (len(workers), "cpu")
+        assert found.based_on.images == images - 4 * len(workers)
 
 
-def test_one_batch_tells_no_rate(resolved: ResolvedModel) -> None:
+class Timed(Paced):
+    """It says how long it drew each batch, 2 seconds; without the loading, which its clock counts."""
+
+    def render(self, batches: Iterable[Batch]) -> Iterator[Rendered]:
+        for one in super().render(batches):
+            yield one._replace(seconds=2.0)
+
+
+def test_one_full_batch_tells_a_rate_and_one_that_is_padded_none(
+    resolved: ResolvedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4 images in 2 seconds of drawing, whatever the loading took; 3 images are drawn as slowly as 4."""
+    for images, expected in ((3, None), (4, 2.0)):
+        engine = Timed("a")
+        monkeypatch.setattr(render, "time", engine)
+        with Pool(Workspace().pool) as pool:
+            made = plan(resolved, [[0, images]] if expected else [[images, 0]])
+            render_missing(pool, Request(made, resolved), CPU, make=lambda *_, engine=engine: engine)
+            found = rates.estimate(pool.path, resolved.recipe, CPU)
+        assert (found and found.images_per_second) == expected
+
+
+def test_a_run_that_breaks_off_leaves_a_rate(resolved: ResolvedModel) -> None:
+    with Interrupted(Workspace().pool) as pool, pytest.raises(KeyboardInterrupt):
+        render_missing(pool, Request(plan(resolved, [[11, 0]]), resolved), CPU)
+    found = rates.estimate(Workspace().pool, resolved.recipe)
+    assert found is not None
+    assert found.images_per_second > 0
+
+
+@pytest.mark.parametrize(("workers", "compiled", "expected"), [(1, False, 4), (2, False, 8), (1, True, 8)])
+def test_a_probe_renders_one_batch_on_each_device(
+    resolved: ResolvedModel, workers: int, compiled: bool, expected: int
+) -> None:
+    """Of a compiled model two. They are in the pool, and the rate is known."""
+    engine = Timed(*"ab"[:workers])
+    asked = Request(
+        plan(changed := replace(resolved, recipe=replace(resolved.recipe, compile=compiled)), [[20, 3]]), changed
+    )
     with Pool(Workspace().pool) as pool:
-        render_missing(pool, Request(plan(resolved, [[4, 0]]), resolved), CPU)
-        assert pool.rate(resolved.recipe) is None
+        assert render_probe(pool, asked, CPU * workers, make=lambda *_: engine) == expected
+        assert pool.lacks(changed.recipe, asked.plan.wanted()) == 23 - expected
+        assert rates.estimate(pool.path, changed.recipe, CPU * workers) is not None
+
+
+def test_a_probe_of_nothing_renders_nothing(resolved: ResolvedModel) -> None:
+    with Pool(Workspace().pool) as pool:
+        assert render_probe(pool, Request(plan(resolved, [[0, 0]]), resolved), CPU) == 0
 
 
 def test_a_long_list_of_devices_starts_no_idle_worker(

@@ -17,6 +17,8 @@ class Rendered(NamedTuple):
     pictures: Iterable[Picture | None]
     """May be encoded only as they are read, so that another thread can do it while the next batch is drawn."""
     worker: str
+    seconds: float = 0.0
+    """For which the worker drew the batch; 0 if unknown."""
 
 
 class Engine(Protocol):

@@ -1,5 +1,6 @@
 """The engine for one device: it renders in this process."""
 
+import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
@@ -20,8 +21,10 @@ class Inline:
     def render(self, batches: Iterable[Batch]) -> Iterator[Rendered]:
         recipe = self._model.recipe
         for batch in batches:
+            start = time.monotonic()
             drawn = self._model.draw(batch)
-            yield Rendered(batch, (finish(levels, recipe) for levels in drawn), self._device)
+            seconds = time.monotonic() - start
+            yield Rendered(batch, (finish(levels, recipe) for levels in drawn), self._device, seconds)
 
     def __enter__(self) -> Self:
         return self

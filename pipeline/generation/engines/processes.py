@@ -1,5 +1,6 @@
 """The engine for several devices: one worker process for each."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
@@ -24,7 +25,8 @@ class Processes:
         waiting = iter(batches)
         try:
             for done in self._workers.carry_out(lambda: next(waiting, None)):
-                yield Rendered(*done)
+                pictures, seconds = done.answer
+                yield Rendered(done.task, pictures, done.worker, seconds)
         except DeathError as error:
             where = f"the batch that begins with {error.task[0].prompt!r}, seed {error.task[0].seed}"
             fix = "if memory ran out, lower generate.batch_size (part of the recipe) or use fewer workers; run again"
@@ -44,7 +46,9 @@ def _load(model: ResolvedModel, device: str) -> Callable[[Batch], Answer]:
     loaded = Model(model, device)
 
     def draw(batch: Batch) -> Answer:
+        start = time.monotonic()
         drawn = loaded.draw(batch)
-        return lambda: [finish(levels, model.recipe) for levels in drawn]
+        seconds = time.monotonic() - start
+        return lambda: ([finish(levels, model.recipe) for levels in drawn], seconds)
 
     return draw

@@ -93,9 +93,7 @@ def gc(pool: Pool, chosen: Sequence[str], older_than: float | None, dry_run: boo
         collected = Collected(*pool.db.execute(measure, values).fetchone())
         with pool.transaction():
             pool.db.execute(f"delete from images where {where}", values)
-            empty = "not in (select distinct recipe from images)"
-            pool.db.execute(f"delete from recipes where digest {empty}")
-            pool.db.execute(f"delete from rates where recipe {empty}")
+            pool.db.execute("delete from recipes where digest not in (select distinct recipe from images)")
         pool.db.execute("vacuum")  # gives the space back to the disk
         pool.db.execute("pragma wal_checkpoint(truncate)")
     return collected

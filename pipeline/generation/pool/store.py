@@ -41,7 +41,6 @@ create table if not exists recipes (digest text primary key, recipe text not nul
 create table if not exists images (
     recipe text not null, {_SPEC_TYPES}, flags text not null, added integer not null, image blob not null);
 create unique index if not exists image on images (recipe, lane, class_name, "index");
-create table if not exists rates (recipe text primary key, images_per_second real not null);
 pragma user_version = {_VERSION};
 """
 _PATIENCE = 60  # seconds to wait for another process
@@ -188,17 +187,6 @@ class Pool:
         if expected is not None:
             what = f"image {expected} of {wanted.class_name!r} in lane {wanted.lane} is not in the pool"
             raise PoolError(what, self.path, "run: dvc repro generate")
-
-    def record_rate(self, recipe: Recipe, images_per_second: float) -> None:
-        """Store how fast a recipe was rendered last."""
-        with self.errors():
-            self.db.execute("insert or replace into rates values (?, ?)", (recipe.digest, images_per_second))
-
-    def rate(self, recipe: Recipe) -> float | None:
-        """Return the images per second that a recipe was rendered at last, or None."""
-        with self.errors():
-            row = self.db.execute("select images_per_second from rates where recipe = ?", (recipe.digest,)).fetchone()
-        return None if row is None else float(row[0])
 
     def bytes_per_image(self, recipe: Recipe) -> float | None:
         """Return the mean size of up to a thousand of the recipe's images, or None if there is none."""

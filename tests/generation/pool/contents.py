@@ -29,7 +29,7 @@ def rows(path: Path) -> dict[tuple[Any, ...], tuple[Any, ...]]:
 
 def everything(path: Path) -> list[list[Any]]:
     with closing(sqlite3.connect(path)) as database:
-        tables = ("recipes", "images", "rates")
+        tables = ("recipes", "images")
         return [database.execute(f"select * from {table} order by rowid").fetchall() for table in tables]
 
 
@@ -49,12 +49,11 @@ def held(pool: Pool, recipe: Recipe) -> list[tuple[str, str, int]]:
 
 
 def two_recipes(recipe: Recipe) -> tuple[Recipe, Recipe]:
-    """Make a pool of two recipes, three images each: of 10 days, of 2 days and of now; each with a recorded rate."""
+    """Make a pool of two recipes, three images each: of 10 days, of 2 days and of now."""
     other = replace(recipe, steps=3)
     with Pool(Workspace().pool) as pool:
         for one in (recipe, other):
             put(pool, one, "0", "bag", range(3))
-            pool.record_rate(one, 5.0)
         age(pool, 10, '"index" = 0')
         age(pool, 2, '"index" = 1')
     return recipe, other

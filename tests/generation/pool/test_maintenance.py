@@ -74,7 +74,6 @@ def test_images_of_a_recipe_are_deleted_with_all_that_is_known_of_it(stocked: tu
         assert gc(pool, [recipe.digest[:5]], None, False).images == 3
         assert held(pool, recipe) == []
         assert [index for *_, index in held(pool, other)] == [0, 1, 2]
-        assert (pool.rate(recipe), pool.rate(other)) == (None, 5.0)
         assert pool.db.execute("select digest from recipes").fetchall() == [(other.digest,)]
         put(pool, recipe, "0", "bag", range(1))
         assert recipe.digest in [entry.digest for entry in list_recipes(pool)]
@@ -89,7 +88,6 @@ def test_images_of_an_age_or_more_are_deleted(stocked: tuple[Recipe, Recipe], da
         assert gc(pool, [], days, False).images == 2 * (3 - len(kept))
         for recipe in stocked:
             assert [index for *_, index in held(pool, recipe)] == kept
-            assert (pool.rate(recipe) is None) == (kept == [])
 
 
 def test_recipe_and_age_together_delete_what_is_both(stocked: tuple[Recipe, Recipe]) -> None:

@@ -198,9 +198,6 @@ def test_recipes_do_not_mix(recipe: Recipe) -> None:
         assert len(list(pool.missing(other, [want]))) == 1
         with pytest.raises(PoolError, match="image 0 of 'bag'"):
             list(pool.fetch(other, want))
-        pool.record_rate(recipe, 2.5)
-        pool.record_rate(recipe, 3.5)
-        assert (pool.rate(recipe), pool.rate(other)) == (3.5, None)
 
 
 def test_an_image_that_is_put_again_replaces_the_old_one(recipe: Recipe) -> None:
