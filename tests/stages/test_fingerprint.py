@@ -79,7 +79,6 @@ def test_an_equal_model_and_prompt_set_have_one_fingerprint_wherever_they_are(
 
 
 CHANGES: dict[str, Any] = {
-    "variant": "fp16",
     "scheduler": "DDIMScheduler",
     "scheduler_options": {"beta_end": 0.02},
     "steps": 3,
