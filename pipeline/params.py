@@ -47,6 +47,20 @@ def _scales(given: object) -> object:
     raise ValueError("write a number, a list of numbers, or {low: 1, high: 5, step: 0.5}")
 
 
+def class_overrides(given: object) -> dict[str, str] | str:
+    """Return words by class name, or the path of a file that has them; raise ValueError for anything else."""
+    if isinstance(given, str):
+        return given
+    if not isinstance(given, dict):
+        raise ValueError("write {class name: words}, or the path of a YAML, JSON or CSV file with them")
+    for name, words in given.items():
+        if not isinstance(name, str | int) or isinstance(name, bool):
+            raise ValueError(f"YAML reads the class name {name!r} as another value: write it in quotes")
+        if not isinstance(words, str) or not words.strip():
+            raise ValueError(f"the words for class {name!r} are {words!r}: write a text, in quotes if it is a number")
+    return {str(name): words for name, words in given.items()}
+
+
 _MOST_SCALES = 100
 Scale = Annotated[float, Field(ge=0, strict=True)]
 Scales = Annotated[tuple[Scale, ...], BeforeValidator(_scales), Field(min_length=1, max_length=_MOST_SCALES)]
@@ -110,7 +124,7 @@ class GenerateParams(Section):
     steps: Positive = 30
     guidance: Scales = (2.0,)
     prompts: str = "data/prompts/plain.yaml"
-    class_overrides: dict[str, str] = {}
+    class_overrides: Annotated[dict[str, str] | str, BeforeValidator(class_overrides)] = {}
     negative_prompt: str = ""
     render_size: Positive | None = None
     image_size: Positive | None = None

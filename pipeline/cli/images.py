@@ -76,7 +76,8 @@ def status_text(found: "Status") -> str:
     """Return a table with a line for each client, and the cost of what is missing."""
     rows = [("client", "planned", "in pool", "missing")]
     rows += [(str(one.client), str(one.planned), str(one.held), str(one.missing)) for one in found.clients]
-    return f"{text.table(rows, right=True)}\n{cost_text(found.cost)}"
+    words = f"{text.table([('class name', 'in prompts'), *found.words])}\n" if found.words else ""
+    return f"{words}{text.table(rows, right=True)}\n{cost_text(found.cost)}"
 
 
 def cost_text(cost: "Cost") -> str:

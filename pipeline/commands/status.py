@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from pipeline.generation import request
+from pipeline.generation import lengths, request
 from pipeline.generation.devices import Assumption, expected_dtype
 from pipeline.generation.pool import Pool
 from pipeline.generation.request import Request
+from pipeline.generation.words import differing
 from pipeline.params import Params
 from pipeline.workspace import Workspace
 
@@ -72,6 +73,8 @@ class Status:
 
     clients: tuple[ClientStatus, ...]
     cost: Cost
+    words: tuple[tuple[str, str], ...] = ()
+    """Class names and what prompts call them, where these differ."""
 
 
 def status(workspace: Workspace, params: Params) -> Status:
@@ -79,13 +82,18 @@ def status(workspace: Workspace, params: Params) -> Status:
     dtype = expected_dtype(workspace, params.generate.dtype)
     asked = request.current(workspace, params, dtype.dtype)
     with Pool(workspace.pool) as pool:
-        return Status(_clients(pool, asked), _cost(pool, asked, dtype))
+        words = differing(asked.plan.class_names, asked.plan.prompt_names)
+        return Status(_clients(pool, asked), _cost(pool, asked, dtype), tuple(words))
 
 
 def cost(workspace: Workspace, params: Params) -> Cost:
-    """Return the size of the plan, how much of it is missing, and what rendering that would take."""
+    """Return the size of the plan, how much of it is missing, and what rendering that would take.
+
+    Raises ParameterError for a prompt that the model would cut, as rendering does.
+    """
     dtype = expected_dtype(workspace, params.generate.dtype)
     asked = request.current(workspace, params, dtype.dtype)
+    lengths.check(workspace, params.generate, asked)
     with Pool(workspace.pool) as pool:
         return _cost(pool, asked, dtype)
 

@@ -28,6 +28,11 @@ class ResolvedModel:
     revision: str | None
     """The commit, for a Hub id."""
 
+    @property
+    def settings(self) -> str:
+        """Where the configuration, the tokenizers and the scheduler are: a folder, or with ``revision`` a Hub id."""
+        return self.model
+
 
 def resolve(workspace: Workspace, params: GenerateParams, seed: int, image_size: int, dtype: str) -> ResolvedModel:
     """Pin the model and fill in what the parameters leave open.

@@ -6,6 +6,7 @@ from pipeline import progress
 from pipeline.artifacts.partition import Partition
 from pipeline.clients.partition import partition
 from pipeline.data import images
+from pipeline.generation import words
 from pipeline.params import Params
 from pipeline.reporting import heatmap
 from pipeline.workspace import Workspace
@@ -14,6 +15,7 @@ from pipeline.workspace import Workspace
 def run(workspace: Workspace, params: Params) -> None:
     """Read the training labels, write the partition and its picture."""
     source = images.load(params.data, params.data.train, workspace.root)
+    spoken = words.for_classes(source.class_names, words.read(workspace, params.generate))
     rows, clients = partition(source.labels, len(source.class_names), params.partition, params.seed)
     order = np.lexsort((rows, clients))
     rows, clients = rows[order], clients[order]
@@ -29,3 +31,5 @@ def run(workspace: Workspace, params: Params) -> None:
     made.save(workspace.partition)
     heatmap.save(workspace.partition_picture, made.counts(), made.class_names, "real images")
     progress.say(f"partition: {len(rows)} images over {made.client_count} clients, {len(made.class_names)} classes")
+    for line in words.lines(source.class_names, spoken):
+        progress.say(f"partition: {line}")
