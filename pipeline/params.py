@@ -47,7 +47,7 @@ def _scales(given: object) -> object:
     raise ValueError("write a number, a list of numbers, or {low: 1, high: 5, step: 0.5}")
 
 
-def class_overrides(given: object) -> dict[str, str] | str:
+def overrides(given: object) -> dict[str, str] | str:
     """Return words by class name, or the path of a file that has them; raise ValueError for anything else."""
     if isinstance(given, str):
         return given
@@ -63,6 +63,7 @@ def class_overrides(given: object) -> dict[str, str] | str:
 
 _MOST_SCALES = 100
 Scale = Annotated[float, Field(ge=0, strict=True)]
+Overrides = Annotated[dict[str, str] | str, BeforeValidator(overrides)]
 Scales = Annotated[tuple[Scale, ...], BeforeValidator(_scales), Field(min_length=1, max_length=_MOST_SCALES)]
 
 
@@ -124,7 +125,7 @@ class GenerateParams(Section):
     steps: Positive = 30
     guidance: Scales = (2.0,)
     prompts: str = "data/prompts/plain.yaml"
-    class_overrides: Annotated[dict[str, str] | str, BeforeValidator(class_overrides)] = {}
+    class_overrides: Overrides = {}
     negative_prompt: str = ""
     render_size: Positive | None = None
     image_size: Positive | None = None

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ParameterError
-from pipeline.params import GenerateParams, class_overrides
+from pipeline.params import GenerateParams, overrides
 from pipeline.workspace import Workspace
 
 WHERE = "params.yaml, generate.class_overrides"
@@ -23,7 +23,7 @@ def read(workspace: Workspace, params: GenerateParams) -> dict[str, str]:
         return given
     path = workspace.at(given)
     try:
-        found = class_overrides(_parsed(path))
+        found = overrides(_parsed(path))
     except OSError:
         raise ParameterError("no such file", f"{WHERE} = {given!r}", "write its path, or {class name: words}") from None
     except (ValueError, yaml.YAMLError, csv.Error) as error:
