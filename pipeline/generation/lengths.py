@@ -60,9 +60,9 @@ def check(workspace: Workspace, params: GenerateParams, asked: Request, clients:
 
 
 def longest(encoder: Encoder, chosen: PromptSet, names: Sequence[str]) -> list[Sentence]:
-    """Return for each template and class the sentence of most tokens, as far as the words in braces count independently.
+    """Return for each template and class the sentence of most tokens.
 
-    They do where ``complete`` holds; elsewhere it is one of the longest.
+    It is that where ``complete`` holds, elsewhere one of the longest.
     """
     found = []
     for template in chosen.templates:
@@ -92,15 +92,18 @@ def _first_cut(encoder: Encoder, recipe: Recipe, wanted: Sequence[Wanted], names
     chosen, images = recipe.prompts, sum(len(one.indices) for one in wanted)
     if (cut := _cut(encoder, longest(encoder, chosen, names))) or complete(encoder, chosen):
         return cut
-    total = chosen.choices * len(names)
-    if total <= images:
-        every = (Sentence(text, name, template) for name in names for template, text in chosen.sentences(name))
-    else:
-        total, every = images, _of_images(recipe, wanted)
+    total = min(chosen.choices * len(names), images)
+    every = _of_images(recipe, wanted) if total == images else _of_classes(chosen, names)
     if total < _MANY:
         return _cut(encoder, every)
     with progress.bar("prompts", total, "sentences") as advance:
         return _cut(encoder, every, advance)
+
+
+def _of_classes(chosen: PromptSet, names: Iterable[str]) -> Iterator[Sentence]:
+    for name in names:
+        for template, text in chosen.sentences(name):
+            yield Sentence(text, name, template)
 
 
 def _of_images(recipe: Recipe, wanted: Iterable[Wanted]) -> Iterator[Sentence]:
@@ -150,7 +153,9 @@ def _refused(
     sentence, called = cut.sentence, names[cut.sentence.class_name]
     spoken = f" ({sentence.class_name!r} in prompts)" if called != sentence.class_name else ""
     template = sentence.template or chosen.template_of(sentence.text, sentence.class_name)
-    where = f"{workspace.at(params.prompts)}, templates, {template!r}, class {called!r}{spoken}, prompt {sentence.text!r}"
+    where = (
+        f"{workspace.at(params.prompts)}, templates, {template!r}, class {called!r}{spoken}, prompt {sentence.text!r}"
+    )
     fix = "use fewer words there, or in generate.class_overrides for the class"
     if fitting := [str(path) for path in _fitting(workspace, encoders, list(names))]:
         fix += f"; or set generate.prompts to a set that fits: {', '.join(fitting)}"

@@ -1,4 +1,4 @@
-"""What a model's text encoders read of a text: each cuts it after a number of tokens. Loads tokenizers, but no torch."""
+"""What a model's text encoders read of a text: each cuts it after a number of tokens. Loads no torch."""
 
 import json
 from collections.abc import Sequence
@@ -27,8 +27,9 @@ LIMITS: dict[str, dict[str, int | None]] = {
     "IFPipeline": {"tokenizer": 77},
     "Kandinsky3Pipeline": {"tokenizer": 128},
 }
-"""How many tokens, marks of begin and end among them, the pipelines of diffusers pass on of each tokenizer; None: as many
-as the tokenizer says. Sana has 300, less two where its instruction and the prompt meet."""
+"""How many tokens of each tokenizer, marks of begin and end among them, the pipelines of diffusers pass on.
+
+None: as many as the tokenizer says. Sana has 300, less two where its instruction and the prompt meet."""
 
 _LOWERED = ("PixArtAlphaPipeline", "PixArtSigmaPipeline", "SanaPipeline", "IFPipeline")
 """These pipelines turn texts into small letters first."""
@@ -71,7 +72,9 @@ def encoders(model: ResolvedModel) -> list[Encoder]:
         kind, folder = index["_class_name"], _files(model, *(f"{name}/*" for name in parts))
         loaded = {name: _tokenizer(folder / name, value[1]) for name, value in parts.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
-        raise GenerationError(f"cannot read the tokenizers ({error})", model.settings, "check generate.model") from error
+        raise GenerationError(
+            f"cannot read the tokenizers ({error})", model.settings, "check generate.model"
+        ) from error
     known = LIMITS.get(kind)
     if known is None:
         progress.say(f"{kind}: it is not known how much its text encoders read, only what their tokenizers say")

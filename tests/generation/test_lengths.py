@@ -140,7 +140,9 @@ def encoder(kind: str) -> Encoder:
 ENCODERS = {kind: encoder(kind) for kind in ("clip", "t5")}
 WORDS = st.text("ab-,.'’é 3_", min_size=1, max_size=8).filter(str.strip)
 VALUES = st.lists(WORDS, min_size=1, max_size=3).map(tuple)
-TEMPLATES = st.lists(st.sampled_from(["{class}", "{class},", "{x}", "({y})", "{x}.", "a", "{x}{y}", "b-{class}"]), min_size=1)
+TEMPLATES = st.lists(
+    st.sampled_from(["{class}", "{class},", "{x}", "({y})", "{x}.", "a", "{x}{y}", "b-{class}"]), min_size=1
+)
 
 
 @settings(max_examples=200)

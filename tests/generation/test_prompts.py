@@ -39,7 +39,7 @@ def write(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_sets_are_these() -> None:
-    assert [path.stem for path in SHIPPED] == ["class-name", "diverse", "diverse-short", "domains", "plain"]
+    assert [path.stem for path in SHIPPED] == ["class-name", "diverse-short", "diverse", "domains", "plain"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

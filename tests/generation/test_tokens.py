@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -149,6 +150,17 @@ def test_a_tokenizer_that_cannot_be_read_is_one_line(tiny_model: Path, tmp_path:
     with pytest.raises(GenerationError, match="cannot read the tokenizers") as caught:
         tokens.encoders(ResolvedModel(small_recipe(), str(tmp_path), None))
     assert "\n" not in str(caught.value)
+
+
+def test_of_a_hub_model_only_the_tokenizers_are_needed(hub_home: Path, tiny_model: Path) -> None:
+    """As in the Hub's local cache before the weights are fetched."""
+    folder = hub_home / "hub" / "models--someone--words"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("c" * 40)
+    shutil.copytree(tiny_model / "tokenizer", folder / "snapshots" / ("c" * 40) / "tokenizer")
+    shutil.copy(tiny_model / "model_index.json", folder / "snapshots" / ("c" * 40))
+    (found,) = tokens.encoders(ResolvedModel(small_recipe(), "someone/words", "c" * 40))
+    assert (found.limit, found.counts(["a bag"])) == (24, [6])
 
 
 def test_sana_keeps_two_tokens_of_its_limit_for_where_its_instruction_and_the_prompt_meet() -> None:

@@ -196,7 +196,7 @@ def test_a_prompt_that_would_be_cut_is_refused_before_anything_is_rendered(
     with pytest.raises(ParameterError) as caught:
         generate.run(workspace, changed(loaded, prompts="own.yaml"), CPU)
     assert str(caught.value) == (
-        "a prompt would lose its end: 28 tokens, of which the model's text_encoder reads 24: "
+        "a prompt would lose its end: 29 tokens, of which the model's text_encoder reads 24: "
         "own.yaml, templates, 'the photo that shows a {class}', class 'ankle boot', "
         "prompt 'the photo that shows a ankle boot': "
         "use fewer words there, or in generate.class_overrides for the class; "

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from pipeline import params
 from pipeline.artifacts import partition as artifact
@@ -26,3 +27,15 @@ def test_the_stage_writes_partition_and_picture(workspace: Workspace) -> None:
         section = loaded.partition.model_copy(update={"seed": own})
         partition.run(workspace, loaded.model_copy(update={"seed": root, "partition": section}))
         assert (workspace.partition.read_bytes() == first) == same
+
+
+def test_the_stage_shows_what_prompts_call_the_classes(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = params.load(workspace.params)
+    partition.run(workspace, loaded)
+    assert "prompts say" not in capsys.readouterr().err
+    (workspace.root / "words.csv").write_text("bag,handbag\n")
+    changed = loaded.generate.model_copy(update={"class_overrides": "words.csv"})
+    partition.run(workspace, loaded.model_copy(update={"generate": changed}))
+    assert "partition: prompts say 'handbag' for 'bag'\n" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from pipeline.generation.words.wordnet import TABLE
 
 @dataclass(frozen=True)
 class Noun:
-    """One meaning: the names that it has, the usual one first, the meanings that it is a kind of, and its definition."""
+    """One meaning: its names, the usual one first, the meanings that it is a kind of, and its definition."""
 
     names: tuple[str, ...]
     kinds: tuple[int, ...]
@@ -81,9 +81,9 @@ def _candidates(nouns: dict[int, Noun], number: int) -> Iterator[str]:
     """Yield words for a noun whose first name has a more frequent meaning, the best ones first."""
     name, *others = nouns[number].names
     above = [nouns[kind].names[0] for kind in nouns[number].kinds]
-    for kind in above:
-        if kind.lower().split()[-1] not in name.lower().split():  # a "red fox (fox)" says nothing new
-            yield f"{name} ({kind})"
+    for said in above:
+        if said.lower().split()[-1] not in name.lower().split():  # a "red fox (fox)" says nothing new
+            yield f"{name} ({said})"
     for other in others:
         yield f"{name} ({other})"
     for kind in nouns[number].kinds:

@@ -29,7 +29,9 @@ def read(workspace: Workspace, params: GenerateParams) -> dict[str, str]:
     except (ValueError, yaml.YAMLError, csv.Error) as error:
         raise ParameterError(f"not a mapping of class names to words ({error})", path, "correct the file") from None
     if isinstance(found, str):
-        raise ParameterError("not a mapping of class names to words", path, "write one line for each: class name: words")
+        raise ParameterError(
+            "not a mapping of class names to words", path, "write one line for each: class name: words"
+        )
     return found
 
 

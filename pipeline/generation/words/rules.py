@@ -22,24 +22,26 @@ _GENERIC = re.compile(r"(?i:class|cls|label|category|index|idx|id|target|type|gr
 def spoken(name: str) -> str:
     """Return the words for a class name, the name itself if they would be none. Words stay what they are.
 
-    A WordNet id becomes its noun. Underscores become blanks; dashes and capitals between words do so only in a name that
-    consists of nothing else, and that WordNet does not spell so.
+    A WordNet id becomes its noun. Underscores become blanks; dashes and capitals between words do so only in a name
+    that has nothing else between them, and that WordNet does not spell so.
     """
     text = " ".join(name.replace("_", " ").split())
     if numbered := _NUMBERED.match(text):
         return spoken(text[numbered.end() :])
     if found := _WORDNET.fullmatch(text):
         number, said = found.groups()
-        if said and not nameless(said):
-            return spoken(said)
-        return wordnet.words(int(number)) or text
+        return spoken(said) if said and not nameless(said) else wordnet.words(int(number)) or text
     if found := _SENSE.fullmatch(text):
         return spoken(found[1])
-    if _DASHED.fullmatch(text) and not wordnet.spells(text):
-        return text.replace("-", " ")
-    if _CAMEL.fullmatch(text) and not wordnet.spells(text):
-        return " ".join(hump if hump.isupper() else hump.lower() for hump in _HUMP.findall(text))
-    return text or name
+    return _spaced(text) or name
+
+
+def _spaced(text: str) -> str:
+    dashed, camel = _DASHED.fullmatch(text), _CAMEL.fullmatch(text)
+    if not (dashed or camel) or wordnet.spells(text):
+        return text
+    humps = text.split("-") if dashed else _HUMP.findall(text)
+    return " ".join(hump if hump.isupper() else hump.lower() for hump in humps)
 
 
 def nameless(words: str) -> bool:

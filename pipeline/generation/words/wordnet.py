@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 TABLE = Path(__file__).with_name("nouns.parquet")
-"""Columns ``id``, the number after the ``n``, and ``words``; ``make_wordnet`` makes it. LICENSE.wordnet is its licence."""
+"""Columns ``id``, the number after the ``n``, and ``words``; ``make_wordnet`` makes it; see LICENSE.wordnet."""
 
 
 def words(number: int) -> str | None:

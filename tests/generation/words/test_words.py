@@ -80,7 +80,7 @@ def test_a_number_is_refused_where_images_of_it_are_asked_for() -> None:
 
 def test_of_many_numbers_ten_are_named() -> None:
     names = [str(i) for i in range(100)]
-    with pytest.raises(ParameterError, match="'8', '9' and 90 more: params.yaml"):
+    with pytest.raises(ParameterError, match="'8', '9' and 90 more: "):
         words.check_named(names, {}, [True] * 100)
 
 
@@ -106,8 +106,8 @@ OVERRIDES = {"bag": "hand, bag", "7": "the digit 7"}
 )
 def test_overrides_come_from_a_file_too(workspace: Workspace, document: dict[str, Any], name: str, text: str) -> None:
     Path(name).write_text(text, encoding="utf-8", newline="")
-    for given in (name, OVERRIDES):
-        read = params.GenerateParams.model_validate(document["generate"] | {"class_overrides": given})
+    for either in (name, OVERRIDES):
+        read = params.GenerateParams.model_validate(document["generate"] | {"class_overrides": either})
         assert words.read(workspace, read) == OVERRIDES
 
 
@@ -141,5 +141,5 @@ def test_a_file_of_another_kind_is_one_line(
 
 def test_a_file_that_is_not_there(workspace: Workspace, document: dict[str, Any]) -> None:
     read = params.GenerateParams.model_validate(document["generate"] | {"class_overrides": "nowhere.csv"})
-    with pytest.raises(ParameterError, match="^no such file: params.yaml, generate.class_overrides = 'nowhere.csv': "):
+    with pytest.raises(ParameterError, match=r"^no such file: params.yaml, .*overrides = 'nowhere.csv': "):
         words.read(workspace, read)
