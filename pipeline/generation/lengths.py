@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
+
 from pipeline import progress
 from pipeline.errors import ParameterError
 from pipeline.generation import prompts, tokens
-from pipeline.generation.plan import Wanted
+from pipeline.generation.plan import Plan
 from pipeline.generation.prompts import PromptSet
-from pipeline.generation.recipe import Recipe
 from pipeline.generation.request import Request
 from pipeline.generation.tokens import Encoder
 from pipeline.params import GenerateParams
@@ -43,8 +44,11 @@ def check(workspace: Workspace, params: GenerateParams, asked: Request, clients:
 
     Also if it cuts the negative prompt, and if no encoder tells two classes apart.
     """
-    recipe, wanted = asked.plan.recipe, list(asked.plan.wanted(clients))
-    names = {one.class_name: asked.plan.class_names[one.label] for one in wanted}
+    plan, recipe = asked.plan, asked.plan.recipe
+    lacking = plan.missing if clients is None else plan.missing[list(clients)]
+    names = {
+        plan.prompt_names[label]: plan.class_names[label] for label in np.flatnonzero(lacking.any(axis=0)).tolist()
+    }
     if not names:
         return
     encoders = tokens.encoders(asked.model)
@@ -54,7 +58,7 @@ def check(workspace: Workspace, params: GenerateParams, asked: Request, clients:
             where = f"params.yaml, generate.negative_prompt = {recipe.negative_prompt!r}"
             raise ParameterError(_what(encoder, count), where, "shorten it")
     for encoder in encoders:
-        if cut := _first_cut(encoder, recipe, wanted, list(names)):
+        if cut := _first_cut(encoder, plan, clients, list(names)):
             raise _refused(workspace, params, recipe.prompts, encoders, cut, names)
     _check_alike(encoders, recipe.prompts, list(names))
 
@@ -84,16 +88,17 @@ def complete(encoder: Encoder, chosen: PromptSet) -> bool:
     return chosen.choices == 1 or (encoder.splits and all(map(prompts.separable, chosen.templates)))
 
 
-def _first_cut(encoder: Encoder, recipe: Recipe, wanted: Sequence[Wanted], names: Sequence[str]) -> _Cut | None:
+def _first_cut(encoder: Encoder, plan: Plan, clients: Sequence[int] | None, names: Sequence[str]) -> _Cut | None:
     """Return a sentence that the encoder cuts, if there is one.
 
     All sentences of the classes count; but where they are more than the images, those of the images.
     """
-    chosen, images = recipe.prompts, sum(len(one.indices) for one in wanted)
+    chosen = plan.recipe.prompts
     if (cut := _cut(encoder, longest(encoder, chosen, names))) or complete(encoder, chosen):
         return cut
+    images = sum(len(one.indices) for one in plan.wanted(clients))
     total = min(chosen.choices * len(names), images)
-    every = _of_images(recipe, wanted) if total == images else _of_classes(chosen, names)
+    every = _of_images(plan, clients) if total == images else _of_classes(chosen, names)
     if total < _MANY:
         return _cut(encoder, every)
     with progress.bar("prompts", total, "sentences") as advance:
@@ -106,11 +111,10 @@ def _of_classes(chosen: PromptSet, names: Iterable[str]) -> Iterator[Sentence]:
             yield Sentence(text, name, template)
 
 
-def _of_images(recipe: Recipe, wanted: Iterable[Wanted]) -> Iterator[Sentence]:
-    for one in wanted:
+def _of_images(plan: Plan, clients: Sequence[int] | None) -> Iterator[Sentence]:
+    for one in plan.wanted(clients):
         for index in one.indices:
-            text = recipe.spec(one.lane, one.class_name, index).prompt
-            yield Sentence(text, one.class_name, None)
+            yield Sentence(plan.recipe.spec(one.lane, one.class_name, index).prompt, one.class_name, None)
 
 
 def _cut(encoder: Encoder, sentences: Iterable[Sentence], advance: progress.Advance | None = None) -> _Cut | None:

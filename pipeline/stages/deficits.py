@@ -19,6 +19,6 @@ def run(workspace: Workspace, params: Params) -> None:
     spoken = words.for_classes(source.class_names, overrides)
     have = source.counts()
     want, missing = deficits(have, params.deficits)
-    words.check_named(source.class_names, overrides, missing.any(axis=0).tolist())
+    words.check_named(source.class_names, overrides, [bool(column.any()) for column in missing.T])
     Deficits(have, want, missing, source.class_names, spoken).save(workspace.deficits)
     progress.say(f"deficits: {missing.sum()} images to make for {(missing.sum(axis=1) > 0).sum()} clients")

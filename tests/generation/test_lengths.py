@@ -178,7 +178,7 @@ def test_values_that_touch_are_checked_sentence_by_sentence(demo: Encoder, image
     most, over = max(demo.counts(counted)), max(demo.counts(texts))
     at_most = max(demo.counts([s.text for s in lengths.longest(demo, JOINED, ["bag"])]))
     for limit in range(2, over + 1):
-        cut = lengths._first_cut(replace(demo, limit=limit), recipe, list(plan.wanted()), ["bag"])
+        cut = lengths._first_cut(replace(demo, limit=limit), plan, None, ["bag"])
         assert (cut is not None) == (max(most, at_most) > limit)
 
 
