@@ -4,61 +4,31 @@ Everything that changes results is here. Machine facts (devices, workers, the po
 and environment variables, and never change a byte, unless ``dtype: auto`` resolves otherwise.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline import bad_params, progress, yaml_file
 from pipeline.errors import ParameterError
+from pipeline.values import (
+    ClassNames,
+    Colour,
+    Count,
+    Names,
+    Overrides,
+    Pixels,
+    Positive,
+    RunName,
+    Scales,
+    Seed,
+    Seeds,
+    Share,
+    StrictPositive,
+)
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
 Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
-
-MOST = 10**9
-"""No count, size or number of steps is larger: a slip of the keys is refused here, and not by the memory."""
-_MOST_PIXELS = 16384
-_LARGEST_SEED = 2**63 - 1
-
-Positive = Annotated[int, Field(ge=1, le=MOST)]
-Count = Annotated[int, Field(ge=0, le=MOST)]
-StrictPositive = Annotated[int, Field(ge=1, le=MOST, strict=True)]
-Pixels = Annotated[int, Field(ge=1, le=_MOST_PIXELS)]
-Seed = Annotated[int, Field(ge=-_LARGEST_SEED, le=_LARGEST_SEED)]
-Share = Annotated[float, Field(gt=0, le=1, strict=True)]
-Name = Annotated[str, Field(pattern=r"\S")]
-
-
-def _distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(given)) < len(given):
-        raise ValueError("equal entries are equal runs: write each one once")
-    return given
-
-
-RunName = Annotated[str, Field(max_length=100)]
-Names = Annotated[tuple[RunName, ...], AfterValidator(_distinct)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
-
-
-def _scales(given: object) -> object:
-    """Return guidance scales as a list: one number stands for itself, low, high and step for all from low to high."""
-    match given:
-        case int() | float() if not isinstance(given, bool):
-            return [given]
-        case list() | tuple():
-            return given
-        case {"low": int() | float() as low, "high": int() | float() as high, "step": int() | float() as step, **more}:
-            count = (high - low) / step + 1 if step > 0 else 0
-            if more or not 2 <= count + 1e-9 < _MOST_SCALES:
-                raise ValueError(f"the step of a range must give 2 to {_MOST_SCALES} scales from low to high")
-            return [round(low + i * step, 9) for i in range(int(count + 1e-9))]
-    raise ValueError("write a number, a list of numbers, or {low: 1, high: 5, step: 0.5}")
-
-
-_MOST_SCALES = 100
-Scale = Annotated[float, Field(ge=0, strict=True)]
-Scales = Annotated[tuple[Scale, ...], BeforeValidator(_scales), Field(min_length=1, max_length=_MOST_SCALES)]
 
 
 class Section(BaseModel):
@@ -76,26 +46,6 @@ class Section(BaseModel):
         return given
 
 
-def _by_text(given: object) -> object:
-    """Return class names with the labels as text: YAML reads ``0: cat`` as a number."""
-    if not isinstance(given, dict):
-        return given
-    if any(isinstance(key, bool) or key is None for key in given):
-        raise ValueError("YAML reads yes, no, on, off, true, false and null as other things than text: quote them")
-    return {str(key): name for key, name in given.items()}
-
-
-ClassNames = Annotated[tuple[Name, ...] | dict[str, Name], BeforeValidator(_by_text)]
-
-
-def _colour(given: str) -> str:
-    from PIL import ImageColor
-
-    if given.lower() in ImageColor.colormap or re.fullmatch("#[0-9a-fA-F]{6}", given):
-        return given
-    raise ValueError("write the name of a colour, such as white, or #rrggbb in quotes")
-
-
 class DataParams(Section):
     """The real images: a Hugging Face Hub id, or a folder of Parquet files or of one sub-folder per class."""
 
@@ -110,7 +60,7 @@ class DataParams(Section):
     label_column: str | None = None
     class_names: ClassNames | None = None
     image_size: Pixels | None = None
-    background: Annotated[str, AfterValidator(_colour)] = "white"
+    background: Colour = "white"
     on_bad: Literal["refuse", "skip"] = "refuse"
 
     @model_validator(mode="after")
@@ -186,7 +136,7 @@ class GenerateParams(Section):
     steps: Positive = 30
     guidance: Scales = (2.0,)
     prompts: str = "data/prompts/plain.yaml"
-    class_overrides: dict[str, str] = {}
+    class_overrides: Overrides = {}
     negative_prompt: str = ""
     render_size: Pixels | None = None
     image_size: Pixels | None = None

@@ -23,15 +23,8 @@ HERE = Workspace()
 PLUMBING = {
     f"pipeline.{name}"
     for name in (
-        "errors",
-        "workspace",
-        "atomic",
-        "progress",
-        "processes",
-        "params",
-        "printable",
-        "yaml_file",
-        "bad_params",
+        *("errors", "workspace", "atomic", "progress", "processes"),
+        *("params", "values", "bad_params", "yaml_file", "printable"),
     )
 }
 
@@ -54,7 +47,7 @@ MOST_LINES, MEDIAN_LINES, MOST_LINES_OF_A_FUNCTION = 300, 120, 40
 def command(stage: str) -> str:
     """Return the command that a DVC stage runs."""
     found = re.fullmatch(
-        r'PATH="\$DVC_ROOT/\.venv/bin:\$PATH" python -m pipeline ([a-z]+)( [a-z]+)?', DVC[stage]["cmd"]
+        r'PATH="\$DVC_ROOT/\.venv/bin:\$PATH" python -m pipeline ([a-z]+)( [a-z]+)*', DVC[stage]["cmd"]
     )
     assert found is not None, stage
     return found[1]

@@ -6,6 +6,7 @@ model is no parameter of a stage, and the same content elsewhere runs nothing.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ DVC = yaml.safe_load(TEXT)["stages"]
 ONE = ExecutionOptions(1)
 Reads = dict[str, set[str]]
 
-FINGERPRINTS = {f"data/fingerprints/{of}.json": f"fingerprint-{of}" for of in (fingerprint.IMAGES, fingerprint.MODEL)}
-"""The outputs that stand for content, and the stages that read the parameters which name it."""
+FINGERPRINTS = {f"data/fingerprints/{of}.json": of for kinds in fingerprint.STAGES.values() for of in kinds}
+"""The outputs that stand for content, and what they are of."""
 ONLY_NAMED = {"report": {"generate.model"}}
 """The page says what the model was called when it was made; what the model is, it has from the manifest."""
 
@@ -66,8 +67,7 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
             train.run(workspace, params, name, algorithm, ONE)
 
     stages: dict[str, Callable[[], None]] = {
-        "fingerprint-images": lambda: fingerprint.run(workspace, params, fingerprint.IMAGES),
-        "fingerprint-model": lambda: fingerprint.run(workspace, params, fingerprint.MODEL),
+        **{of: partial(fingerprint.run, workspace, params, of) for of in FINGERPRINTS.values()},
         "partition": lambda: partition.run(workspace, params),
         "deficits": lambda: deficits.run(workspace, params),
         "generate": lambda: generate.run(workspace, params, ["cpu"]),
@@ -80,6 +80,8 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
         with recorded(sections) as read:
             run()
         found[stage] = {name for name in read if name not in Params.model_fields or name == "seed"}
+    for stage, kinds in fingerprint.STAGES.items():
+        found[stage] = set[str]().union(*(found[of] for of in kinds))
     return found
 
 
@@ -104,7 +106,7 @@ def test_every_parameter_that_is_listed_is_read(reads: Reads, stage: str) -> Non
 
 @pytest.mark.parametrize("stage", DVC)
 def test_no_stage_but_those_of_the_fingerprints_lists_what_one_stands_for(reads: Reads, stage: str) -> None:
-    if stage not in FINGERPRINTS.values():
+    if stage not in fingerprint.STAGES:
         assert {name for name in DVC[stage]["params"] if name == "data" or name in covered(reads, stage)} == set()
 
 

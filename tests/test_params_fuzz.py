@@ -61,6 +61,7 @@ BAD: list[Any] = [
     {"": ""},
     {"x" * 10_000: 1},
     {None: 1, 2: {3: 4}},
+    {"low": 0, "high": 10**400, "step": 1},
 ]
 """Wrong types, negative, not a number, huge, empty, unknown."""
 

@@ -15,8 +15,11 @@ from pipeline import atomic, printable
 from pipeline.errors import ArtifactError
 
 _NUMBERS = ("client", "label", "have", "want", "missing")
+_TEXTS = ("class name", "words")
 _TYPES = (
-    {name: pa.int64() for name in _NUMBERS[:2]} | {"class name": pa.string()} | dict.fromkeys(_NUMBERS[2:], pa.int64())
+    dict.fromkeys(_NUMBERS[:2], pa.int64())
+    | dict.fromkeys(_TEXTS, pa.string())
+    | dict.fromkeys(_NUMBERS[2:], pa.int64())
 )
 _CLIENTS = 256  # written at a time
 
@@ -32,10 +35,18 @@ class Deficits:
     missing: NDArray[np.int64]
     """Images to make: at most want - have, never negative."""
     class_names: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    """What prompts call the classes; their names, if none are given."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", self.words or self.class_names)
 
     def save(self, path: Path) -> None:
         clients, classes = self.have.shape
-        labels, names = np.arange(classes), pa.array(map(printable.csv_cell, self.class_names), pa.string())
+        labels = np.arange(classes)
+        names, words = (
+            pa.array(map(printable.csv_cell, texts), pa.string()) for texts in (self.class_names, self.words)
+        )
         options = pa.csv.WriteOptions(quoting_style="needed")
         with (
             atomic.replacing(path) as temporary,
@@ -47,7 +58,7 @@ class Deficits:
                 columns = [
                     np.repeat(numbers, classes),
                     np.tile(labels, len(numbers)),
-                    names.take(np.tile(labels, len(numbers))),
+                    *(texts.take(np.tile(labels, len(numbers))) for texts in (names, words)),
                     *(counts[part].ravel() for counts in (self.have, self.want, self.missing)),
                 ]
                 writer.write_table(pa.table(columns, names=list(_TYPES)))
@@ -72,9 +83,16 @@ def load(path: Path) -> Deficits:
         raise ArtifactError("rows missing or out of order", path, redo)
     if grid["missing"].min() < 0:
         raise ArtifactError("a negative count of missing images", path, redo)
-    names = itertools.chain.from_iterable(part["class name"] for part in parts)
-    texts = tuple(map(printable.from_csv_cell, itertools.islice(names, classes)))
-    return Deficits(grid["have"], grid["want"], grid["missing"], texts)
+    names, words = (
+        tuple(
+            map(
+                printable.from_csv_cell,
+                itertools.islice(itertools.chain.from_iterable(p[text] for p in parts), classes),
+            )
+        )
+        for text in _TEXTS
+    )
+    return Deficits(grid["have"], grid["want"], grid["missing"], names, words)
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -88,8 +106,8 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _columns(batch: pa.RecordBatch) -> dict[str, Any]:
-    """Return a block's columns; a column with an empty cell is as good as none. Names are kept for the first client."""
+    """Return a block's columns; a column with an empty cell is as good as none. Texts are kept for the first client."""
     numbers = {name: batch[name].to_numpy() for name in _NUMBERS if batch[name].null_count == 0}
     first = batch["client"].to_numpy() == 0 if "client" in numbers else []
-    names = batch["class name"].filter(pa.array(first)).to_pylist()
-    return {**{name: numbers[name] for name in _NUMBERS}, "class name": names}
+    texts = {text: batch[text].filter(pa.array(first)).to_pylist() for text in _TEXTS}
+    return {name: numbers[name] for name in _NUMBERS} | texts

@@ -81,6 +81,8 @@ def status_text(found: "Status") -> str:
         names = ["name", *(one.name for one in found.clients)]
         rows = [(row[0], name, *row[1:]) for row, name in zip(rows, names, strict=True)]
     parts = [text.table(rows, right=True), cost_text(found.cost)]
+    if found.words:
+        parts.insert(0, text.table([("class name", "in prompts"), *found.words]))
     if found.shards is not None and found.cost.missing:
         parts.append(shards_text(found.shards, found.cost))
     return "\n".join(parts)

@@ -29,7 +29,10 @@ Fill = Annotated[
 Algorithm = Annotated[
     str | None, typer.Option(help="fedavg, fedprox, scaffold, fednova, ...; default: fedavg with --fill, else all.")
 ]
-Printed = Annotated[Literal["images", "model"] | None, typer.Argument(help="Only of the images, or of the model.")]
+Printed = Annotated[
+    list[Literal["images", "words", "model"]] | None,
+    typer.Argument(help="Of what: the images, the words for classes, the model; default: all."),
+]
 Client = Annotated[int, typer.Option(help="The client's number.")]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]
 Repository = Annotated[str, typer.Option("--repo-id", help="OWNER/NAME of a data set on the Hub.")]

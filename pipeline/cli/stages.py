@@ -13,13 +13,13 @@ commands = typer.Typer()
 
 
 @commands.command()
-def fingerprint(of: options.Printed = None) -> None:
+def fingerprint(kinds: options.Printed = None) -> None:
     """Stage: say what images and model are, so that a change of theirs is noticed, wherever they are."""
     workspace, params = options.parameters()
     from pipeline.stages import fingerprint
 
-    for name in [of] if of else [fingerprint.IMAGES, fingerprint.MODEL]:
-        fingerprint.run(workspace, params, name)
+    for of in kinds or [of for kinds in fingerprint.STAGES.values() for of in kinds]:
+        fingerprint.run(workspace, params, of)
 
 
 @commands.command()

@@ -8,7 +8,7 @@ from pipeline.artifacts import manifest
 from pipeline.artifacts.manifest import Manifest
 from pipeline.commands import dvc
 from pipeline.errors import ArtifactError
-from pipeline.generation import assemble, request
+from pipeline.generation import assemble, lengths, request
 from pipeline.generation.devices import resolve_dtype
 from pipeline.generation.plan import Plan
 from pipeline.generation.pool import Pool
@@ -53,6 +53,7 @@ def regenerate(workspace: Workspace, params: Params, devices: list[str], client:
     asked.check_recipe(known)
     plan = asked.plan
     _check_deficits(workspace, known, plan, client)
+    lengths.check(workspace, params.generate, asked, [client])
     with Pool(workspace.pool) as pool, pool.writing():
         if fresh:
             made = render_again(pool, plan.wanted_by(client), asked.model, devices)

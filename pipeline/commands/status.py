@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 from pipeline.artifacts import manifest, partition
 from pipeline.commands import dvc
-from pipeline.generation import rates, request
+from pipeline.generation import lengths, rates, request
 from pipeline.generation.devices import Assumption, expected_dtype, record_dtype, resolve_dtype
 from pipeline.generation.pool import Pool
 from pipeline.generation.rates import Estimate
 from pipeline.generation.render import render_probe
 from pipeline.generation.request import Request
+from pipeline.generation.words import differing
 from pipeline.params import Params
 from pipeline.workspace import Workspace
 
@@ -98,6 +99,8 @@ class Status:
     cost: Cost
     shards: Shards | None
     """None without a manifest."""
+    words: tuple[tuple[str, str], ...] = ()
+    """Class names and what prompts call them, where these differ."""
 
 
 def status(workspace: Workspace, params: Params) -> Status:
@@ -111,13 +114,15 @@ def status(workspace: Workspace, params: Params) -> Status:
     if shards is not None and found.missing:  # DVC takes seconds to answer
         changed = dvc.changes(workspace.root, "generate")
         shards = replace(shards, changes=None if changed is None else bool(changed))
-    return Status(clients, found, shards)
+    words = differing(asked.plan.class_names, asked.plan.prompt_names)
+    return Status(clients, found, shards, tuple(words))
 
 
 def cost(workspace: Workspace, params: Params, devices: list[str] | None = None) -> Cost:
     """Return the size of the plan, how much of it is missing, and what rendering that would take.
 
     ``devices`` has a name for each worker; without it the arithmetic and the rate are those of the last rendering.
+    Raises ParameterError for a prompt that the model would cut, as rendering does.
     """
     if devices is None:
         dtype = expected_dtype(workspace, params.generate.dtype)
@@ -125,6 +130,7 @@ def cost(workspace: Workspace, params: Params, devices: list[str] | None = None)
         why = "set in params.yaml" if params.generate.dtype != "auto" else f"on {devices[0]}"
         dtype = Assumption(resolve_dtype(params.generate.dtype, devices), why)
     asked = request.current(workspace, params, dtype.dtype)
+    lengths.check(workspace, params.generate, asked)
     with Pool(workspace.pool) as pool:
         return _cost(pool, asked, dtype, devices)
 

@@ -13,7 +13,7 @@ from pipeline.artifacts import shards as artifact
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import ArtifactError
-from pipeline.generation import engines, request
+from pipeline.generation import engines, lengths, request
 from pipeline.generation.devices import resolve_dtype
 from pipeline.generation.plan import batches
 from pipeline.params import Params
@@ -63,6 +63,7 @@ def rerender(workspace: Workspace, params: Params, devices: list[str], count: in
     known = manifest.load(workspace.manifest)
     asked = request.current(workspace, params, resolve_dtype(params.generate.dtype, devices))
     asked.check_recipe(known)
+    lengths.check(workspace, params.generate, asked)
     stored = _samples(known, count, seed)
     todo = list(batches(stored, asked.plan.recipe.batch_size))
     differing, largest = 0, 0

@@ -4,10 +4,10 @@ A file has ``templates``, a list of sentences that contain ``{class}``, and a li
 braces, which are picked independently of each other.
 """
 
-import difflib
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,10 +38,42 @@ class PromptSet:
 
     def prompt(self, class_name: str, choose: Callable[[int], int]) -> str:
         """Return one sentence; ``choose(n)`` picks a number below ``n`` for the template and each attribute."""
-        sentence = self.templates[choose(len(self.templates))]
+        template = self.templates[choose(len(self.templates))]
+        return sentence(template, class_name, {name: values[choose(len(values))] for name, values in self.attributes})
+
+    def of(self, template: str) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the attributes that a template names, with their values."""
+        return [(name, values) for name, values in self.attributes if f"{{{name}}}" in template]
+
+    def sentences(self, class_name: str) -> Iterator[tuple[str, str]]:
+        """Yield all sentences of a class, each with its template."""
+        for template in self.templates:
+            attributes = self.of(template)
+            for values in itertools.product(*(values for _, values in attributes)):
+                chosen = {name: value for (name, _), value in zip(attributes, values, strict=True)}
+                yield template, sentence(template, class_name, chosen)
+
+    def template_of(self, prompt: str, class_name: str) -> str:
+        """Return the first template that gives a prompt; raise StopIteration if none does."""
+        return next(template for template in self.templates if self._pattern(template, class_name).fullmatch(prompt))
+
+    def _pattern(self, template: str, class_name: str) -> re.Pattern[str]:
+        pattern = re.escape(template)
         for name, values in self.attributes:
-            sentence = sentence.replace(f"{{{name}}}", values[choose(len(values))])
-        return sentence.replace(_CLASS_MARK, class_name)
+            pattern = pattern.replace(re.escape(f"{{{name}}}"), f"(?:{'|'.join(map(re.escape, values))})")
+        return re.compile(pattern.replace(re.escape(_CLASS_MARK), re.escape(class_name)))
+
+
+def sentence(template: str, class_name: str, values: Mapping[str, str]) -> str:
+    """Return a template with values of attributes and the class in place; a class name is not expanded again."""
+    for name, value in values.items():
+        template = template.replace(f"{{{name}}}", value)
+    return template.replace(_CLASS_MARK, class_name)
+
+
+def separable(template: str) -> bool:
+    """Return whether no two words in braces touch each other or stand between the same two blanks."""
+    return all(word.count("{}") <= 1 for word in _WORD.sub("{}", template).split())
 
 
 def load(path: Path, shipped: Path | None = None) -> PromptSet:
@@ -63,20 +95,6 @@ def load(path: Path, shipped: Path | None = None) -> PromptSet:
     if read.choices > _MOST_CHOICES:
         raise ParameterError(f"more than {_MOST_CHOICES:.0e} sentences", path, "leave attributes or values out")
     return read
-
-
-def rename(class_names: Sequence[str], overrides: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what prompts call each class; raise ParameterError for an unknown class or two of one name."""
-    where = "params.yaml, generate.class_overrides"
-    for name in overrides:
-        if name not in class_names:
-            close = difflib.get_close_matches(name, class_names, n=1, cutoff=0.5) or list(class_names[:10])
-            raise ParameterError(f"no class {name!r}", where, f"did you mean {', '.join(map(repr, close))}?")
-    renamed = tuple(overrides.get(name, name) for name in class_names)
-    twice = {name for name in renamed if renamed.count(name) > 1} if overrides else set()
-    if twice:
-        raise ParameterError(f"two classes are called {min(twice)!r}", where, "give them different names")
-    return renamed
 
 
 def _texts(path: Path, name: str, values: Any) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pipeline.artifacts import deficits, partition
 from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError
-from pipeline.generation import model, prompts
+from pipeline.generation import model
 from pipeline.generation.model import ResolvedModel
 from pipeline.generation.plan import Plan
 from pipeline.generation.recipe import differences
@@ -33,7 +33,7 @@ class Request:
 def current(workspace: Workspace, params: Params, dtype: str) -> Request:
     """Return what the parameters and the deficits on disk ask for; ``dtype`` is what ``auto`` stands for."""
     lacking, chosen = deficits.load(workspace.deficits), params.generate
-    names = prompts.rename(lacking.class_names, chosen.class_overrides)
     size = partition.load(workspace.partition).image_size
     resolved = model.resolve(workspace, chosen, params.seed, size, dtype)
-    return Request(Plan(resolved.recipe, lacking.missing, lacking.class_names, names, chosen.sharing), resolved)
+    plan = Plan(resolved.recipe, lacking.missing, lacking.class_names, lacking.words, chosen.sharing)
+    return Request(plan, resolved)

@@ -5,6 +5,7 @@ from pipeline.artifacts import partition
 from pipeline.artifacts.deficits import Deficits
 from pipeline.clients.deficits import deficits
 from pipeline.errors import ParameterError
+from pipeline.generation import words
 from pipeline.params import Params
 from pipeline.reporting.deficits import rule, unheld
 from pipeline.workspace import Workspace
@@ -14,14 +15,21 @@ MOST = 10**8
 
 
 def run(workspace: Workspace, params: Params) -> None:
-    """Read the partition, write the deficits; raise ParameterError if there were more images to make than can be."""
+    """Read the partition, write the deficits.
+
+    Raises ParameterError if there were more images to make than can be, or if they are asked for of a class whose name
+    says nothing to a model.
+    """
     source = partition.load(workspace.partition)
+    overrides = words.read(workspace, params.generate)
+    spoken = words.for_classes(source.class_names, overrides)
     have = source.counts()
     want, missing = deficits(have, params.deficits, params.seed)
     if missing.sum() > MOST:
         fix = "set deficits.max_per_client or deficits.max_total, or lower the rule's target"
         raise ParameterError(f"{missing.sum():,} images to make, at most {MOST:,}", "params.yaml, deficits", fix)
-    Deficits(have, want, missing, source.class_names).save(workspace.deficits)
+    words.check_named(source.class_names, overrides, [bool(column.any()) for column in missing.T])
+    Deficits(have, want, missing, source.class_names, spoken).save(workspace.deficits)
     if nobody := unheld(have, source.class_names):
         progress.say(f"deficits: classes that no client has are lacked by nobody: {nobody}")
     progress.say(f"deficits: {rule(want - have, params.deficits)}")

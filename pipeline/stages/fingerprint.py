@@ -1,5 +1,7 @@
 """Stages ``fingerprint-images`` and ``fingerprint-model``: say what the things are that params.yaml only names.
 
+The first one looks at the images, and at the words for their classes; the second one at the model and its prompts.
+
 DVC runs both always; they are cheap, since digests of files are remembered. The other stages depend on what they write
 and not on the places themselves: changed content runs them, and the same content at another place does not.
 """
@@ -15,19 +17,20 @@ from pipeline import atomic, progress
 from pipeline.data import images
 from pipeline.data.images import Images
 from pipeline.errors import ParameterError, PipelineError
-from pipeline.generation import model
+from pipeline.generation import model, words
 from pipeline.params import Params, PartitionParams
 from pipeline.workspace import Workspace
 
-IMAGES, MODEL = "images", "model"
+IMAGES, WORDS, MODEL = "images", "words", "model"
+STAGES = {"fingerprint-images": (IMAGES, WORDS), "fingerprint-model": (MODEL,)}
 _FILE = "file"  # the column of the files' names, where images are files
 Print = Mapping[str, Any]
 
 
 def run(workspace: Workspace, params: Params, of: str) -> None:
-    """Write the fingerprint of the images or of the model.
+    """Write the fingerprint of the images, of the words or of the model.
 
-    Raises DataError, GenerationError or ParameterError if one cannot be found; an earlier fingerprint is then kept.
+    Raises DataError, GenerationError or ParameterError if that cannot be found; an earlier fingerprint is then kept.
     """
     place, before = workspace.fingerprint(of), _earlier(workspace.fingerprint(of))
     for text in _PLACES[of](params):
@@ -37,7 +40,8 @@ def run(workspace: Workspace, params: Params, of: str) -> None:
     except PipelineError as error:
         if not before:
             raise
-        fix = f"{error.fix}; or keep the results of what is not here: dvc freeze fingerprint-{of}"
+        stage = next(name for name, kinds in STAGES.items() if of in kinds)
+        fix = f"{error.fix}; or keep the results of what is not here: dvc freeze {stage}"
         raise type(error)(error.what, error.where, fix) from error
     atomic.write_text(place, json.dumps(found, indent=2, sort_keys=True) + "\n")
     changed = ", ".join(key for key in sorted(found | before) if found.get(key) != before.get(key))
@@ -78,13 +82,20 @@ def _digest(values: Iterable[object]) -> str:
 def _model(workspace: Workspace, params: Params) -> Print:
     """Return the recipe, which has content where ``generate`` has places, but for what other stages decide."""
     chosen = params.generate
-    recipe = model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()
-    return {**recipe, "class_overrides": chosen.class_overrides}
+    return model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()
 
 
-_PRINTS: Mapping[str, Callable[[Workspace, Params], Print]] = {IMAGES: _images, MODEL: _model}
+def _words(workspace: Workspace, params: Params) -> Print:
+    """Return the words that the user gives classes, in params.yaml or in a file."""
+    return words.read(workspace, params.generate)
+
+
+_PRINTS: Mapping[str, Callable[[Workspace, Params], Print]] = {IMAGES: _images, WORDS: _words, MODEL: _model}
 _PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
     IMAGES: lambda params: (params.data.path, params.partition.assignment or ""),
+    WORDS: lambda params: (
+        (params.generate.class_overrides,) if isinstance(params.generate.class_overrides, str) else ()
+    ),
     MODEL: lambda params: (
         params.generate.model,
         params.generate.prompts,

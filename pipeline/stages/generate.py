@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline import progress
 from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError
-from pipeline.generation import assemble, request
+from pipeline.generation import assemble, lengths, request
 from pipeline.generation.devices import record_dtype, resolve_dtype
 from pipeline.generation.pool import Pool
 from pipeline.generation.render import render_missing
@@ -25,6 +25,7 @@ def run(workspace: Workspace, params: Params, devices: list[str]) -> None:
         raise ArtifactError("not a shard", min(foreign), fix)
     dtype = resolve_dtype(params.generate.dtype, devices)
     asked = request.current(workspace, params, dtype)
+    lengths.check(workspace, params.generate, asked)
     plan, recipe = asked.plan, asked.plan.recipe
     if params.generate.dtype == "auto":
         record_dtype(workspace, dtype)

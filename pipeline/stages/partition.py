@@ -8,6 +8,7 @@ from pipeline.clients import owners
 from pipeline.clients.partition import partition
 from pipeline.data import decoded, histograms
 from pipeline.data.decoded import Decoded
+from pipeline.generation import words
 from pipeline.params import Params
 from pipeline.reporting import heatmap, inventory
 from pipeline.reporting.deficits import holders
@@ -25,6 +26,7 @@ def run(workspace: Workspace, params: Params) -> None:
     for line in inventory.lines(data.inventory, workspace.inventory):
         progress.say(line)
     data.refuse_bad()
+    spoken = words.for_classes(data.class_names, words.read(workspace, params.generate))
     owned = owners.given(params.partition, _split(data), workspace.root)
     chosen, clients = partition(data.train_labels, len(data.class_names), params.partition, params.seed, owned)
     order = np.lexsort((chosen, clients))
@@ -48,6 +50,8 @@ def run(workspace: Workspace, params: Params) -> None:
     for remark in (*(owned.remarks if owned else ()), *holders(made)):
         progress.say(f"partition: {remark}")
     progress.say(f"partition: {len(rows)} images over {made.client_count} clients, {len(made.class_names)} classes")
+    for line in words.lines(data.class_names, spoken):
+        progress.say(f"partition: {line}")
 
 
 def _split(data: Decoded) -> owners.Split:

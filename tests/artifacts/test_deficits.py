@@ -37,9 +37,20 @@ def test_class_names_that_look_like_numbers_stay_text(project: Path) -> None:
 
 def test_the_file_is_one_line_for_each_client_and_label(project: Path) -> None:
     one = np.array([[1, 2]])
-    Deficits(one, one + 1, one * 0 + 1, ("bag", "coat")).save(PLACE)
+    Deficits(one, one + 1, one * 0 + 1, ("bag", "coat"), ("handbag", "coat")).save(PLACE)
     lines = PLACE.read_text().replace('"', "").splitlines()
-    assert lines == ["client,label,class name,have,want,missing", "0,0,bag,1,2,1", "0,1,coat,2,3,1"]
+    assert lines == [
+        "client,label,class name,words,have,want,missing",
+        "0,0,bag,handbag,1,2,1",
+        "0,1,coat,coat,2,3,1",
+    ]
+    assert deficits.load(PLACE).words == ("handbag", "coat")
+
+
+def test_words_are_the_class_names_unless_given(project: Path) -> None:
+    assert example().words == NAMES
+    example().save(PLACE)
+    assert deficits.load(PLACE).words == NAMES
 
 
 def test_many_clients_are_written_and_read_in_pieces(project: Path) -> None:

@@ -62,7 +62,7 @@ MISTAKES = (
     ),
     (["train", "--algorithm", "../fedavg"], "unknown algorithm '../fedavg': --algorithm: one of fedadam"),
     (["fill", "--fill", "../../x"], "unknown fill '../../x': --fill: one of central-real, "),
-    (["fingerprint", "fills"], "'fills' is not one of 'images', 'model': command line"),
+    (["fingerprint", "fills"], "'fills' is not one of 'images', 'words', 'model'"),
     (["regenerate", "--client", "x"], "Invalid value for '--client'"),
     (["status", "--devices", "cpu"], "No such option: --devices"),
     (["fly"], "No such command 'fly': command line"),

@@ -18,10 +18,10 @@ NAMES = ("ankle boot", "bag", "coat")
 IMAGE_BYTES = 1_000
 
 
-def lacking(workspace: Workspace, *missing: list[int]) -> None:
+def lacking(workspace: Workspace, *missing: list[int], words: tuple[str, ...] = NAMES) -> None:
     """Write deficits, and a partition of 16-pixel images."""
     counts = np.array(missing)
-    Deficits(counts * 0, counts, counts, NAMES).save(workspace.deficits)
+    Deficits(counts * 0, counts, counts, NAMES, words).save(workspace.deficits)
     none = np.array([], np.int64)
     Partition(
         rows=none,

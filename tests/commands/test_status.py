@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli import images
 from pipeline.cli.images import cost_text, status_text
 from pipeline.commands.status import ClientStatus, Cost, Shards, cost, probe, status
+from pipeline.errors import ParameterError
 from pipeline.generation import devices, rates
 from pipeline.generation.devices import Assumption
 from pipeline.generation.plan import Wanted
@@ -157,7 +159,10 @@ def test_what_auto_stands_for_is_recorded_or_assumed(workspace: Workspace, monke
 
 
 def test_planning_loads_neither_torch_nor_diffusers(workspace: Workspace) -> None:
-    """In a process of its own, since this one has loaded them; with a dtype that is set, recorded and assumed."""
+    """In a process of its own, since this one has loaded them; with a dtype that is set, recorded and assumed.
+
+    The cost also checks the prompts, for which transformers reads the tokenizers, without torch.
+    """
     lacking(workspace, [2, 0, 0])
     program = (
         "import json, sys\n"
@@ -177,7 +182,25 @@ def test_planning_loads_neither_torch_nor_diffusers(workspace: Workspace) -> Non
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     loaded = set(json.loads(done.stdout))
     assert "pipeline" in loaded
-    assert not loaded & {"torch", "diffusers", "transformers", "torchvision"}
+    assert not loaded & {"torch", "diffusers", "torchvision"}
+
+
+def test_words_that_differ_from_the_class_names_are_shown(workspace: Workspace) -> None:
+    lacking(workspace, [2, 0, 0], words=("ankle boot", "handbag", "coat"))
+    read, plan = current(workspace)
+    assert plan.prompt_names == ("ankle boot", "handbag", "coat")
+    found = status(workspace, read)
+    assert found.words == (("bag", "handbag"),)
+    assert images.status_text(found).startswith("class name  in prompts\nbag         handbag\nclient  planned")
+
+
+def test_the_cost_of_prompts_that_would_be_cut_is_an_error(workspace: Workspace) -> None:
+    """``generate --dry-run`` says so before anybody waits for a GPU; ``status`` tells what is there."""
+    lacking(workspace, [0, 1, 0], words=("ankle boot", "bag of some length", "coat"))
+    read, _ = current(workspace)
+    assert status(workspace, read).cost.missing == 1
+    with pytest.raises(ParameterError, match="class 'bag' \\('bag of some length' in prompts\\)"):
+        cost(workspace, read)
 
 
 def test_two_workspaces_in_one_process(workspace: Workspace, tmp_path: Path) -> None:

@@ -39,7 +39,6 @@ def settings(tiny_model: Path, tmp_path: Path) -> Path:
 
 def resolve(**generate: Any) -> ResolvedModel:
     given = {
-        "watch": "",
         "prompts": str(ROOT / "data/prompts/plain.yaml"),
         "guidance": 2.0,
         "steps": 2,

@@ -21,8 +21,6 @@ TEN_DOMAINS = (
     "stick figure",
     "3D rendering",
 )
-NAMES = ("ankle boot", "bag", "coat")
-WHERE = "params.yaml, generate.class_overrides"
 
 
 def sentences(chosen: PromptSet, class_name: str, count: int) -> list[str]:
@@ -41,7 +39,7 @@ def write(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_sets_are_these() -> None:
-    assert [path.stem for path in SHIPPED] == ["class-name", "diverse", "domains", "plain"]
+    assert [path.stem for path in SHIPPED] == ["class-name", "diverse-short", "diverse", "domains", "plain"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -76,6 +74,17 @@ def test_the_domains_are_the_ten_of_shipard() -> None:
 def test_the_diverse_set_seldom_says_the_same_twice() -> None:
     """3 x 12 x 8 x 8 are 2304 sentences; of 48 drawn at random one pair in two draws is equal."""
     assert len(set(sentences(shipped("diverse"), "crane", 48))) >= 44
+
+
+def test_all_sentences_are_those_that_images_get() -> None:
+    chosen = PromptSet(
+        ("one {class} {place}", "{time} two {class}, {time}"), (("place", ("here", "there")), ("time", ("now", "then")))
+    )
+    every = list(chosen.sentences("crane"))
+    assert {text for _, text in every} == set(sentences(chosen, "crane", 100))
+    assert len(every) == len(set(every)) == 4
+    for template, text in every:
+        assert chosen.template_of(text, "crane") == template
 
 
 def test_templates_and_attributes_are_picked_independently_and_a_word_has_one_value_in_a_sentence() -> None:
@@ -184,28 +193,3 @@ def test_a_file_that_is_not_there_names_the_shipped_ones(project: Path) -> None:
         assert str(caught.value) == (
             f"no such prompt set: {path}: set generate.prompts to a file: data/prompts/a.yaml, data/prompts/b.yaml"
         )
-
-
-def test_overrides_rename_their_class_only() -> None:
-    assert prompts.rename(NAMES, {}) == NAMES
-    assert prompts.rename(NAMES, {"bag": "handbag"}) == ("ankle boot", "handbag", "coat")
-    assert prompts.rename(("T-shirt", "bag "), {"bag ": "bag"}) == ("T-shirt", "bag")
-    assert prompts.rename(NAMES, {"bag": "coat", "coat": "bag"}) == ("ankle boot", "coat", "bag")
-
-
-@pytest.mark.parametrize(
-    ("name", "fix"),
-    [("bags", "did you mean 'bag'?"), ("xyz", "did you mean 'ankle boot', 'bag', 'coat'?")],
-)
-def test_an_override_of_an_unknown_class_names_those_that_are_near(name: str, fix: str) -> None:
-    with pytest.raises(ParameterError) as caught:
-        prompts.rename(NAMES, {name: "handbag"})
-    assert str(caught.value) == f"no class {name!r}: {WHERE}: {fix}"
-
-
-@pytest.mark.parametrize("overrides", [{"bag": "coat"}, {"bag": "coat", "ankle boot": "coat"}])
-def test_two_classes_of_one_name_are_refused(overrides: dict[str, str]) -> None:
-    """They would be the same images."""
-    with pytest.raises(ParameterError) as caught:
-        prompts.rename(NAMES, overrides)
-    assert str(caught.value) == f"two classes are called 'coat': {WHERE}: give them different names"

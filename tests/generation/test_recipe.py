@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline import seeds
 from pipeline.artifacts.spec import ImageSpec
-from pipeline.generation import devices, model, prompts
+from pipeline.generation import devices, model, words
 from pipeline.generation.prompts import PromptSet
 from pipeline.generation.recipe import Lora, Recipe, differences
 from pipeline.params import GenerateParams
@@ -147,7 +147,8 @@ def images(document: dict[str, Any], seed: int, image_size: int) -> dict[str, se
     params = GenerateParams.model_validate(document)
     dtype = devices.resolve_dtype(params.dtype, ["cpu"])
     recipe = model.resolve(Workspace(), params, seed, image_size, dtype).recipe
-    names = dict(zip(CLASSES, prompts.rename(CLASSES, params.class_overrides), strict=True))
+    spoken = words.for_classes(CLASSES, words.read(Workspace(), params))
+    names = dict(zip(CLASSES, spoken, strict=True))
     return {
         label: {(recipe.digest, recipe.spec("0", name, i, retry)) for i in range(3) for retry in range(2)}
         for label, name in names.items()

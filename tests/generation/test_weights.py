@@ -32,7 +32,7 @@ UNET, TEXT = "unet/diffusion_pytorch_model", "text_encoder/model"
 
 
 def params(**generate: Any) -> GenerateParams:
-    return GenerateParams.model_validate({"watch": "", "prompts": str(ROOT / "data/prompts/plain.yaml")} | generate)
+    return GenerateParams.model_validate({"prompts": str(ROOT / "data/prompts/plain.yaml")} | generate)
 
 
 def identity(**generate: Any) -> dict[str, str]:

@@ -51,3 +51,26 @@ def test_more_images_than_can_be_made_are_refused(workspace: Workspace, document
     ):
         deficits.run(workspace, loaded)
     assert not workspace.deficits.exists()
+
+
+def test_words_are_kept_and_numbers_refused_where_images_of_them_are_asked_for(
+    workspace: Workspace, document: dict[str, Any]
+) -> None:
+    """Of the third class only client 0 lacks images."""
+    names = ("apple_pie", "n02690373", "7")
+    rows, clients, labels = np.arange(3), np.array([0, 0, 1], np.int32), np.array([0, 1, 2], np.int32)
+    array, level = partition_artifact.Source("0" * 24, 3), (0.5, 0.5, 0.5)
+    made = partition_artifact.Partition(rows, clients, labels, names, 2, 16, "abc", array, level, level)
+    made.save(workspace.partition)
+    document["deficits"] = {"rule": "fixed", "images_per_class": 1}
+    with pytest.raises(ParameterError, match="a model cannot know what to draw for '7': "):
+        deficits.run(workspace, params.Params.model_validate(document))
+    assert not workspace.deficits.exists()
+    document["generate"]["class_overrides"] = {7: "the digit seven"}
+    deficits.run(workspace, params.Params.model_validate(document))
+    made = artifact.load(workspace.deficits)
+    assert (made.class_names, made.words) == (names, ("apple pie", "airliner", "the digit seven"))
+    document["generate"]["class_overrides"] = {}
+    document["deficits"]["ratio"] = 0.0
+    deficits.run(workspace, params.Params.model_validate(document))
+    assert artifact.load(workspace.deficits).words == ("apple pie", "airliner", "7")

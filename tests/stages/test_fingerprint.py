@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import DataError, GenerationError, ParameterError
 from pipeline.params import Params
 from pipeline.stages import fingerprint
-from pipeline.stages.fingerprint import IMAGES, MODEL
+from pipeline.stages.fingerprint import IMAGES, MODEL, WORDS
 from pipeline.workspace import Workspace
 from tests.conftest import ROOT, MakeImages
 
@@ -84,7 +84,6 @@ CHANGES: dict[str, Any] = {
     "steps": 3,
     "guidance": 3.0,
     "prompts": str(ROOT / "data/prompts/class-name.yaml"),
-    "class_overrides": {"bag": "handbag"},
     "negative_prompt": "blurred",
     "render_size": 24,
     "image_size": 24,
@@ -174,3 +173,14 @@ def test_the_file_that_says_whose_images_are_is_looked_at_and_the_column_too(
         (workspace.data / "owners.csv").write_text(text)
         found.append(printed(workspace, document, IMAGES))
     assert {key for key in found[0] if found[0][key] != found[1][key]} == {"assignment"}
+
+
+def test_equal_words_for_classes_have_one_fingerprint_in_params_yaml_and_in_any_file(
+    workspace: Workspace, document: dict[str, Any]
+) -> None:
+    given = printed(workspace, document, WORDS, class_overrides={"bag": "handbag"})
+    assert given == {"bag": "handbag"}
+    (workspace.data / "words.csv").write_text("bag,handbag\n")
+    assert printed(workspace, document, WORDS, class_overrides="data/words.csv") == given
+    (workspace.data / "words.csv").write_text("bag,satchel\n")
+    assert printed(workspace, document, WORDS, class_overrides="data/words.csv") == {"bag": "satchel"}

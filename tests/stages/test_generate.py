@@ -14,7 +14,7 @@ from pipeline import params
 from pipeline.artifacts import deficits as deficits_artifact
 from pipeline.artifacts import manifest
 from pipeline.artifacts.manifest import Manifest
-from pipeline.errors import ArtifactError
+from pipeline.errors import ArtifactError, ParameterError
 from pipeline.generation import assemble, model
 from pipeline.generation.devices import expected_dtype, resolve_dtype
 from pipeline.generation.render import render_missing
@@ -166,7 +166,9 @@ def test_an_override_draws_one_class_anew_under_another_name_and_keeps_its_label
     generate.run(workspace, loaded, CPU)
     before, digest = rows(workspace), manifest.load(workspace.manifest).recipe
     capsys.readouterr()
-    generate.run(workspace, changed(loaded, class_overrides={"bag": "handbag"}), CPU)
+    renamed = changed(loaded, class_overrides={"bag": "handbag"})
+    deficits.run(workspace, renamed)
+    generate.run(workspace, renamed, CPU)
     after = rows(workspace)
     bags = int(deficits_artifact.load(workspace.deficits).missing[:, 1].sum())
     assert bags > 0
@@ -174,14 +176,34 @@ def test_an_override_draws_one_class_anew_under_another_name_and_keeps_its_label
     assert [row for row in after if row["label"] != 1] == [row for row in before if row["label"] != 1]
     assert manifest.load(workspace.manifest).class_names == ("ankle boot", "bag", "coat")
     assert manifest.load(workspace.manifest).recipe == digest
-    renamed = [row for row in after if row["label"] == 1]
-    assert {(row["class_name"], row["prompt"]) for row in renamed} == {("handbag", "a photo of a handbag")}
-    assert not {row["seed"] for row in renamed} & {row["seed"] for row in before}
+    bags_anew = [row for row in after if row["label"] == 1]
+    assert {(row["class_name"], row["prompt"]) for row in bags_anew} == {("handbag", "a photo of a handbag")}
+    assert not {row["seed"] for row in bags_anew} & {row["seed"] for row in before}
 
     capsys.readouterr()
+    deficits.run(workspace, loaded)
     generate.run(workspace, loaded, CPU)
     assert "generate: 0 images rendered" in capsys.readouterr().err
     assert rows(workspace) == before
+
+
+def test_a_prompt_that_would_be_cut_is_refused_before_anything_is_rendered(
+    project: Path, workspace: Workspace, loaded: Params
+) -> None:
+    """The tiny model reads 24 tokens, one for each letter and two marks; the shipped set that fits is named."""
+    shutil.copytree(ROOT / "data/prompts", project / "data/prompts")
+    (project / "own.yaml").write_text("templates: ['the photo that shows a {class}']\n")
+    with pytest.raises(ParameterError) as caught:
+        generate.run(workspace, changed(loaded, prompts="own.yaml"), CPU)
+    assert str(caught.value) == (
+        "a prompt would lose its end: 29 tokens, of which the model's text_encoder reads 24: "
+        "own.yaml, templates, 'the photo that shows a {class}', class 'ankle boot', "
+        "prompt 'the photo that shows a ankle boot': "
+        "use fewer words there, or in generate.class_overrides for the class; "
+        "or set generate.prompts to a set that fits: data/prompts/class-name.yaml, data/prompts/plain.yaml"
+    )
+    assert not workspace.pool.exists()
+    assert not workspace.shards.exists()
 
 
 def test_prompts_and_scales_of_params_yaml_reach_the_images(

@@ -114,3 +114,15 @@ def test_pictures_for_testing_are_held_out_of_one_array(workspace: Workspace, sm
     assert (found.train_counts, found.test_counts) == ((16,) * 3, (4,) * 3)
     assert (len(split.rows), split.source.images, len(found.splits)) == (48, 60, 1)
     assert len(list(workspace.arrays.glob("*[0-9a-f].npy"))) == 1
+
+
+def test_the_stage_shows_what_prompts_call_the_classes(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = params.load(workspace.params)
+    partition.run(workspace, loaded)
+    assert "prompts say" not in capsys.readouterr().err
+    (workspace.root / "words.csv").write_text("bag,handbag\n")
+    changed = loaded.generate.model_copy(update={"class_overrides": "words.csv"})
+    partition.run(workspace, loaded.model_copy(update={"generate": changed}))
+    assert "partition: prompts say 'handbag' for 'bag'\n" in capsys.readouterr().err
