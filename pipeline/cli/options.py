@@ -1,6 +1,7 @@
 """What several commands share: options, and the parameters of the workspace, checked before anything runs."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,9 +30,18 @@ Fill = Annotated[
 Algorithm = Annotated[
     str | None, typer.Option(help="fedavg, fedprox, scaffold, fednova, ...; default: fedavg with --fill, else all.")
 ]
-Printed = Annotated[
-    list[Literal["images", "words", "model"]] | None,
-    typer.Argument(help="Of what: the images, the words for classes, the model; default: all."),
+
+
+class Kind(StrEnum):
+    """What a fingerprint is of."""
+
+    IMAGES = "images"
+    WORDS = "words"
+    MODEL = "model"
+
+
+Kinds = Annotated[
+    list[Kind] | None, typer.Argument(help="Of the images, the words for classes, the model; default: all.")
 ]
 Client = Annotated[int, typer.Option(help="The client's number.")]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]

@@ -13,7 +13,7 @@ commands = typer.Typer()
 
 
 @commands.command()
-def fingerprint(kinds: options.Printed = None) -> None:
+def fingerprint(kinds: options.Kinds = None) -> None:
     """Stage: say what images and model are, so that a change of theirs is noticed, wherever they are."""
     workspace, params = options.parameters()
     from pipeline.stages import fingerprint
