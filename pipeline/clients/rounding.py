@@ -39,8 +39,8 @@ def controlled(exact: Float, total: int, rng: np.random.Generator) -> Int64:
     """Round ``exact`` (rows, columns) so that every cell, the sum of every row and of every column go down or up.
 
     So none of them is off by one: what is whole stays as it is. All cells together sum to ``total``, the whole number
-    nearest to the sum of ``exact`` (one of two, halfway between). A cell goes up with the probability of its remainder, so no row or column is
-    favoured for its place.
+    nearest to the sum of ``exact`` (one of two, halfway between). A cell goes up with the probability of its remainder,
+    so no row or column is favoured for its place.
 
     The remainders are rounded one binary digit after the other, from the last: half of the cells that have the digit
     go up by its value, half go down, in every row and in every column (see ``_halves``). A row of an odd number of such
