@@ -43,11 +43,11 @@ def parse(text: str, where: object) -> Any:
     """
     loader = _LOADER(text)
     try:
-        _check_depth(text, where)
+        _check_events(text, where)
         node = loader.get_single_node()
         if node is None:
             return None
-        _check(node, where)
+        _check_nodes(node, where)
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         fix = f"{error.problem or error.context}{_place(error.problem_mark or error.context_mark)}"
@@ -61,32 +61,26 @@ def parse(text: str, where: object) -> Any:
         loader.dispose()
 
 
-def _check_depth(text: str, where: object) -> None:
-    """Raise ParameterError for brackets in brackets, before recursive code reads them: libyaml's crashes."""
-    depth = 0
+def _check_events(text: str, where: object) -> None:
+    """Raise ParameterError for brackets in brackets and for many values, before recursive code, which crashes on them.
+
+    What an alias stands for is not known here.
+    """
+    depth = weight = 0
     for event in yaml.parse(text, _LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        _refuse_depth(depth, where, event.start_mark)
+        weight += _NODE_WEIGHT if isinstance(event, yaml.NodeEvent) else 0
+        _refuse(depth, weight, where, event.start_mark)
 
 
-def _refuse_depth(depth: int, where: object, mark: yaml.Mark) -> None:
-    if depth > _MOST_DEPTH:
-        raise ParameterError(
-            f"values nested more than {_MOST_DEPTH} deep", f"{where}{_place(mark)}", "write it flatter"
-        )
-
-
-def _check(root: yaml.Node, where: object) -> None:
+def _check_nodes(root: yaml.Node, where: object) -> None:
     """Raise ParameterError for what is too deep or too large with every alias replaced, and for equal keys."""
     weight = 0
     rest = [(root, 1)]
     while rest:
         node, depth = rest.pop()
         weight += _NODE_WEIGHT + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
-        _refuse_depth(depth, where, node.start_mark)
-        if weight > _MOST_WEIGHT:
-            place = f"{where}{_place(node.start_mark)}"
-            raise ParameterError("too many or too long values, aliases counted", place, "write fewer")
+        _refuse(depth, weight, where, node.start_mark)
         if isinstance(node, yaml.SequenceNode):
             rest += [(value, depth + 1) for value in node.value]
         elif isinstance(node, yaml.MappingNode):
@@ -100,6 +94,16 @@ def _check_keys(keys: list[yaml.ScalarNode], where: object) -> None:
         if (key.tag, key.value) in seen:
             raise ParameterError(f"two keys {key.value!r}", f"{where}{_place(key.start_mark)}", "keep one of them")
         seen.add((key.tag, key.value))
+
+
+def _refuse(depth: int, weight: int, where: object, mark: yaml.Mark) -> None:
+    if depth > _MOST_DEPTH:
+        raise ParameterError(
+            f"values nested more than {_MOST_DEPTH} deep", f"{where}{_place(mark)}", "write it flatter"
+        )
+    if weight > _MOST_WEIGHT:
+        what = "too many or too long values, aliases counted"
+        raise ParameterError(what, f"{where}{_place(mark)}", "write fewer")
 
 
 def _place(mark: yaml.Mark | None) -> str:
