@@ -194,8 +194,8 @@ def files(folder: Path) -> dict[Path, bytes]:
 def test_every_command_of_the_documents_exists() -> None:
     documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
-    used = re.findall(r"gen-fedsd ((?:pool |runs )?[a-z]+)((?: --[a-z-]+(?: [^\s`-]+)?)*)", text)
-    assert {"push", "pull", "pool gc"} <= {command for command, _ in used}
+    used = re.findall(r"gen-fedsd ((?:pool |runs |cache )?[a-z]+)((?: --[a-z-]+(?: [^\s`-]+)?)*)", text)
+    assert {"push", "pull", "pool gc", "cache gc"} <= {command for command, _ in used}
     known = {" ".join(names): options for names, options in commands_with_options(typer.main.get_command(app))}
     for command, options in used:
         assert command in known

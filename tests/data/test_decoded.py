@@ -86,6 +86,18 @@ def test_another_size_or_another_picture_is_another_array(
     assert len(decodes) == 72
 
 
+def test_the_size_is_that_of_the_training_pictures(workspace: Workspace, tmp_path: Path) -> None:
+    """The first is 6 x 8, and test pictures of 12 x 12 are brought to its shorter side."""
+    for split, size in (("train", (6, 8)), ("test", (12, 12))):
+        for name in "ab":
+            place = tmp_path / "photos" / split / name / "1.png"
+            place.parent.mkdir(parents=True)
+            Image.new("RGB", size, "red").save(place)
+    found = decoded.open_data(workspace, params(tmp_path / "photos", image_size=None))
+    assert found.train.image_size == found.test.image_size == found.inventory.image_size == 6
+    assert [split.sizes for split in found.inventory.splits] == [{"6x8": 2}, {"12x12": 2}]
+
+
 @pytest.mark.parametrize("ending", [".json", ".pictures.npy", ".labels.npy", ".sha256", ".npy"])
 def test_what_is_lost_or_damaged_is_decoded_again(
     workspace: Workspace, small_data: Path, decodes: list[bytes], ending: str
