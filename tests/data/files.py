@@ -17,7 +17,7 @@ def encoded(picture: Image.Image, name: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def png(levels: NDArray[np.generic], depth: int, *chunks: tuple[bytes, bytes], palette: bool = False) -> bytes:
+def png(levels: NDArray[Any], depth: int, *chunks: tuple[bytes, bytes], palette: bool = False) -> bytes:
     """Return levels (H, W) or (H, W, channels) as a PNG of ``depth`` bits; ``chunks`` come before the pixels."""
     height, width = levels.shape[:2]
     channels = 1 if levels.ndim == 2 else levels.shape[2]

@@ -36,11 +36,11 @@ def test_rows_and_skipped_files_are_all_files(tree: list[tuple[str, ...]]) -> No
             except (NotADirectoryError, FileExistsError, IsADirectoryError):
                 continue  # one name for a file and a folder
         every = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        try:
-            found = class_folders.read(folder, folder / "train")
-        except DataError as error:
-            assert not [path for path in every if usable(path)], error
+        if not any(usable(path) for path in every):
+            with pytest.raises(DataError, match="no picture in class folders"):
+                class_folders.read(folder, folder / "train")
             return
+        found = class_folders.read(folder, folder / "train")
         assert sorted([found.name(row) for row in range(len(found))] + [one.path for one in found.skipped]) == every
         assert {found.name(row) for row in range(len(found))} == {path for path in every if usable(path)}
         labels = found.values("label").to_pylist()
@@ -130,7 +130,7 @@ def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path: Path) -> No
 
 
 def test_numbered_classes_are_in_the_order_of_numbers(tmp_path: Path) -> None:
-    names = tuple("zero one two three four five six seven eight nine ten eleven".split())
+    names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
     for number in range(12):
         save(tmp_path / "train" / str(number) / "1.png", (20 * number, 0, 0))
     split = images.load(params(tmp_path, class_names=names), "train")
@@ -173,7 +173,7 @@ def test_a_folder_that_is_itself_the_class_folders(tmp_path: Path) -> None:
 def test_no_pictures_in_class_folders(tmp_path: Path) -> None:
     save(tmp_path / "train" / "1.png", "red")
     (tmp_path / "train" / "metadata.csv").touch()
-    with pytest.raises(DataError, match="no picture in class folders, and 2 other files: .*labels in CSV are not read"):
+    with pytest.raises(DataError, match=r"no picture in class folders, and 2 other files: .*CSV are not read"):
         images.load(params(tmp_path), "train")
 
 

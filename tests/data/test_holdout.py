@@ -69,6 +69,6 @@ def test_both_parts_are_rows_of_one_split(tmp_path: Path) -> None:
 
 def test_a_share_that_is_no_image(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match="a share of 0.01 of 20 images is no image: params.yaml, data.holdout: hold out"
+        DataError, match=r"a share of 0.01 of 20 images is no image: params.yaml, data.holdout: hold out"
     ):
         images.load(reading.params(folder(tmp_path), test=None, holdout=0.01), None)

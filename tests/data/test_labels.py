@@ -15,7 +15,8 @@ from pipeline.data.columns import Column
 from pipeline.errors import DataError
 from tests.data import reading
 
-WORDS = tuple("zero one two three four five six seven eight nine ten eleven".split())
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+MIXED = ["10", "2", "0", "11", "1", "3", "4", "5", "6", "7", "8", "9"]
 
 
 def read(values: Any, names: tuple[str, ...] = ()) -> labels.Labels:
@@ -54,9 +55,9 @@ def test_very_long_digits_are_ordered_too() -> None:
         [10, 2, 0, 11, 1, 3, 4, 5, 6, 7, 8, 9],
         [10.0, 2.0, 0.0, 11.0, 1.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
         pa.array([10, 2, 0, 11, 1, 3, 4, 5, 6, 7, 8, 9], pa.uint8()),
-        "10 2 0 11 1 3 4 5 6 7 8 9".split(),
-        pa.array("10 2 0 11 1 3 4 5 6 7 8 9".split()).dictionary_encode(),
-        pa.array("10 2 0 11 1 3 4 5 6 7 8 9".split(), pa.large_string()),
+        MIXED,
+        pa.array(MIXED).dictionary_encode(),
+        pa.array(MIXED, pa.large_string()),
     ],
 )
 def test_a_list_of_names_is_paired_by_number(values: Any) -> None:
@@ -89,7 +90,7 @@ def test_a_mapping_names_some_labels_and_knows_all() -> None:
     assert named(["a", "b"], {"a": "apple"}) == ["apple", "b"]
     assert named([1, 0], {"0": "cat", "1": "dog"}, ("N", "Y")[:0]) == ["dog", "cat"]
     assert named([1, 0], {"N": "no"}, ("N", "Y")) == ["Y", "no"]
-    with pytest.raises(DataError, match="no label 'c': params.yaml, data.class_names: the labels are a, b"):
+    with pytest.raises(DataError, match=r"no label 'c': params.yaml, data.class_names: the labels are a, b"):
         named(["a", "b"], {"a": "x", "c": "y"})
     for given_names in ({"a": "same", "b": "same"}, ["same", "same"], {"a": "b"}):
         with pytest.raises(DataError, match="two classes have the name"):

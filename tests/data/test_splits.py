@@ -99,7 +99,7 @@ def test_class_folders_beside_parquet_files_are_asked_about(tmp_path: Path) -> N
 @pytest.mark.parametrize("split", ["../x", "/etc", "", "..", "a/b", "\0", "x" * 300])
 def test_a_split_is_a_name_in_the_folder(tmp_path: Path, split: str) -> None:
     parquet(tmp_path, "train.parquet")
-    with pytest.raises(DataError, match="is no split's name|no split 'x|cannot be read"):
+    with pytest.raises(DataError, match=r"is no split's name|no split 'x|cannot be read"):
         images.load(params(tmp_path, train=split), split)
 
 
@@ -107,13 +107,13 @@ def test_a_split_is_a_name_in_the_folder(tmp_path: Path, split: str) -> None:
     "path", ["no/such/folder", "./nowhere", "/nowhere", "", "\0", "../x" * 2000, "http://x/y", "a b"]
 )
 def test_what_is_neither_a_folder_nor_a_hub_id_asks_no_network(tmp_path: Path, path: str) -> None:
-    with pytest.raises(DataError, match="no such folder, and no Hub id|cannot be read|no split 'train'"):
+    with pytest.raises(DataError, match=r"no such folder, and no Hub id|cannot be read|no split 'train'"):
         images.load(params(Path(path)).model_copy(update={"path": path}), "train", tmp_path)
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     parquet(tmp_path, "train.parquet")
-    with pytest.raises(DataError, match="not a folder: .*train.parquet: name the folder"):
+    with pytest.raises(DataError, match=r"not a folder: .*train.parquet: name the folder"):
         reds(tmp_path / "train.parquet")
 
 
@@ -129,7 +129,7 @@ def test_other_formats_are_named(tmp_path: Path, name: str) -> None:
 def test_another_split_is_offered(tmp_path: Path) -> None:
     parquet(tmp_path, "training-0.parquet")
     save(tmp_path / "valid" / "cat" / "1.png", "red")
-    with pytest.raises(DataError, match="no split 'train': .*; there is training, valid: set data.train and data.test"):
+    with pytest.raises(DataError, match=r"no split 'train': .*; there is training, valid: set data.train and"):
         reds(tmp_path)
 
 
@@ -140,7 +140,7 @@ def saved(folder: Path, *names: str) -> None:
     rows = {"image": [{"bytes": png((i, 0, 0)), "path": None} for i in range(2)], "label": [1, 0]}
     made = Dataset.from_dict(rows, features=features)
     if names:
-        DatasetDict({name: made for name in names}).save_to_disk(str(folder))
+        DatasetDict(dict.fromkeys(names, made)).save_to_disk(str(folder))
     else:
         made.save_to_disk(str(folder))
 
@@ -150,11 +150,11 @@ def test_save_to_disk(tmp_path: Path) -> None:
     found = images.load(params(tmp_path / "both"), "test")
     assert (found.class_names, found.labels.tolist(), found.name(1)) == (("cat", "dog"), [1, 0], "test row 1")
     assert reds(tmp_path / "both") == [0, 1]
-    with pytest.raises(DataError, match="no split 'valid': .*: its splits are test, train"):
+    with pytest.raises(DataError, match=r"no split 'valid': .*: its splits are test, train"):
         reds(tmp_path / "both", "valid")
     saved(tmp_path / "one")
     assert images.load(params(tmp_path / "one", train=".", test="x"), ".").labels.tolist() == [1, 0]
-    with pytest.raises(DataError, match="no split 'train': .*: its only split has no name: write '.' in data.train"):
+    with pytest.raises(DataError, match=r"no split 'train': .*: its only split has no name: write '.' in data.train"):
         reds(tmp_path / "one")
 
 

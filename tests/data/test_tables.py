@@ -130,7 +130,7 @@ def test_a_row_opens_nothing_outside_the_data_set(tmp_path: Path, name: str, str
     folder = table(tmp_path / "set" / "train.parquet", [{"bytes": None, "path": chosen}] if struct else [chosen], [0])
     found = images.load(params(folder, image_size=4), "train")
     with pytest.raises(
-        DataError, match="the row names .*, which is not below the data set's folder: train.parquet row 0"
+        DataError, match=r"the row names .*, which is not below the data set's folder: train.parquet row 0"
     ):
         found.read(0)
     assert found.fingerprint
@@ -138,7 +138,7 @@ def test_a_row_opens_nothing_outside_the_data_set(tmp_path: Path, name: str, str
 
 def test_a_missing_file_of_a_row(tmp_path: Path) -> None:
     table(tmp_path / "train.parquet", ["gone.png"], [0])
-    with pytest.raises(DataError, match="the row names 'gone.png', and there is no such file"):
+    with pytest.raises(DataError, match=r"the row names 'gone.png', and there is no such file"):
         images.load(params(tmp_path, image_size=4), "train").read(0)
 
 
@@ -149,7 +149,7 @@ def test_several_picture_columns_are_asked_about(tmp_path: Path) -> None:
     ):
         images.load(params(tmp_path), "train")
     assert pixels(tmp_path, image_column="thumb")[0, 0, 0].tolist() == [0, 255, 0]
-    with pytest.raises(DataError, match="column 'label' holds int64, no pictures: split 'train', data.image_column"):
+    with pytest.raises(DataError, match=r"column 'label' holds int64, no pictures: split 'train', data.image_column"):
         images.load(params(tmp_path, image_column="label"), "train")
 
 
@@ -179,7 +179,7 @@ def test_a_class_label_column_gives_names(tmp_path: Path) -> None:
 def test_files_with_other_columns_or_names_are_refused(tmp_path: Path) -> None:
     table(tmp_path / "train-0.parquet", [png("red")], [0])
     table(tmp_path / "train-1.parquet", [png("red")], [0], more=[1])
-    with pytest.raises(DataError, match="its columns or class names differ from those of train-0.parquet: .*train-1"):
+    with pytest.raises(DataError, match=r"its columns or class names differ from those of train-0.parquet: .*train-1"):
         images.load(params(tmp_path), "train")
 
 
@@ -248,16 +248,17 @@ def test_rows_of_the_hub(tmp_path: Path) -> None:
     import datasets
 
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
-    rows = {"image": [{"bytes": png((i, 0, 0)), "path": "x.png"} for i in range(3)], "label": [1, 0, 1]}
+    stored = [png((i, 0, 0)) for i in range(3)]
+    rows = {"image": [{"bytes": one, "path": "x.png"} for one in stored], "label": [1, 0, 1]}
     (tmp_path / "hub").mkdir()
     datasets.Dataset.from_dict(rows, features=features).to_parquet(str(tmp_path / "hub" / "train.parquet"))
     made = datasets.load_dataset(str(tmp_path / "hub"), split="train", cache_dir=str(tmp_path / "kept"))
     source = HubRows(made, "train")
     assert source.columns["label"].names == ("cat", "dog")
-    assert source.content("image", 2) == rows["image"][2]["bytes"]
+    assert source.content("image", 2) == stored[2]
     assert source.values("label").to_pylist() == [1, 0, 1]
     assert source.name(2) == "split train row 2"
     assert source.digests("image") == HubRows(made, "train").digests("image")
     sent = pickle.loads(pickle.dumps(source))
-    assert sent.content("image", 1) == rows["image"][1]["bytes"]
+    assert sent.content("image", 1) == stored[1]
     assert len(HubRows(made.select(range(2)), "train[:2]")) == 2
