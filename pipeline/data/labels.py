@@ -55,21 +55,24 @@ def natural(text: str) -> tuple[object, ...]:
     for i in range(1, len(parts), 2):
         digits = str(parts[i]).lstrip("0")
         parts[i] = (len(digits), digits)
-    return (*parts, text)
+    return (tuple(parts), text)
 
 
 def read(values: pa.ChunkedArray, column: Column, where: str) -> Labels:
     """Return the labels of a column; raise DataError for rows without one, and for values that are no class."""
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+    coded = pa.types.is_dictionary(values.type)
+    if coded and not is_text(values.type):
+        values, coded = values.cast(values.type.value_type), False
     arrow = values.type
     if is_list(arrow):
         fix = "name a column with one label a row in data.label_column, or make one row for each label"
         raise DataError("a row has several labels (multi-label), and one is needed", where, fix)
     if len(values) == 0 or values.null_count > 0:
         raise _unlabelled(where)
-    if is_text(arrow) or pa.types.is_boolean(arrow):
-        return _texts([str(text) for text in values.to_pylist()], where)
+    if pa.types.is_boolean(arrow):
+        values, arrow = values.cast(pa.string()), pa.string()
+    if is_text(arrow):
+        return _texts(values if coded else values.dictionary_encode(), where)
     if pa.types.is_floating(arrow):
         return _numbers(_whole(values.to_numpy(), where), column, where)
     if pa.types.is_integer(arrow):
@@ -77,12 +80,17 @@ def read(values: pa.ChunkedArray, column: Column, where: str) -> Labels:
     raise DataError(f"labels of type {arrow}", where, "write texts or whole numbers, or name another data.label_column")
 
 
-def _texts(found: list[str], where: str) -> Labels:
-    if not all(text.strip() for text in set(found)):
+def _texts(values: pa.ChunkedArray, where: str) -> Labels:
+    """Return the labels of dictionary-coded texts."""
+    chunks = values.unify_dictionaries().chunks
+    codes = np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in chunks])
+    used, codes = np.unique(codes, return_inverse=True)
+    found = [chunks[0].dictionary[code].as_py() for code in used.tolist()]
+    if not all(text is not None and text.strip() for text in found):
         raise _unlabelled(where)
     ordered = sorted(set(found), key=natural)
     number = {text: i for i, text in enumerate(ordered)}
-    return Labels(np.array([number[text] for text in found], np.int64), tuple(ordered))
+    return Labels(np.array([number[text] for text in found], np.int64)[codes], tuple(ordered))
 
 
 def _whole(values: NDArray[np.floating], where: str) -> NDArray[np.int64]:
