@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.atomic import sha256
-from pipeline.data import arrays, images
+from pipeline.data import images
 from pipeline.errors import DataError
 from tests.data.reading import params, save
 
@@ -81,7 +81,6 @@ def test_pictures_are_cut_to_the_middle_square_and_scaled(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("keep", [0.5, 0.0])
 def test_a_damaged_picture_is_named_by_its_file(tmp_path: Path, keep: float) -> None:
-    """Also while an array of decoded pictures is written, whose file is not to blame."""
     save_folder(tmp_path / "train")
     victim = tmp_path / "train" / "dog" / "0.png"
     content = victim.read_bytes()
@@ -90,8 +89,6 @@ def test_a_damaged_picture_is_named_by_its_file(tmp_path: Path, keep: float) -> 
     last = len(loaded.labels) - 1
     with pytest.raises(DataError, match=r"a picture cannot be decoded \(.*\): train/dog/0.png: .*remove it"):
         loaded.pixels([last])
-    with pytest.raises(DataError, match="a picture cannot be decoded"):
-        arrays.test(tmp_path / "arrays", loaded)
 
 
 def test_default_size_is_the_shorter_side_of_the_first_picture(tmp_path: Path) -> None:
