@@ -165,8 +165,10 @@ def test_class_names_must_cover_the_labels_and_differ(small_data: Path) -> None:
         images.load(params(small_data, class_names=("a", "b", "a")), "train")
 
 
-def test_unlabelled_rows_are_refused(tmp_path: Path, make_images: Any) -> None:
+def test_unlabelled_rows_keep_their_place(tmp_path: Path, make_images: Any) -> None:
     make_images(tmp_path / "train.parquet", np.zeros((2, 8, 8, 3), np.uint8), [1, -1])
+    assert images.load(params(tmp_path), "train").labels.tolist() == [1, -1]
+    make_images(tmp_path / "train.parquet", np.zeros((2, 8, 8, 3), np.uint8), [-1, -1])
     with pytest.raises(DataError, match="label every row"):
         images.load(params(tmp_path), "train")
 

@@ -109,16 +109,35 @@ def test_a_data_set_that_names_its_numbers_keeps_them() -> None:
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        [float("nan"), 1.0, None, 0.0],
+        [None, 1, -1, 0],
+        ["", "1", " \t", "0"],
+        [None, "1", None, "0"],
+        pa.array([None, "1", "", "0"]).dictionary_encode(),
+        pa.array([None, 1, -1, 0]).dictionary_encode(),
+    ],
+)
+def test_rows_without_a_label_keep_their_place(values: Any) -> None:
+    """They are neither a class nor a stranger in another split."""
+    found = read(values)
+    assert (found.codes.tolist(), found.texts) == ([-1, 1, -1, 0], ("0", "1"))
+    assert labels.numbering(found, None).apply(found, "").tolist() == [-1, 1, -1, 0]
+    with pytest.raises(DataError, match="label '1' is not in the training split"):
+        labels.Numbering(("0",), ("0",)).apply(found, "")
+
+
+@pytest.mark.parametrize(
     ("values", "what"),
     [
         ([[0], [1, 2]], "several labels"),
         ([0.5, 1.0], r"label \[0.5\] is no whole number"),
         ([float("inf"), 1.0], r"label \[inf\] is no whole number"),
-        ([float("nan"), 1.0], "rows without a label"),
-        ([None, 1], "rows without a label"),
-        ([-1, 1], "rows without a label"),
-        (["", "a"], "rows without a label"),
-        ([None, "a"], "rows without a label"),
+        ([float("nan"), None], "rows without a label"),
+        ([None, -1], "rows without a label"),
+        (["", " "], "rows without a label"),
+        ([None, None], "rows without a label"),
         (pa.array([], pa.string()), "rows without a label"),
         ([b"x", b"y"], "labels of type binary"),
         ([{"a": 1}, {"a": 2}], "labels of type struct"),
