@@ -24,7 +24,7 @@ def table(params: Params, split: Partition, shards: Manifest, data: Inventory, l
     length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
     nobody = unheld(lacking.have, split.class_names)
     return {
-        "real images": f"{len(split.rows):,} of {params.data.path}, fingerprint {split.fingerprint}",
+        "real images": f"{_held(split, data)} of {params.data.path}, fingerprint {split.fingerprint}",
         **inventory.settings(data),
         "partition": f"{scheme(params.partition)}, {split.client_count} clients, seed {seed}",
         **({"classes that no client has": f"{nobody}, lacked by nobody"} if nobody else {}),
@@ -39,6 +39,12 @@ def table(params: Params, split: Partition, shards: Manifest, data: Inventory, l
         f"momentum {train.momentum:g}, weight decay {train.weight_decay:g}",
         "seeds": ", ".join(str(seed) for seed in train.seeds),
     }
+
+
+def _held(split: Partition, data: Inventory) -> str:
+    """Return how many images clients hold, and of how many, if some are nobody's."""
+    held, usable = len(split.rows), sum(data.train_counts)
+    return f"{held:,}" if held == usable else f"{held:,} of the {usable:,} training images"
 
 
 def scheme(params: PartitionParams) -> str:
