@@ -63,7 +63,7 @@ def ragged_plan(share: float) -> NDArray[np.int64]:
     )
     have = np.zeros((clients, 10), np.int64)
     np.add.at(have, (owners, labels[rows]), 1)
-    lacking = own_max(have, DeficitsParams(rule="own-max")) - have
+    lacking = own_max(have, DeficitsParams(rule="own-max"), np.random.default_rng(SEED)) - have
     return lacking[: max(1, round(clients * share))]
 
 

@@ -73,7 +73,7 @@ def plan() -> dict[str, float]:
     lap("partition")
     chosen = DeficitsParams(rule="own-max", max_total=IMAGES)
     have = held.counts()
-    want, missing = deficits(have, chosen)
+    want, missing = deficits(have, chosen, 1)
     Deficits(have, want, missing, names).save(Path("deficits.csv"))
     lap("deficits")
     del have, want, missing, rows, owners, order, held

@@ -24,6 +24,7 @@ from pipeline.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 PRODUCTS = (
+    "data/inventory.json",
     "data/partition.parquet",
     "data/shards/client-*.parquet",
     "data/manifest.json",

@@ -99,6 +99,20 @@ def test_only_what_a_change_decides_is_trained(base: tuple[Workspace, Document],
     assert sorted(trained) == sorted(expected)
 
 
+def test_a_data_set_that_was_moved_trains_nothing(base: tuple[Workspace, Document], tmp_path: Path) -> None:
+    """Its files are newer, and a hidden one lies beside them; nothing is decoded a second time either."""
+    before, document = base
+    workspace, document = Workspace(tmp_path / "project", tmp_path / "cache"), deepcopy(document)
+    shutil.copytree(before.cache, workspace.cache)
+    shutil.copytree(document["data"]["path"], tmp_path / "moved", copy_function=shutil.copyfile)
+    (tmp_path / "moved/.DS_Store").write_bytes(b"x")
+    document["data"]["path"] = str(tmp_path / "moved")
+    carry_out(workspace, document)
+    assert stored(workspace) == stored(before)
+    assert workspace.partition.read_bytes() == before.partition.read_bytes()
+    assert {path.name for path in workspace.arrays.iterdir()} == {path.name for path in before.arrays.iterdir()}
+
+
 def test_two_workspaces_in_one_process_share_what_is_paid_for(
     base: tuple[Workspace, Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,7 +85,7 @@ def divide(workspace: Workspace, params: Params) -> None:
         clients=clients[order].astype(np.int32),
         labels=LABELS[rows[order]].astype(np.int32),
         class_names=NAMES,
-        client_count=params.partition.clients,
+        client_count=params.partition.drawn_clients,
         image_size=16,
         fingerprint="",
         source=Source("", len(LABELS)),

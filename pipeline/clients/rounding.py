@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csgraph, csr_array
 
+Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Float = NDArray[np.floating]
 
@@ -39,8 +40,8 @@ def controlled(exact: Float, total: int, rng: np.random.Generator) -> Int64:
     """Round ``exact`` (rows, columns) so that every cell, the sum of every row and of every column go down or up.
 
     So none of them is off by one: what is whole stays as it is. All cells together sum to ``total``, the whole number
-    nearest to the sum of ``exact`` (one of two, halfway between). A cell goes up with the probability of its remainder, so no row or column is
-    favoured for its place.
+    nearest to the sum of ``exact`` (one of two, halfway between). A cell goes up with the probability of its remainder,
+    so no row or column is favoured for its place.
 
     The remainders are rounded one binary digit after the other, from the last: half of the cells that have the digit
     go up by its value, half go down, in every row and in every column (see ``_halves``). A row of an odd number of such
@@ -68,16 +69,17 @@ def _is_rounded(sums: Int64, exact: Float) -> bool:
 
 def _drawn(parts: Float, rng: np.random.Generator) -> Int64:
     """Return 0 or 1 for each part, from the last binary digit to the first."""
-    units = np.rint(parts * (1 << _BITS)).astype(np.int64)
+    units = np.rint(parts * (1 << _BITS)).astype(np.int32).ravel()
     for place in range(_BITS):
-        digit = 1 << place
-        rows, columns = np.nonzero(units & digit)
-        if len(rows):
-            units[rows, columns] += np.where(_halves(rows, columns, rng), digit, -digit)
-    return units >> _BITS
+        digit = np.int32(1 << place)
+        cells = np.flatnonzero(units & digit)
+        if len(cells):
+            rows, columns = np.divmod(cells.astype(np.int32), np.int32(parts.shape[1]))
+            units[cells] += np.where(_halves(rows, columns, rng), digit, -digit)
+    return (units >> _BITS).reshape(parts.shape).astype(np.int64)
 
 
-def _halves(rows: Int64, columns: Int64, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _halves(rows: Int32, columns: Int32, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Split cells in two halves that share every row, every column and the whole evenly, to one cell; return one.
 
     Each cell has a partner in its row and one in its column, where the cells without one are partners of each other.
@@ -87,7 +89,8 @@ def _halves(rows: Int64, columns: Int64, rng: np.random.Generator) -> NDArray[np
     """
     in_row = _partners(rows)
     step = _partners(columns)[in_row]
-    graph = csr_array((np.ones(len(step), np.int8), step, np.arange(len(step) + 1)), shape=(len(step), len(step)))
+    size = len(step)
+    graph = csr_array((np.ones(size, np.int8), step, np.arange(size + 1, dtype=np.int32)), shape=(size, size))
     cycles, cycle = csgraph.connected_components(graph, directed=False)
     other = cycle[in_row]
     coins = rng.random(cycles) < 0.5
@@ -95,14 +98,15 @@ def _halves(rows: Int64, columns: Int64, rng: np.random.Generator) -> NDArray[np
     return half[: len(rows)]
 
 
-def _partners(lines: Int64) -> Int64:
+def _partners(lines: Int32) -> Int32:
     """Return each cell's partner in its line (row or column); one cell more, if their number is odd, makes it even."""
     short = lines.astype(np.uint16) if lines.max() < 1 << 16 else lines  # NumPy sorts short numbers by counting
-    order = np.argsort(short, kind="stable")
+    order = np.argsort(short, kind="stable").astype(np.int32)
     ends = np.flatnonzero(np.diff(lines[order], append=-1))
-    last = np.zeros(len(lines), bool)
-    last[ends] = np.diff(ends, prepend=-1) % 2 == 1
-    paired = np.concatenate([order[~last], order[last], np.arange(len(lines), len(lines) + len(lines) % 2)])
+    lone = np.zeros(len(lines), bool)
+    lone[ends] = np.diff(ends, prepend=-1) % 2 == 1
+    more = np.arange(len(lines), len(lines) + len(lines) % 2, dtype=np.int32)
+    paired = np.concatenate([order[~lone], order[lone], more])
     partner = np.empty_like(paired)
     partner[paired[0::2]], partner[paired[1::2]] = paired[1::2], paired[0::2]
     return partner

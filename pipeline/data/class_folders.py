@@ -1,6 +1,7 @@
 """Class folders: every picture at any depth below SPLIT/CLASS, and by name each file that is none."""
 
 import os
+import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pipeline.errors import DataError
 
 IMAGE, LABEL, FILE = "image", "label", "file"
 _HIDDEN = ("__MACOSX",)
+_MOST_LINKS = 4
+"""Links to folders that are followed in one path: more could make a few links a tree without end."""
 COLUMNS = {IMAGE: Column(pa.binary(), "Image"), LABEL: Column(pa.string()), FILE: Column(pa.string())}
 
 
@@ -74,16 +77,13 @@ def read(folder: Path, split: Path) -> FolderRows:
     """List a split of class folders; raise DataError if there is no picture, or a class has a name that is no text."""
     files: list[str] = []
     skipped: list[Skipped] = []
-    empty: dict[str, None] = {}
-    for file, unusable in _walk(split, ()):
+    for file, unusable in _walk(split):
         below = os.path.relpath(file, split)
         if why := unusable or _why_not(below):
             skipped.append(Skipped(shown(file, folder), why))
         else:
             files.append(below)
-        if "/" in below and not _hidden(below.split("/", 1)[0]):
-            empty[below.split("/", 1)[0]] = None
-    return _rows(folder, split, files, skipped, empty)
+    return _rows(folder, split, files, skipped)
 
 
 def _why_not(file: str) -> str | None:
@@ -96,8 +96,9 @@ def _why_not(file: str) -> str | None:
     return None
 
 
-def _rows(folder: Path, split: Path, files: list[str], skipped: list[Skipped], seen: Mapping[str, None]) -> FolderRows:
-    for name in {file.split("/", 1)[0] for file in files}:
+def _rows(folder: Path, split: Path, files: list[str], skipped: list[Skipped]) -> FolderRows:
+    classes = {file.split("/", 1)[0] for file in files}
+    for name in classes:
         try:
             name.encode()
         except UnicodeEncodeError:
@@ -105,8 +106,8 @@ def _rows(folder: Path, split: Path, files: list[str], skipped: list[Skipped], s
     if not files:
         what = f"no picture in class folders, and {len(skipped)} other files"
         raise DataError(what, split, "expected SPLIT/CLASS NAME/*.png or other pictures; labels in CSV are not read")
-    classes = {file.split("/", 1)[0] for file in files}
-    bare = sorted((name for name in seen if name not in classes), key=labels.natural)
+    folders = {entry.name for entry in split.iterdir() if entry.is_dir() and not _hidden(entry.name)}
+    bare = sorted(folders - classes, key=labels.natural)
     remarks = [f"{shown(split / name, folder)} has no picture that is read, and is no class" for name in bare]
     # An order that no file system, locale or way of composing accents decides.
     files.sort(key=lambda file: (labels.natural(class_of(file)), unicodedata.normalize("NFC", file), file))
@@ -118,26 +119,37 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name in _HIDDEN
 
 
-def _walk(folder: Path, above: tuple[tuple[int, int], ...], hidden: bool = False) -> Iterator[tuple[Path, str | None]]:
+def _walk(split: Path) -> Iterator[tuple[Path, str | None]]:
     """Yield every file below a folder, and why it is not read if it is not; links are followed but not in a circle."""
-    try:
-        status = folder.stat()
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", folder, "check its rights") from None
-    here = (*above, (status.st_dev, status.st_ino))
-    for entry in entries:
-        path, unseen = folder / entry.name, hidden or _hidden(entry.name)
-        if entry.is_dir():
-            inside = path.stat()
-            if (inside.st_dev, inside.st_ino) in here:
-                yield path, "a link to a folder above it"
+    waiting: list[tuple[Path, tuple[tuple[int, int], ...], int, bool]] = [(split, (), 0, False)]
+    while waiting:
+        folder, above, links, hidden = waiting.pop()
+        try:
+            status = folder.stat()
+            with os.scandir(folder) as found:
+                names = [entry.name for entry in found]
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", folder, "check its rights") from None
+        here = (*above, (status.st_dev, status.st_ino))
+        for name in names:
+            path, unseen = folder / name, hidden or _hidden(name)
+            kind, identity = _kind(path)
+            linked = links + (kind == "folder" and path.is_symlink())
+            if kind == "folder" and identity not in here and linked <= _MOST_LINKS:
+                waiting.append((path, here, linked, unseen))
+            elif kind == "folder":
+                yield path, "a link to a folder above it" if identity in here else "a link in links"
             else:
-                yield from _walk(path, here, unseen)
-        elif unseen:
-            yield path, "hidden"
-        elif not entry.is_file():
-            yield path, "a link to nothing" if entry.is_symlink() else "not a file"
-        else:
-            yield path, None
+                yield path, "hidden" if unseen else kind
+
+
+def _kind(path: Path) -> tuple[str | None, tuple[int, int]]:
+    """Return "folder", None for a file, or what else a path is; and what tells folders apart."""
+    try:
+        status = path.stat()
+    except OSError:  # a link to nothing, or to itself
+        return "a link to nothing", (0, 0)
+    identity = (status.st_dev, status.st_ino)
+    if stat.S_ISDIR(status.st_mode):
+        return "folder", identity
+    return None if stat.S_ISREG(status.st_mode) else "not a file", identity

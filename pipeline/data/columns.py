@@ -91,10 +91,17 @@ def _choose(columns: Iterable[str], named: str | None, found: list[str], key: st
 
 
 def _holds_files(arrow: pa.DataType) -> bool:
-    if pa.types.is_struct(arrow):
-        names = [arrow.field(i).name for i in range(arrow.num_fields)]
-        return "bytes" in names and _holds_files(arrow.field("bytes").type)
-    return bool(pa.types.is_binary(arrow) or pa.types.is_large_binary(arrow) or pa.types.is_binary_view(arrow))
+    """Return whether values are files, or have a field ``bytes`` (null or not)."""
+    if not pa.types.is_struct(arrow):
+        return is_bytes(arrow)
+    held = [arrow.field(i).type for i in range(arrow.num_fields) if arrow.field(i).name == "bytes"]
+    return len(held) == 1 and (is_bytes(held[0]) or pa.types.is_null(held[0]))
+
+
+def is_bytes(arrow: pa.DataType) -> bool:
+    """Return whether values are bytes, dictionary-coded or not."""
+    held = arrow.value_type if pa.types.is_dictionary(arrow) else arrow
+    return bool(pa.types.is_binary(held) or pa.types.is_large_binary(held) or pa.types.is_binary_view(held))
 
 
 def depth(arrow: pa.DataType) -> int:

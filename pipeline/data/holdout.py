@@ -8,12 +8,12 @@ from pipeline.errors import DataError
 
 
 def draw(labels: NDArray[np.int64], texts: tuple[str, ...], share: float, seed: int) -> NDArray[np.bool_]:
-    """Return which rows are held out, (N,).
+    """Return which rows are held out, (N,); a row without a label, -1, is not.
 
     Each class gives its share, rounded so that the sum is right (largest remainder; equal ones by the seed), and keeps
     at least one image for training. Raises DataError if nothing is left to hold out.
     """
-    counts = np.bincount(labels, minlength=len(texts))
+    counts = np.bincount(labels[labels >= 0], minlength=len(texts))
     exact = counts * share
     most = np.maximum(counts - 1, 0)
     held = np.minimum(np.floor(exact).astype(np.int64), most)

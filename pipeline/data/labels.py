@@ -6,10 +6,11 @@ its own numbers keeps them.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.data.columns import Column, is_list, is_text
@@ -24,7 +25,7 @@ class Labels:
     """A label column: a code for each row, and the text of each code."""
 
     codes: NDArray[np.int64]
-    """(N,)."""
+    """(N,); -1 for a row without a label."""
     texts: tuple[str, ...]
     named: bool = False
     """Whether the data set itself has a name for each number."""
@@ -39,12 +40,13 @@ class Numbering:
     remarks: tuple[str, ...] = ()
 
     def apply(self, found: Labels, where: str) -> NDArray[np.int64]:
-        """Return the label of each row; raise DataError for one that the training split lacks."""
+        """Return the label of each row, -1 without one; raise DataError for one that the training split lacks."""
         number = {text: i for i, text in enumerate(self.texts)}
-        codes = np.array([number.get(text, -1) for text in found.texts], np.int64)
+        codes = np.array([*(number.get(text, -1) for text in found.texts), -1], np.int64)  # the last one for code -1
         labels: NDArray[np.int64] = codes[found.codes]
-        if labels.min() < 0:
-            stranger = found.texts[int(found.codes[labels.argmin()])]
+        strange = (labels < 0) & (found.codes >= 0)
+        if strange.any():
+            stranger = found.texts[int(found.codes[strange.argmax()])]
             raise DataError(f"label {stranger!r} is not in the training split", where, "remove those images")
         return labels
 
@@ -59,17 +61,47 @@ def natural(text: str) -> tuple[object, ...]:
 
 
 def read(values: pa.ChunkedArray, column: Column, where: str) -> Labels:
-    """Return the labels of a column; raise DataError for rows without one, and for values that are no class."""
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    arrow = values.type
-    if is_list(arrow):
+    """Return the labels of a column, with code -1 for rows that have none.
+
+    Null, not a number, an empty text and, as on the Hub, a negative number are no label. Raises DataError if no row has
+    a label, and for values that are no class.
+    """
+    if is_list(values.type):
         fix = "name a column with one label a row in data.label_column, or make one row for each label"
         raise DataError("a row has several labels (multi-label), and one is needed", where, fix)
-    if len(values) == 0 or values.null_count > 0:
-        raise _unlabelled(where)
-    if is_text(arrow) or pa.types.is_boolean(arrow):
-        return _texts([str(text) for text in values.to_pylist()], where)
+    known = _labelled(values)
+    if not known.any():
+        raise DataError("rows without a label", where, "label every row, or choose another split")
+    if known.all():
+        return _read(values, column, where)
+    found = _read(values.filter(pa.array(known)), column, where)
+    codes = np.full(len(values), -1, np.int64)
+    codes[known] = found.codes
+    return replace(found, codes=codes)
+
+
+def _labelled(values: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Return which rows have a label, (N,)."""
+    plain = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+    lacking = pc.is_null(plain, nan_is_null=True)
+    if is_text(plain.type):
+        lacking = pc.or_kleene(lacking, pc.equal(pc.utf8_trim_whitespace(plain.cast(pa.large_string())), ""))
+    elif pa.types.is_integer(plain.type) or pa.types.is_floating(plain.type):
+        lacking = pc.or_kleene(lacking, pc.less(plain, 0))
+    without: NDArray[np.bool_] = lacking.to_numpy()
+    return ~without.astype(np.bool_)
+
+
+def _read(values: pa.ChunkedArray, column: Column, where: str) -> Labels:
+    """Return the labels of a column in which every row has one."""
+    coded = pa.types.is_dictionary(values.type)
+    if coded and not is_text(values.type):
+        values, coded = values.cast(values.type.value_type), False
+    arrow = values.type
+    if pa.types.is_boolean(arrow):
+        values, arrow = values.cast(pa.string()), pa.string()
+    if is_text(arrow):
+        return _texts(values if coded else values.dictionary_encode())
     if pa.types.is_floating(arrow):
         return _numbers(_whole(values.to_numpy(), where), column, where)
     if pa.types.is_integer(arrow):
@@ -77,17 +109,18 @@ def read(values: pa.ChunkedArray, column: Column, where: str) -> Labels:
     raise DataError(f"labels of type {arrow}", where, "write texts or whole numbers, or name another data.label_column")
 
 
-def _texts(found: list[str], where: str) -> Labels:
-    if not all(text.strip() for text in set(found)):
-        raise _unlabelled(where)
+def _texts(values: pa.ChunkedArray) -> Labels:
+    """Return the labels of dictionary-coded texts."""
+    chunks = values.unify_dictionaries().chunks
+    codes = np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in chunks])
+    used, codes = np.unique(codes, return_inverse=True)
+    found = [chunks[0].dictionary[code].as_py() for code in used.tolist()]
     ordered = sorted(set(found), key=natural)
     number = {text: i for i, text in enumerate(ordered)}
-    return Labels(np.array([number[text] for text in found], np.int64), tuple(ordered))
+    return Labels(np.array([number[text] for text in found], np.int64)[codes], tuple(ordered))
 
 
 def _whole(values: NDArray[np.floating], where: str) -> NDArray[np.int64]:
-    if np.isnan(values).any():
-        raise _unlabelled(where)
     if not (np.isfinite(values).all() and (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()):
         stranger = values[~(np.isfinite(values) & (values == np.floor(values)))][:1].tolist()
         raise DataError(f"label {stranger} is no whole number", where, "name a column of classes in data.label_column")
@@ -95,8 +128,6 @@ def _whole(values: NDArray[np.floating], where: str) -> NDArray[np.int64]:
 
 
 def _numbers(values: NDArray[np.integer], column: Column, where: str) -> Labels:
-    if values.min() < 0:  # -1 is the Hub's mark for "not known"
-        raise _unlabelled(where)
     if column.feature != "ClassLabel":
         found, codes = np.unique(values, return_inverse=True)
         return Labels(codes.astype(np.int64), tuple(str(number) for number in found.tolist()))
@@ -104,10 +135,6 @@ def _numbers(values: NDArray[np.integer], column: Column, where: str) -> Labels:
         what = f"label {values.max()}, and the data set has {len(column.names)} class names"
         raise DataError(what, where, "write the data set again with all its names")
     return Labels(values.astype(np.int64), column.names, named=True)
-
-
-def _unlabelled(where: str) -> DataError:
-    return DataError("rows without a label", where, "label every row, or choose another split")
 
 
 def numbering(found: Labels, given: Sequence[str] | Mapping[str, str] | None) -> Numbering:

@@ -33,7 +33,9 @@ def to_rgb(picture: Image.Image, background: str) -> Image.Image:
         picture = _grey(picture)
     if picture.mode in ("F", "I"):
         kind = "floating-point" if picture.mode == "F" else "32-bit or signed"
-        raise DataError(f"{kind} numbers (mode {picture.mode}), whose range is not known", "", "save it with 8 bits")
+        raise DataError(
+            f"{kind} numbers (mode {picture.mode}), whose range is not known", "a picture", "save it with 8 bits"
+        )
     if picture.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
@@ -41,6 +43,18 @@ def to_rgb(picture: Image.Image, background: str) -> Image.Image:
         picture = converted
     result = _on_background(picture, background) if picture.has_transparency_data else picture.convert("RGB")
     return result if turn is None else result.transpose(turn)
+
+
+def scale_transparency(picture: Image.Image, stored: object) -> None:
+    """Bring the transparent level of a PNG, whose pixels are ``stored`` so, to the 8 bits that Pillow made of them.
+
+    Pillow scales the pixels and leaves the level, so that none is transparent, or another one.
+    """
+    level = picture.info.get("transparency")
+    if isinstance(level, int) and stored in ("L;2", "L;4"):
+        picture.info["transparency"] = level * (85 if stored == "L;2" else 17)
+    elif isinstance(level, tuple) and stored == "RGB;16B":
+        picture.info["transparency"] = tuple(channel >> 8 for channel in level)
 
 
 def _orientation(picture: Image.Image) -> int:

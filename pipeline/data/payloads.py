@@ -22,7 +22,7 @@ def content(cell: pa.Scalar, folders: tuple[Path, ...]) -> bytes | NDArray[np.ui
     if isinstance(cell, pa.ExtensionScalar):
         cell = cell.value
     if not cell.is_valid:
-        raise DataError("no picture (null)", "", "fill it or remove the row")
+        raise DataError("no picture (null)", "a row", "fill it or remove the row")
     if is_list(cell.type):
         return _levels(cell)
     value = cell.as_py()
@@ -31,13 +31,8 @@ def content(cell: pa.Scalar, folders: tuple[Path, ...]) -> bytes | NDArray[np.ui
     if isinstance(held, bytes):
         return held
     if not isinstance(path, str) or not path:
-        raise DataError("no picture (null)", "", "fill it or remove the row")
+        raise DataError("no picture (null)", "a row", "fill it or remove the row")
     return _file(path, folders)
-
-
-def holds_bytes(arrow: pa.DataType) -> bool:
-    """Return whether cells are bytes themselves."""
-    return bool(pa.types.is_binary(arrow) or pa.types.is_large_binary(arrow) or pa.types.is_binary_view(arrow))
 
 
 def paths(cells: pa.ChunkedArray) -> list[str]:
@@ -77,9 +72,9 @@ def _file(path: str, folders: tuple[Path, ...]) -> bytes:
     """Read a file that a row names; only one below the data set's folder, or in the Hub's cache."""
     place = _place(path, folders)
     if place is None:
-        raise DataError(f"the row names {path!r}, which is not below the data set's folder", "", _PLACES)
+        raise DataError(f"the row names {path!r}, which is not below the data set's folder", "a row", _PLACES)
     if not place.is_file():
-        raise DataError(f"the row names {path!r}, and there is no such file", "", "add the file or remove the row")
+        raise DataError(f"the row names {path!r}, and there is no such file", "a row", "add the file or remove the row")
     return place.read_bytes()
 
 
@@ -87,19 +82,19 @@ def _levels(cell: pa.Scalar) -> NDArray[np.uint8]:
     values, shape = cell.values, [len(cell.values)]
     while True:
         if values.null_count:
-            raise DataError("pixels that are null", "", "fill them or remove the row")
+            raise DataError("pixels that are null", "a row", "fill them or remove the row")
         if not is_list(values.type):
             break
         lengths = pc.unique(pc.list_value_length(values)).to_pylist()
         if len(lengths) != 1:
-            raise DataError("lines of pixels of different lengths", "", "repair or remove the row")
+            raise DataError("lines of pixels of different lengths", "a row", "repair or remove the row")
         shape.append(lengths[0])
         values = values.flatten()
     if not pa.types.is_integer(values.type):
-        raise DataError(f"pixels of type {values.type}", "", "write whole numbers from 0 to 255")
+        raise DataError(f"pixels of type {values.type}", "a row", "write whole numbers from 0 to 255")
     numbers = values.to_numpy(zero_copy_only=False)
     if len(numbers) and (numbers.min() < 0 or numbers.max() > 255):
         what = f"pixels from {numbers.min()} to {numbers.max()}"
-        raise DataError(what, "", "write whole numbers from 0 to 255")
+        raise DataError(what, "a row", "write whole numbers from 0 to 255")
     levels: NDArray[np.uint8] = numbers.astype(np.uint8).reshape(shape)
     return levels

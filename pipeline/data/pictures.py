@@ -67,9 +67,11 @@ def decode(content: bytes, background: str = "white") -> Picture:
         raise
     except UnidentifiedImageError:
         known = ", ".join(FORMATS)
-        raise DataError("not a picture, or of a format that is not read", "", f"remove it; read are {known}") from None
+        raise DataError(
+            "not a picture, or of a format that is not read", "a picture", f"remove it; read are {known}"
+        ) from None
     except Exception as error:  # Pillow's decoders raise many types of damaged files; each means the same to the user
-        raise DataError(f"{type(error).__name__}: {error}"[:200], "", _REPAIR) from None
+        raise DataError(f"{type(error).__name__}: {error}"[:200], "a picture", _REPAIR) from None
     return Picture(image, mode, image.size, animated, hashlib.sha256(content).hexdigest())
 
 
@@ -78,7 +80,7 @@ def from_array(levels: NDArray[np.uint8], background: str = "white") -> Picture:
     flat = levels[:, :, 0] if levels.ndim == 3 and levels.shape[2] == 1 else levels
     if not (flat.ndim == 2 or (flat.ndim == 3 and flat.shape[2] in (3, 4))) or 0 in flat.shape:
         what = f"an array of shape {levels.shape}"
-        raise DataError(what, "", "write (height, width), or (height, width, 1, 3 or 4)")
+        raise DataError(what, "a picture", "write (height, width), or (height, width, 1, 3 or 4)")
     image = modes.to_rgb(Image.fromarray(np.ascontiguousarray(flat)), background)
     digest = hashlib.sha256(f"{flat.shape}".encode() + np.ascontiguousarray(flat).tobytes())
     return Picture(image, f"array {levels.shape[2:] or '(H, W)'}", image.size, False, digest.hexdigest())
@@ -88,9 +90,11 @@ def _opened(content: bytes, background: str) -> tuple[Image.Image, str, bool]:
     with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         width, height = picture.size
         if width * height > MOST_PIXELS:
-            raise DataError(f"{width} x {height} pixels, more than {MOST_PIXELS}", "", "make it smaller")
+            raise DataError(f"{width} x {height} pixels, more than {MOST_PIXELS}", "a picture", "make it smaller")
         animated = bool(getattr(picture, "is_animated", False))
+        stored = picture.tile[0].args if picture.format == "PNG" and picture.tile else None
         picture.load()
+        modes.scale_transparency(picture, stored)
         return modes.to_rgb(picture, background), picture.mode, animated
 
 

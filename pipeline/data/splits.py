@@ -15,18 +15,31 @@ from pipeline.params import DataParams
 
 HERE = "."
 """The split name that stands for the data set's folder itself."""
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
+_OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".zip", ".tar", ".tar.gz", ".tgz", ".npz", ".npy", ".h5", ".arrow")
 _NUMBERED = re.compile(r"-(\d+)-of-(\d+)(\D.*)?\.parquet$")
 
 
 def find(params: DataParams, split: str, root: Path) -> Source:
     """Return one split; raise DataError if it is not there, or if two places could be it."""
     folder = root / params.path
-    if not folder.exists():
-        from pipeline.data import hub_rows
+    try:
+        if folder.exists():
+            return _local(folder, split, params)
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", folder, "check its rights, and data.path") from None
+    if not _HUB_ID.fullmatch(params.path):
+        raise DataError("no such folder, and no Hub id", folder, "check data.path in params.yaml")
+    from pipeline.data import hub_rows
 
-        return hub_rows.find(params, split)
+    return hub_rows.find(params, split)
+
+
+def _local(folder: Path, split: str, params: DataParams) -> Source:
     if not folder.is_dir():
         raise DataError("not a folder", folder, "name the folder that holds the data set in data.path")
+    if split != HERE and (split in ("", "..") or Path(split).name != split or "\0" in split):
+        raise DataError(f"{split!r} is no split's name", folder, "name a folder or Parquet file in it, or write '.'")
     if (saved := _saved(folder, split)) is not None:
         return saved
     places = [folder, folder / split] if split != HERE else []
@@ -35,15 +48,18 @@ def find(params: DataParams, split: str, root: Path) -> Source:
     if not found and not below.is_dir():
         inner = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
         found = {place: files for place in inner if (files := _parquet(place, split))}
-    classes = below.is_dir() and below not in found
+    classes = below.is_dir() and (below not in found or any(inner.is_dir() for inner in below.glob("[!.]*")))
     if len(found) + classes > 1:
-        names = ", ".join(shown(place, folder) for place in [*found, *([below] if classes else [])])
+        names = ", ".join([f"{shown(place, folder)}/*.parquet" for place in found] + ["class folders"] * classes)
         fix = "name one of them in data.path, or remove the others"
         raise DataError(f"split {split!r} is in several places ({names})", folder, fix)
     if found:
         [(place, files)] = found.items()
         return ParquetRows(folder, _whole(files, split), _unread(folder, place, files, params))
     if classes:
+        if split == HERE and params.test is not None:
+            what = f"data.train {HERE!r} reads every folder as a class, also {params.test!r}"
+            raise DataError(what, folder, "set data.test to null and data.holdout to 0.1, say")
         return class_folders.read(folder, below)
     raise _absent(folder, split)
 
@@ -65,7 +81,8 @@ def _saved(folder: Path, split: str) -> Source | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError("damaged", state, "save the data set again with save_to_disk") from None
     if place == folder and split not in (HERE, name):
-        raise DataError(f"no split {split!r}", folder, f"its only split is {name!r}: name it, or write {HERE!r}")
+        known = f"is {name!r}: name it, or write" if name else "has no name: write"
+        raise DataError(f"no split {split!r}", folder, f"its only split {known} {HERE!r} in data.train")
     if not names or not all(isinstance(one, str) and Path(one).name == one for one in names):
         raise DataError("names files elsewhere, or none", state, "save the data set again with save_to_disk")
     return ArrowRows(folder, [place / one for one in names])
@@ -107,6 +124,10 @@ def _unread(folder: Path, place: Path, files: Sequence[Path], params: DataParams
 
 def _absent(folder: Path, split: str) -> DataError:
     entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    for entry in entries:
+        if any(entry.name.lower() == f"{split}{suffix}".lower() for suffix in _OTHER_FORMATS):
+            fix = f"write {split}.parquet, or unpack it to {split}/CLASS NAME/*.png"
+            return DataError(f"split {split!r} is of a format that is not read ({entry.name})", folder, fix)
     names = {re.sub(r"(-\d.*)?\.parquet$", "", entry.name) for entry in entries if entry.name.endswith(".parquet")}
     names |= {entry.name for entry in entries if entry.is_dir()}
     there = f"; there is {', '.join(sorted(names)[:20])}" if names else ""

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.data import digests, payloads
-from pipeline.data.columns import Column, described
+from pipeline.data.columns import Column, described, is_bytes, is_text
 from pipeline.data.source import Skipped
 from pipeline.errors import DataError
 
@@ -53,7 +53,7 @@ class ParquetRows:
         self._forget()
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return int(self._starts[-1])
 
     def name(self, row: int) -> str:
         file = bisect_right(self._starts, row) - 1
@@ -65,8 +65,11 @@ class ParquetRows:
         return payloads.content(self._group(part, column)[row - start], (self.folder,))
 
     def values(self, column: str) -> pa.ChunkedArray:
+        coded = [column] if is_text(self.columns[column].type) else []
+
         def read(file: Path) -> pa.Table:
-            return pq.ParquetFile(file).read(columns=[column], use_threads=False).select([column])
+            opened = pq.ParquetFile(file, read_dictionary=coded)
+            return opened.read(columns=[column], use_threads=False).select([column])
 
         tables = [_guarded(file, read).replace_schema_metadata() for file in self.files]
         try:
@@ -83,7 +86,7 @@ class ParquetRows:
     def _has_paths(self, part: int, column: str) -> bool:
         """Return whether rows of a row group may name files; most have bytes only, which statistics tell."""
         if not pa.types.is_struct(self.columns[column].type):
-            return not payloads.holds_bytes(self.columns[column].type)
+            return is_text(self.columns[column].type)
         file, group = self._parts[part]
         metadata = _guarded(self.files[file], pq.read_metadata).row_group(group)
         for i in range(metadata.num_columns):
@@ -106,13 +109,17 @@ class ParquetRows:
         file, group = self._parts[part]
         kind = self.columns[column].type
         # Values that occur often are stored once, and stay so: a small file may name one picture a million times.
-        coded = [f"{column}.bytes"] if pa.types.is_struct(kind) else [column] if payloads.holds_bytes(kind) else []
+        coded = [f"{column}.bytes"] if pa.types.is_struct(kind) else [column] if is_bytes(kind) else []
 
         def read(place: Path) -> pa.ChunkedArray:
             opened = pq.ParquetFile(place, read_dictionary=coded, memory_map=True)
             group_of = opened.metadata.row_group(group)
             leaves = [group_of.column(i) for i in range(group_of.num_columns)]
-            size = sum(leaf.total_uncompressed_size for leaf in leaves if leaf.path_in_schema.startswith(column))
+            size = sum(
+                max(leaf.total_uncompressed_size, leaf.num_values)
+                for leaf in leaves
+                if leaf.path_in_schema.startswith(column)
+            )
             if size > _MOST_OF_A_GROUP:
                 raise DataError(f"a row group of {size >> 20} MiB", place, "write it with smaller row groups")
             return opened.read_row_group(group, columns=[column], use_threads=False).column(column)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,12 @@ def licence(path: Path) -> str | None:
     except (ValueError, ParameterError):
         return None
     found = head.get("license") if isinstance(head, dict) else None
-    return found if isinstance(found, str) else None
+    return found if isinstance(found, str) and is_licence(found) else None
+
+
+def is_licence(name: str) -> bool:
+    """Return whether the Hub may know a licence of this short name."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+_-]*", name) is not None
 
 
 def _render(
@@ -104,7 +110,7 @@ def _render(
         **{name: _attribute(recipe[name], name) for name in ("scheduler", "dtype")},
     )
     body = re.sub("\n{3,}", "\n\n", text).strip()
-    front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)
+    front = yaml.safe_dump(head, sort_keys=False, width=1_000)
     return f"---\n{front}---\n\n{body}\n"
 
 
@@ -129,13 +135,9 @@ def _counts(known: Manifest) -> list[list[object]]:
     return [["class", "images", "fewest of a client", "most of a client"], *by_class]
 
 
-def _cell(value: Any) -> str:
-    """Return a value for a cell of a table."""
-    return escapes.inline("" if value is None else value) or "(none)"
-
-
+@cache
 def _template() -> jinja2.Template:
     source = files("pipeline.hub").joinpath("card.md.j2").read_text(encoding="utf-8")
     made = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"cell": _cell, "paragraph": escapes.paragraph, "python": escapes.python}
+    made.filters |= {"inline": escapes.inline, "paragraph": escapes.paragraph, "python": escapes.python}
     return made.from_string(source)

@@ -21,9 +21,9 @@ _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 def inline(value: object) -> str:
     """Return a value as Markdown that shows it as words of one line, in a cell of a table or inside a sentence."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
     text = _MARKUP.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), printable.line(text, _MOST))
-    return _LINK.sub(r"\1\\\2", text)
+    return _LINK.sub(r"\1\\\2", text) or "(none)"
 
 
 def paragraph(value: object) -> str:

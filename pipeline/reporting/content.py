@@ -115,5 +115,5 @@ def _curves(summary: Summary, arms: Sequence[ArmRuns]) -> tuple[tuple[str, ...],
 
 def _seeds(arms: Sequence[ArmRuns]) -> str:
     counts = sorted({len(arm.runs) for arm in arms if arm.runs})
-    most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(*counts)
+    most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(*(counts or [0]))
     return f"{most} seed" if most == "1" else f"{most} paired seeds"

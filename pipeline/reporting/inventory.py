@@ -19,7 +19,7 @@ def lines(found: Inventory, place: object) -> Iterator[str]:
         yield f"held out of {found.splits[0].name} for testing: {count}, {100 * found.holdout:g} % of each class"
     if text := duplicates(found.duplicates):
         yield f"equal pictures: {text}"
-        yield from (f"  {first} = {second}" for first, second in found.duplicates.examples[:MOST_KINDS])
+        yield from (f"- {first} = {second}" for first, second in found.duplicates.examples[:MOST_KINDS])
 
 
 def settings(found: Inventory) -> dict[str, str]:
@@ -49,13 +49,13 @@ def duplicates(found: Duplicates) -> str:
 
 def _classes(found: Inventory, place: object) -> Iterator[str]:
     columns = found.label_texts, found.class_names, found.train_counts, found.test_counts
-    rows = [("label", "in the data", "class name", "train", "test")]
-    rows += [(str(i), *map(str, row)) for i, row in enumerate(zip(*columns, strict=True))]
+    rows = [["label", "in the data", "class name", "train", "test"]]
+    rows += [[str(i), *map(str, row)] for i, row in enumerate(zip(*columns, strict=True))]
     shown = rows[: MOST_CLASSES + 1]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
-        cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells)
+        texts = (cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True))
+        yield "  ".join([*texts, *(cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True))])
     if len(shown) < len(rows):
         yield f"{len(rows) - len(shown)} more classes are in {place}"
 
@@ -67,11 +67,11 @@ def _split(split: SplitInventory, found: Inventory, place: object) -> Iterator[s
     yield from (f"{split.name}: {remark}" for remark in split.remarks)
     if split.skipped:
         yield f"{split.name}: {len(split.skipped):,} files are not read"
-        yield from _cut([f"  {path}: {why}" for path, why in split.skipped], place)
+        yield from _cut([f"- {path}: {why}" for path, why in split.skipped], place)
     if split.bad:
         done = "are left out (data.on_bad: skip)" if found.on_bad == "skip" else "cannot be used"
         yield f"{split.name}: {len(split.bad):,} pictures {done}"
-        yield from _cut([f"  row {one.row}, {one.name}: {one.why}" for one in split.bad], place)
+        yield from _cut([f"- row {one.row}, {one.name}: {one.why}" for one in split.bad], place)
 
 
 def _kinds(counts: Mapping[str, int]) -> str:
@@ -84,4 +84,4 @@ def _kinds(counts: Mapping[str, int]) -> str:
 def _cut(listed: Sequence[str], place: object) -> Iterator[str]:
     yield from listed[:MOST_FILES]
     if len(listed) > MOST_FILES:
-        yield f"  {len(listed) - MOST_FILES:,} more are in {place}"
+        yield f"- {len(listed) - MOST_FILES:,} more are in {place}"

@@ -24,7 +24,7 @@ def table(params: Params, split: Partition, shards: Manifest, data: Inventory, l
     length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
     nobody = unheld(lacking.have, split.class_names)
     return {
-        "real images": f"{len(split.rows):,} of {_called(params.data.path)}, fingerprint {split.fingerprint}",
+        "real images": f"{_held(split, data)} of {_called(params.data.path)}, fingerprint {split.fingerprint}",
         **inventory.settings(data),
         "partition": f"{scheme(params.partition)}, {split.client_count} clients, seed {seed}",
         **({"classes that no client has": f"{nobody}, lacked by nobody"} if nobody else {}),
@@ -44,6 +44,12 @@ def table(params: Params, split: Partition, shards: Manifest, data: Inventory, l
 def _called(text: str) -> str:
     """Return a Hub id or a relative path as it is, and the last part of an absolute path: the rest is the machine's."""
     return Path(text).name if Path(text).is_absolute() else text
+
+
+def _held(split: Partition, data: Inventory) -> str:
+    """Return how many images clients hold, and of how many, if some are nobody's."""
+    held, usable = len(split.rows), sum(data.train_counts)
+    return f"{held:,}" if held == usable else f"{held:,} of the {usable:,} training images"
 
 
 def scheme(params: PartitionParams) -> str:

@@ -48,6 +48,15 @@ def test_round_trip(project: Path) -> None:
         assert getattr(loaded, name) == getattr(made, name), name
 
 
+def test_clients_keep_what_the_user_calls_them(tmp_path: Path) -> None:
+    """A file of a version without names is one of clients that are numbers only."""
+    names = ("ann", "w2", "w10")
+    replace(example(), client_names=names).save(tmp_path / "named")
+    example().save(tmp_path / "numbers")
+    assert partition.load(tmp_path / "named").client_names == names
+    assert partition.load(tmp_path / "numbers").client_names is None
+
+
 def test_saving_again_gives_equal_bytes(tmp_path: Path) -> None:
     example().save(tmp_path / "a")
     example().save(tmp_path / "b")

@@ -42,7 +42,14 @@ def run(*commands: Sequence[str], cwd: Path = ROOT, code: str = "") -> list[subp
     return [subprocess.CompletedProcess(process.args, process.returncode, out, err) for process, out, err in ended]
 
 
-HELP: tuple[list[str], ...] = (["--help"], ["generate", "--help"], ["pool", "gc", "--help"], ["runs", "--help"], [])
+HELP: tuple[list[str], ...] = (
+    ["--help"],
+    ["generate", "--help"],
+    ["pool", "gc", "--help"],
+    ["runs", "--help"],
+    ["cache", "--help"],
+    [],
+)
 
 
 def test_help_loads_no_slow_library() -> None:
@@ -70,6 +77,7 @@ MISTAKES = (
     (["pool", "fly"], "No such command 'fly': command line"),
     (["pool", "gc"], "nothing chosen: gen-fedsd pool gc: give --recipe, --older-than, or both"),
     (["pool", "gc", "--older-than", "-1"], "Invalid value for '--older-than'"),
+    (["cache", "gc", "--older-than", "-1"], "Invalid value for '--older-than'"),
     (["pool", "import", "nowhere.sqlite"], "no such file: nowhere.sqlite"),
     (["--fast"], "No such option: --fast: command line"),
 )
@@ -204,8 +212,8 @@ def files(folder: Path) -> dict[Path, bytes]:
 def test_every_command_of_the_documents_exists() -> None:
     documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
-    used = re.findall(r"gen-fedsd ((?:pool |runs )?[a-z]+)((?: --[a-z-]+(?: [^\s`-]+)?)*)", text)
-    assert {"push", "pull", "pool gc"} <= {command for command, _ in used}
+    used = re.findall(r"gen-fedsd ((?:pool |runs |cache )?[a-z]+)((?: --[a-z-]+(?: [^\s`-]+)?)*)", text)
+    assert {"push", "pull", "pool gc", "cache gc"} <= {command for command, _ in used}
     known = {" ".join(names): options for names, options in commands_with_options(typer.main.get_command(app))}
     for command, options in used:
         assert command in known

@@ -71,6 +71,15 @@ def test_the_status_is_a_table_of_clients_and_the_cost() -> None:
     assert images.status_text(found).endswith("\n" + images.cost_text(cost()))
 
 
+def test_the_status_shows_what_the_user_calls_each_client() -> None:
+    found = Status((ClientStatus(0, 5, 3, "ann"), ClientStatus(1, 0, 0, "w2")), cost())
+    assert images.status_text(found).split("\n")[:3] == [
+        "client  name  planned  in pool  missing",
+        "     0   ann        5        3        2",
+        "     1    w2        0        0        0",
+    ]
+
+
 def test_every_next_step_after_a_changed_shard_has_its_advice() -> None:
     same = Regenerated(7, 2, 5, (Path("a.parquet"), Path("b.parquet")), None)
     assert images.regenerated_text(same) == (

@@ -122,7 +122,7 @@ def test_clients_without_any_image_lack_nothing() -> None:
     assert not missing.any()
 
 
-def is_share(made: Int64, exact: NDArray[np.float64]) -> bool:
+def is_share(made: Int64, exact: NDArray[np.floating]) -> bool:
     """Return whether cells, and sums by client, by label and in all, are the exact shares, rounded down or up."""
     pairs = [(made, exact), *((made.sum(axis=axis), exact.sum(axis=axis)) for axis in (0, 1, None))]
     return all(

@@ -1,5 +1,6 @@
 """A data set is decoded once, found by content, and what is counted is what is loaded."""
 
+import io
 import os
 import shutil
 import tempfile
@@ -8,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from pipeline.data import arrays, decoded, pictures
 from pipeline.data.decoded import Decoded
@@ -86,6 +89,18 @@ def test_another_size_or_another_picture_is_another_array(
     assert len(decodes) == 72
 
 
+def test_the_size_is_that_of_the_training_pictures(workspace: Workspace, tmp_path: Path) -> None:
+    """The first is 6 x 8, and test pictures of 12 x 12 are brought to its shorter side."""
+    for split, size in (("train", (6, 8)), ("test", (12, 12))):
+        for name in "ab":
+            place = tmp_path / "photos" / split / name / "1.png"
+            place.parent.mkdir(parents=True)
+            Image.new("RGB", size, "red").save(place)
+    found = decoded.open_data(workspace, params(tmp_path / "photos", image_size=None))
+    assert found.train.image_size == found.test.image_size == found.inventory.image_size == 6
+    assert [split.sizes for split in found.inventory.splits] == [{"6x8": 2}, {"12x12": 2}]
+
+
 @pytest.mark.parametrize("ending", [".json", ".pictures.npy", ".labels.npy", ".sha256", ".npy"])
 def test_what_is_lost_or_damaged_is_decoded_again(
     workspace: Workspace, small_data: Path, decodes: list[bytes], ending: str
@@ -114,6 +129,41 @@ def test_held_out_pictures_are_rows_of_the_same_array(workspace: Workspace, smal
     assert other.train_rows.tolist() != found.train_rows.tolist()
     assert other.fingerprint != found.fingerprint
     assert len(arrays.listed(workspace.arrays)) == 1
+
+
+def encoded(kind: str, **values: Any) -> bytes:
+    """Return a picture of 30 x 20 random pixels, two frames if it is a GIF."""
+    buffer, rng = io.BytesIO(), np.random.default_rng(1)
+    frames = [Image.fromarray(rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)) for _ in range(2)]
+    more = {"save_all": True, "append_images": frames[1:]} if kind == "GIF" else {}
+    frames[0].save(buffer, kind, **more, **values)
+    return buffer.getvalue()
+
+
+def test_every_bad_row_of_both_splits_is_listed(workspace: Workspace, tmp_path: Path) -> None:
+    """Seven rows, of which two are good: a PNG with 2 MB of text and a GIF of two frames, half of which is bad."""
+    remarks = PngImagePlugin.PngInfo()
+    remarks.add_text("a", "x" * 2_000_000)
+    gif = encoded("GIF")
+    pictures: list[bytes | None] = [
+        encoded("PNG", pnginfo=remarks), None, encoded("JPEG")[:400], gif, gif[:300], b"text", encoded("PNG")
+    ]  # fmt: skip
+    names = ["a", "b", "b", "b", "a", "a", None]
+    for split in ("train", "test"):
+        image = pa.array([{"bytes": content, "path": None} for content in pictures])
+        pq.write_table(pa.table({"image": image, "label": names}), tmp_path / f"{split}.parquet")
+    found = decoded.open_data(workspace, params(tmp_path, on_bad="skip"))
+    for split in found.inventory.splits:
+        assert [(one.row, one.name) for one in split.bad] == [
+            (row, f"{split.name}.parquet row {row}") for row in (1, 2, 4, 5, 6)
+        ]
+        assert split.bad[4].why == "no label"
+        assert all(0 < len(one.why) < 100 for one in split.bad)
+        assert (split.rows, split.animated, split.sizes) == (7, 1, {"30x20": 2})
+    assert found.train.labels.tolist() == found.test.labels.tolist() == [0, 1]
+    assert found.split_rows.tolist() == [0, 3]
+    held = decoded.look(workspace, params(tmp_path, on_bad="skip", test=None, holdout=0.5))
+    assert sum(held.inventory.train_counts) + sum(held.inventory.test_counts) == 2
 
 
 GOOD, BAD, TWIN = "good", "bad", "twin"

@@ -5,13 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import arrays, images
+from pipeline.atomic import sha256
+from pipeline.data import images
 from pipeline.errors import DataError
-from pipeline.params import DataParams
-
-
-def params(path: Path, **others: Any) -> DataParams:
-    return DataParams(path=str(path), **others)
+from tests.data.reading import params, save
 
 
 def save_plain(path: Path, columns: dict[str, list[Any]]) -> None:
@@ -84,7 +81,6 @@ def test_pictures_are_cut_to_the_middle_square_and_scaled(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("keep", [0.5, 0.0])
 def test_a_damaged_picture_is_named_by_its_file(tmp_path: Path, keep: float) -> None:
-    """Also while an array of decoded pictures is written, whose file is not to blame."""
     save_folder(tmp_path / "train")
     victim = tmp_path / "train" / "dog" / "0.png"
     content = victim.read_bytes()
@@ -93,8 +89,6 @@ def test_a_damaged_picture_is_named_by_its_file(tmp_path: Path, keep: float) -> 
     last = len(loaded.labels) - 1
     with pytest.raises(DataError, match=r"a picture cannot be decoded \(.*\): train/dog/0.png: .*remove it"):
         loaded.pixels([last])
-    with pytest.raises(DataError, match="a picture cannot be decoded"):
-        arrays.test(tmp_path / "arrays", loaded)
 
 
 def test_default_size_is_the_shorter_side_of_the_first_picture(tmp_path: Path) -> None:
@@ -171,8 +165,10 @@ def test_class_names_must_cover_the_labels_and_differ(small_data: Path) -> None:
         images.load(params(small_data, class_names=("a", "b", "a")), "train")
 
 
-def test_unlabelled_rows_are_refused(tmp_path: Path, make_images: Any) -> None:
+def test_unlabelled_rows_keep_their_place(tmp_path: Path, make_images: Any) -> None:
     make_images(tmp_path / "train.parquet", np.zeros((2, 8, 8, 3), np.uint8), [1, -1])
+    assert images.load(params(tmp_path), "train").labels.tolist() == [1, -1]
+    make_images(tmp_path / "train.parquet", np.zeros((2, 8, 8, 3), np.uint8), [-1, -1])
     with pytest.raises(DataError, match="label every row"):
         images.load(params(tmp_path), "train")
 
@@ -187,3 +183,48 @@ def test_missing_split_data_set_and_damage(tmp_path: Path, small_data: Path) -> 
     (tmp_path / "train.parquet").write_bytes(b"no Parquet at all")
     with pytest.raises(DataError, match="cannot load the data set"):
         images.load(params(tmp_path), "train")
+
+
+@pytest.mark.parametrize("given", [None, 24])
+def test_the_size_is_the_training_splits_for_every_split(tmp_path: Path, given: int | None) -> None:
+    for split, side in (("train", 32), ("test", 48)):
+        save(tmp_path / split / "cat" / "1.png", "red", (side, side + 5))
+    for split in ("train", "test"):
+        found = images.load(params(tmp_path, image_size=given), split)
+        assert found.image_size == found.pixels([0]).shape[1] == (given or 32)
+
+
+def test_the_size_is_that_of_the_first_picture_that_can_be_decoded(tmp_path: Path) -> None:
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    (tmp_path / "train" / "cat" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"no picture can be decoded \(not a picture.*\): train/cat/0.png"):
+        images.load(params(tmp_path), "train")
+    save(tmp_path / "train" / "cat" / "1.png", "red", (20, 30))
+    assert images.load(params(tmp_path), "train").image_size == 20
+
+
+def test_a_transparent_picture_is_on_the_background(tmp_path: Path) -> None:
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(tmp_path / "train" / "cat" / "1.png")
+    shown = [images.load(params(tmp_path, **given), "train") for given in ({}, {"background": "#010203"})]
+    assert [split.pixels([0])[0, 0, 0].tolist() for split in shown] == [[255, 255, 255], [1, 2, 3]]
+    assert shown[0].fingerprint != shown[1].fingerprint
+    assert shown[0].fingerprint == images.load(params(tmp_path, background="#FFFFFF"), "train").fingerprint
+
+
+def test_what_decides_pixels_and_what_decides_more(tmp_path: Path) -> None:
+    """Names and what happens to bad pictures change no pixel, and arrays are kept by pixels."""
+    save_folder(tmp_path / "train")
+    plain = images.load(params(tmp_path), "train")
+    named = images.load(params(tmp_path, class_names={"cat": "kitten"}), "train")
+    lenient = images.load(params(tmp_path, on_bad="skip"), "train")
+    small = images.load(params(tmp_path, image_size=5), "train")
+    assert plain.pictures_digest == named.pictures_digest == lenient.pictures_digest != small.pictures_digest
+    assert len({plain.fingerprint, named.fingerprint, lenient.fingerprint, small.fingerprint}) == 4
+
+
+def test_a_picture_is_told_as_it_was(tmp_path: Path) -> None:
+    save_folder(tmp_path / "train")
+    found = images.load(params(tmp_path, image_size=5), "train").read(0)
+    assert (found.mode, found.size, found.animated) == ("L", (20, 20), False)
+    assert found.sha256 == sha256(tmp_path / "train" / "cat" / "0.png")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline import seeds
+from pipeline.artifacts.history import RunHistory
 from pipeline.federated.algorithm import WEIGHTS, Update
 from pipeline.federated.models import FlatModel
 from pipeline.federated.simulation import (
@@ -20,6 +21,8 @@ from pipeline.federated.simulation import (
     begin,
     simulate,
 )
+from pipeline.reporting import content
+from pipeline.reporting.arms import ArmRuns
 
 MakeRun = Callable[..., Run]
 GAIN = 13 / 7
@@ -90,6 +93,15 @@ def test_weights_move_by_the_weighted_mean_of_what_clients_did(run: MakeRun) -> 
     for number, tasks in enumerate(script.trained):
         for task in tasks:
             np.testing.assert_allclose(task.broadcast[WEIGHTS], start + number * GAIN, rtol=1e-4, atol=1e-5)
+
+
+def test_the_report_counts_the_bytes_of_one_client_however_many_take_part(run: MakeRun) -> None:
+    """One client of ten each round, and four of five of which one has nothing: each receives 4 bytes a weight."""
+    for made in (run(equal_clients(10), clients_per_round=1), run(equal_clients(5, empty=[3]))):
+        outcome = Script().play(made)
+        history = RunHistory("none", "fedavg", "epochs", 1, tuple(outcome.rounds))
+        arm = ArmRuns("fedavg", "epochs", "none", {1: history})
+        assert content.weight_bytes([arm]) == f"{4 * len(outcome.weights):,}"
 
 
 def test_rounds_by_hand(run: MakeRun) -> None:

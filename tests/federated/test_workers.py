@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.data import arrays
 from pipeline.data.arrays import Stored
 from pipeline.errors import ParameterError
 from pipeline.federated import broadcasts, workers
@@ -209,3 +210,17 @@ def test_too_little_shared_memory_is_one_line() -> None:
         broadcasts._reserved(1 << 45)
     left = [path for path in Path("/dev/shm").glob("psm_*") if path.stat().st_size >= 1 << 45]
     assert left == []
+
+
+def test_held_out_images_are_tested_where_they_lie(inputs: Inputs, run: MakeRun, tmp_path: Path) -> None:
+    """Nine rows of the training images, out of order, score as an array of these images; its file is opened once."""
+    real, rows = inputs.sources[0], np.array([29, 4, 11, 3, 20, 7, 0, 15, 2])
+    copied = arrays.store(tmp_path, "copy", real.labels[rows], 16, lambda: [real.pixels[rows]])
+    made = run()
+    weights = {"weights": begin(made).weights}
+    scores = []
+    for one in (replace(inputs, test=copied), replace(inputs, test=real, test_rows=rows)):
+        worker = Worker(one, made)
+        scores.append([worker.carry_out(EvalTask(weights, part)) for part in (slice(0, 5), slice(5, 9))])
+    assert scores[0] == scores[1]
+    assert worker.test_images.data_ptr() == worker.sources[0].data_ptr()

@@ -61,6 +61,12 @@ def test_heat_maps_print_each_count_and_class_name() -> None:
     assert {"17", "23", "after: every deficit filled"} <= set(labels(after))
 
 
+def test_class_and_client_names_are_drawn_as_they_are_written() -> None:
+    """``$`` begins no formula, and letters that no font of this machine has stay what they are."""
+    for drawn in figures.heat_maps(np.array([[17, 0]]), np.array([[17, 23]]), ["$x_1$", "鳥"], ["a$b_c$"]):
+        assert {"$x_1$", "1: 鳥", "a$b_c$"} <= set(labels(drawn))
+
+
 def test_curves_are_svg_without_clock_or_random_names() -> None:
     drawn = [figures.curves([arm({1: [0.1, 0.2]})], ["none"], "fedavg", {"central-real": 0.8}) for _ in range(2)]
     assert drawn[0] == drawn[1]

@@ -42,6 +42,39 @@ def test_more_than_400_cells_or_30_clients_are_drawn_without_their_texts() -> No
     assert clients != [str(client) for client in range(201)]
 
 
+STRANGE = ["$x_$", "a$b", "^_{", "\\\\frac{1}", "two\nlines", "\x1b[31m", "", "x" * 300, "鳥", "x" * 299 + "y", "مرحبا"]
+"""Formulas, line ends, escapes, no text, too much of it, letters that the font lacks."""
+
+
+def test_every_name_can_be_drawn(tmp_path: Path) -> None:
+    """Warnings fail a test, so no letter and no layout is complained about."""
+    counts = np.ones((len(STRANGE), len(STRANGE)), np.int64)
+    heatmap.save(tmp_path / "strange.png", counts, STRANGE, "$title_$", STRANGE)
+    assert (tmp_path / "strange.png").stat().st_size > 0
+
+
+def test_names_are_short_and_those_that_are_not_told_apart_have_their_number() -> None:
+    long = heatmap.shown(["cat", "x" * 300, "x" * 299 + "y", "鳥"])
+    assert long[0] == "cat"
+    assert [name[:3] for name in long[1:]] == ["1: ", "2: ", "3: "]
+    assert max(map(len, long)) <= 20
+
+
+def test_a_users_matplotlibrc_brings_no_latex(tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    with mpl.rc_context({"text.usetex": True}):
+        heatmap.save(tmp_path / "a.png", np.ones((1, 1), np.int64), ["a_b"], "real")
+    heatmap.save(tmp_path / "b.png", np.ones((1, 1), np.int64), ["a_b"], "real")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_clients_are_called_what_the_user_calls_them() -> None:
+    axes = Figure().add_subplot()
+    heatmap.draw(axes, np.ones((2, 2), np.int64), NAMES, "title", 1, ["ann", "w2"])
+    assert [label.get_text() for label in axes.yaxis.get_ticklabels()] == ["ann", "w2"]
+
+
 def test_no_images_at_all_can_be_drawn(tmp_path: Path) -> None:
     """The scale would end at 0, which no colour map can divide by."""
     heatmap.save(tmp_path / "empty.png", np.zeros((2, 2), np.int64), NAMES, "real")

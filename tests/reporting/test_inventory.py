@@ -32,8 +32,8 @@ def lines(found: Inventory) -> list[str]:
 def test_each_label_has_its_texts_and_counts() -> None:
     assert lines(DATA) == [
         "label  in the data  class name  train  test",
-        "    0           n1         cat   1000     7",
-        "    1           n2     hot dog    234     0",
+        "0      n1           cat          1000     7",
+        "1      n2           hot dog       234     0",
         "train: 1,234 pictures, RGB (1,234), sizes 640x480 (1,234)",
     ]
 
@@ -62,19 +62,19 @@ def test_everything_that_is_not_used_as_it_is_is_said() -> None:
         "train: 1,234 pictures, RGB (1,000), RGBA (200), L (30), P (3) and 1 more, sizes 1x1 (1,234), 2 with several "
         "frames, of which the first is used"
     )
-    assert said[1:4] == ["train: names are paired in order", "train: 21 files are not read", "  0.txt: no picture"]
+    assert said[1:4] == ["train: names are paired in order", "train: 21 files are not read", "- 0.txt: no picture"]
     assert said[23:27] == [
-        "  1 more are in data/inventory.json",
+        "- 1 more are in data/inventory.json",
         "train: 22 pictures are left out (data.on_bad: skip)",
-        "  row 0, cat/0.png: damaged",
-        "  row 1, cat/1.png: damaged",
+        "- row 0, cat/0.png: damaged",
+        "- row 1, cat/1.png: damaged",
     ]
     assert said[45:] == [
-        "  2 more are in data/inventory.json",
+        "- 2 more are in data/inventory.json",
         "held out of train for testing: 7 pictures, 25 % of each class",
         "equal pictures: 5 repeat a training picture, 1 have a twin with another label, 2 of the test are training "
         "pictures too",
-        "  a.png = b.png",
+        "- a.png = b.png",
     ]
 
 

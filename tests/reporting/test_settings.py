@@ -64,6 +64,13 @@ def test_every_limit_is_named_with_what_it_cuts(loaded: Params, tmp_path: Path) 
     )
 
 
+def test_images_that_nobody_holds_are_counted(loaded: Params, tmp_path: Path) -> None:
+    """By max_images, or since an assignment does not list them: 40 of 60 here."""
+    split = world.partition(loaded)
+    fewer = replace(split, rows=split.rows[:40], clients=split.clients[:40], labels=split.labels[:40])
+    assert table(loaded, fewer, shards(tmp_path))["real images"].startswith("40 of the 60 training images of ")
+
+
 def test_classes_that_no_client_has_are_named(loaded: Params, tmp_path: Path) -> None:
     """EMNIST's class names have such an entry."""
     split = world.partition(loaded)

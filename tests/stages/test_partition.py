@@ -77,7 +77,7 @@ def test_bad_pictures_are_all_listed_and_refused(workspace: Workspace, capsys: p
         said = capsys.readouterr().err
         assert "train: 22 pictures cannot be used\n" in said
         assert said.count("no picture") + said.count("not a picture") >= 20
-        assert "  2 more are in data/inventory.json\n" in said
+        assert "- 2 more are in data/inventory.json\n" in said
         assert "test: 1 pictures cannot be used\n" in said
         assert "half.png: " in said
         assert not workspace.partition.exists()
