@@ -75,8 +75,8 @@ def preview(
 
 def status_text(found: "Status") -> str:
     """Return a table with a line for each client, the cost of what the pool lacks, and what the shards hold of it."""
-    rows = [("client", "planned", "in pool", "in shards", "in neither")]
-    rows += [tuple(map(str, (c.client, c.planned, c.held, c.sharded, c.lacking))) for c in found.clients]
+    rows = [["client", "planned", "in pool", "in shards", "in neither"]]
+    rows += [[str(n) for n in (c.client, c.planned, c.held, c.sharded, c.lacking)] for c in found.clients]
     parts = [text.table(rows, right=True), cost_text(found.cost)]
     if found.shards is not None and found.cost.missing:
         parts.append(shards_text(found.shards, found.cost))

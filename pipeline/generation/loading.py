@@ -59,7 +59,7 @@ def _mistaken(error: Exception, recipe: Recipe) -> PipelineError | None:
 
 
 def check_size(images: torch.Tensor, recipe: Recipe) -> None:
-    """Raise ParameterError unless images (N, 3, H, W) have the size asked for: some pipelines round it and only warn."""
+    """Raise ParameterError unless images (N, 3, H, W) have the size asked for: some pipelines round it silently."""
     height, width = images.shape[-2:]
     if recipe.render_size not in (None, height) or recipe.render_size not in (None, width):
         what = f"the model draws {width} x {height} pixels instead"
@@ -89,6 +89,8 @@ def load(model: ResolvedModel) -> Any:
         index = _checked(model, settings)
         scheduler = _scheduler_of(recipe, index, settings)
         pipeline = _from_single_file(model, index, settings) if model.config else _from_pretrained(model, index)
+        if lacking := _empty(pipeline):
+            raise ValueError(f"the weights of {lacking} are missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise GenerationError(f"cannot load the model ({error})", model.model, "check generate.model") from error
     if scheduler is not None:
@@ -144,7 +146,7 @@ def _scheduler_of(recipe: Recipe, index: Mapping[str, Any], settings: Path) -> A
     The steps are tried, since many schedulers say only then which options do not go together.
     """
     library, name = index.get("scheduler") or (None, None)
-    own = getattr(diffusers, name, None) if library == "diffusers" else None
+    own: Any = getattr(diffusers, str(name), None) if library == "diffusers" else None
     if own is None:
         return None
     current = own.from_pretrained(settings, subfolder="scheduler")
@@ -186,14 +188,11 @@ def _from_single_file(model: ResolvedModel, index: Mapping[str, Any], settings: 
         dtype = getattr(torch, model.recipe.dtype)
         options = {"config": bare, "dtype": dtype, "local_files_only": True, **_without_checker(index)}
         try:
-            pipeline = kind.from_single_file(model.model, **options)
-            if lacking := _empty(pipeline):
-                raise ValueError(f"the file lacks {lacking}")
+            return kind.from_single_file(model.model, **options)
         except (SingleFileComponentError, RuntimeError, *_MISTAKES) as error:
             what = f"the file and its configuration do not fit each other ({_first_line(error)})"
             fix = f"check generate.config, now {model.settings}; the file must hold all parts of the model"
             raise GenerationError(what, model.model, fix) from error
-    return pipeline
 
 
 def _empty(pipeline: Any) -> str | None:

