@@ -123,6 +123,20 @@ def test_a_folder_that_lacks_a_weight_is_one_line(
         Model(replace(resolved, model=str(folder)), "cpu")
 
 
+def test_weights_that_are_drawn_at_random_are_named(
+    resolved: ResolvedModel, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Transformers does so for those that a text encoder lacks, and logs it where nobody looks."""
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    file = folder / "text_encoder" / "model.safetensors"
+    save_file({name: tensor for name, tensor in load_file(file).items() if "fc1.weight" not in name}, file)
+    Model(resolved, "cpu")
+    assert capsys.readouterr().err == ""
+    Model(replace(resolved, model=str(folder)), "cpu")
+    said = "note: the model lacks encoder.layers.{0, 1}.mlp.fc1.weight: drawn at random, so images can differ"
+    assert said in capsys.readouterr().err
+
+
 Loads = list[str]
 
 
