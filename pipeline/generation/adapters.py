@@ -40,8 +40,7 @@ def _load(pipeline: Any, file: Path, where: str) -> None:
     with safe_open(file, "pt") as opened:
         if any("dora_scale" in name for name in opened.keys()):  # noqa: SIM118  # not a mapping
             raise ParameterError("diffusers cannot add DoRA weights", where, "choose plain LoRA weights")
-    denoiser = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-    config = {"unet_config": denoiser.config} if hasattr(pipeline, "unet") else {}
+    config = {"unet_config": pipeline.unet.config} if hasattr(pipeline, "unet") else {}
     options = {"weight_name": file.name, "use_safetensors": True, "local_files_only": True}
     given = pipeline.lora_state_dict(str(file.parent), **options, **config)
     state = given[0] if isinstance(given, tuple) else given

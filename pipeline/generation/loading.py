@@ -1,10 +1,13 @@
 """Load the diffusion model that a recipe asks for, and say what of the recipe it cannot use. Loads torch, diffusers."""
 
 import inspect
+import logging
+import re
 import shutil
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
 from torch._dynamo.exc import TorchDynamoException
 
+from pipeline import progress
 from pipeline.errors import GenerationError, ParameterError, PipelineError
 from pipeline.generation import adapters, weights
 from pipeline.generation.model import ResolvedModel
@@ -59,7 +63,7 @@ def _mistaken(error: Exception, recipe: Recipe) -> PipelineError | None:
 
 
 def check_size(images: torch.Tensor, recipe: Recipe) -> None:
-    """Raise ParameterError unless images (N, 3, H, W) have the size asked for: some pipelines round it and only warn."""
+    """Raise ParameterError unless images (N, 3, H, W) have the size asked for: some pipelines round it silently."""
     height, width = images.shape[-2:]
     if recipe.render_size not in (None, height) or recipe.render_size not in (None, width):
         what = f"the model draws {width} x {height} pixels instead"
@@ -88,7 +92,10 @@ def load(model: ResolvedModel) -> Any:
         settings = _settings(model)
         index = _checked(model, settings)
         scheduler = _scheduler_of(recipe, index, settings)
-        pipeline = _from_single_file(model, index, settings) if model.config else _from_pretrained(model, index)
+        with _telling_of_random_weights():
+            pipeline = _from_single_file(model, index, settings) if model.config else _from_pretrained(model, index)
+        if lacking := _empty(pipeline):
+            raise ValueError(f"the weights of {lacking} are missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise GenerationError(f"cannot load the model ({error})", model.model, "check generate.model") from error
     if scheduler is not None:
@@ -144,7 +151,7 @@ def _scheduler_of(recipe: Recipe, index: Mapping[str, Any], settings: Path) -> A
     The steps are tried, since many schedulers say only then which options do not go together.
     """
     library, name = index.get("scheduler") or (None, None)
-    own = getattr(diffusers, name, None) if library == "diffusers" else None
+    own: Any = getattr(diffusers, str(name), None) if library == "diffusers" else None
     if own is None:
         return None
     current = own.from_pretrained(settings, subfolder="scheduler")
@@ -186,14 +193,36 @@ def _from_single_file(model: ResolvedModel, index: Mapping[str, Any], settings: 
         dtype = getattr(torch, model.recipe.dtype)
         options = {"config": bare, "dtype": dtype, "local_files_only": True, **_without_checker(index)}
         try:
-            pipeline = kind.from_single_file(model.model, **options)
-            if lacking := _empty(pipeline):
-                raise ValueError(f"the file lacks {lacking}")
+            return kind.from_single_file(model.model, **options)
         except (SingleFileComponentError, RuntimeError, *_MISTAKES) as error:
             what = f"the file and its configuration do not fit each other ({_first_line(error)})"
             fix = f"check generate.config, now {model.settings}; the file must hold all parts of the model"
             raise GenerationError(what, model.model, fix) from error
-    return pipeline
+
+
+@contextmanager
+def _telling_of_random_weights() -> Iterator[None]:
+    """Say which weights of a text encoder no file had: transformers draws them at random, and only logs it."""
+    lost: list[str] = []
+
+    class Report(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lost.extend(re.findall(r"^(\S.*?) +\| (?:\x1b\[\d+m)*MISSING", record.getMessage(), re.MULTILINE))
+
+    logger, report = logging.getLogger("transformers.modeling_utils"), Report()
+    level, passes = logger.level, logger.propagate
+    logger.addHandler(report)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(report)
+        logger.setLevel(level)
+        logger.propagate = passes
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        progress.say(f"note: the model lacks {lost[0]}{more}: drawn at random, so images can differ from run to run")
 
 
 def _empty(pipeline: Any) -> str | None:

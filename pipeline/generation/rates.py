@@ -58,11 +58,13 @@ def estimate(pool: Path, recipe: Recipe, workers: Sequence[str] | None = None) -
     found = [_read(path) for path in sorted(_folder(pool).glob(f"{_digest(recipe)}-*.json"))]
     if workers is None:
         last = max(found, key=lambda rate: rate.measured, default=None)
-        return last and Estimate(last.images_per_second, last)
+        return None if last is None else Estimate(last.images_per_second, last)
     kind = devices.kind(workers[0])
     alike = [rate for rate in found if (rate.kind, rate.hardware) == (kind, devices.hardware(kind))]
     nearest = min(alike, key=lambda rate: abs(rate.workers - len(workers)), default=None)
-    return nearest and Estimate(nearest.images_per_second * len(workers) / nearest.workers, nearest)
+    if nearest is None:
+        return None
+    return Estimate(nearest.images_per_second * len(workers) / nearest.workers, nearest)
 
 
 def _folder(pool: Path) -> Path:

@@ -79,6 +79,10 @@ def _render(
     recipe = model.recipe
     workers = devices[: min(count, -(-count // recipe.batch_size) + len(recipe.guidance) - 1)]  # as there are batches
     progress.say(f"loading {model.model} on {', '.join(workers)} in {recipe.dtype}")
+    if "turbo" in model.model.lower() and recipe.guidance[-1] > 1:
+        progress.say(
+            "note: turbo models are distilled to draw without guidance; generate.guidance: 0 is what they need"
+        )
     with make(model, workers) as engine, progress.bar("generate", count, "images") as advance:
         keeper = _Keeper(pool, model, advance, workers)
         keeper.keep(engine.render(batches(keeper.mixed(specs), recipe.batch_size)))

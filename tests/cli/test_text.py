@@ -1,5 +1,6 @@
 """What the commands print of the values that they get."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from pipeline.commands.status import ClientStatus, Cost, Status
 from pipeline.federated.runs import StoredRun
 from pipeline.generation.devices import Assumption
 from pipeline.generation.pool import Collected, Entry, Stats
+from pipeline.generation.rates import Estimate, Rate
 from pipeline.hub.publication import Changes, Item
 from pipeline.hub.push import Pushed
 from pipeline.reporting.summary import Table
@@ -43,7 +45,9 @@ def test_a_table_of_no_rows_is_empty() -> None:
 
 def cost(held: int = 7, rate: float | None = 0.1, size: float | None = 500_000, sharing: str = "own") -> Cost:
     assumed = Assumption("float16", "assumed, since this machine has an NVIDIA GPU")
-    return Cost("0123", assumed, sharing, 3, 11, 9, held, 4, rate, size)
+    measured = Rate(rate or 1.0, 1, "cpu", "A CPU", 640, int(time.time()) - 7_300)
+    estimate = None if rate is None else Estimate(rate, measured)
+    return Cost("0123", assumed, sharing, 3, 11, 9, held, 4, estimate, size)
 
 
 def test_the_cost_of_what_is_missing() -> None:
@@ -51,22 +55,33 @@ def test_the_cost_of_what_is_missing() -> None:
     assert images.cost_text(cost(held=3)).split("\n") == [
         "recipe 0123, float16 (assumed, since this machine has an NVIDIA GPU): 11 images planned for 3 clients, "
         "9 distinct (each client has its own), 3 in the pool",
-        "6 to render in about 2 batches of 4: about 0:01:00 at the last rate, about 3.0 MB in the pool",
+        "6 not in the pool, to render in about 2 batches of 4: about 0:01:00 at 0.1 images/s (measured 2 hours ago "
+        "over 640 images on 1 worker, A CPU), about 3.0 MB in the pool",
     ]
     assert images.cost_text(cost(rate=None, size=None, sharing="common")).endswith(
         "9 distinct (clients share them), 7 in the pool\n"
-        "2 to render in about 1 batches of 4: rate not yet known, size not yet known"
+        "2 not in the pool, to render in about 1 batches of 4: rate not yet known (gen-fedsd generate --dry-run "
+        "--probe measures it), size not yet known"
     )
     assert images.cost_text(cost(held=9)).endswith("9 in the pool\n0 to render")
 
 
+@pytest.mark.parametrize(
+    ("passed", "expected"),
+    [(-5, "just now"), (59, "just now"), (61, "1 minute ago"), (7_300, "2 hours ago"), (86_500, "1 day ago")],
+)
+def test_how_long_ago_is_told_in_the_largest_whole_unit(passed: float, expected: str) -> None:
+    assert text.ago(time.time() - passed) == expected
+
+
 def test_the_status_is_a_table_of_clients_and_the_cost() -> None:
-    found = Status((ClientStatus(0, 5, 3), ClientStatus(1, 0, 0), ClientStatus(2, 1000, 4)), cost())
+    clients = (ClientStatus(0, 5, 3, 0), ClientStatus(1, 0, 0, 0), ClientStatus(2, 1000, 4, 1000))
+    found = Status(clients, cost(), None)
     assert images.status_text(found).split("\n")[:4] == [
-        "client  planned  in pool  missing",
-        "     0        5        3        2",
-        "     1        0        0        0",
-        "     2     1000        4      996",
+        "client  planned  in pool  in shards  in neither",
+        "     0        5        3          0           2",
+        "     1        0        0          0           0",
+        "     2     1000        4       1000           0",
     ]
     assert images.status_text(found).endswith("\n" + images.cost_text(cost()))
 

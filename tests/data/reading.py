@@ -14,7 +14,7 @@ Colour = str | tuple[int, int, int]
 
 
 def params(path: Path, **others: Any) -> DataParams:
-    return DataParams(path=str(path), watch=str(path), **others)
+    return DataParams(path=str(path), **others)
 
 
 def save(path: Path, colour: Colour, size: tuple[int, int] = (16, 16)) -> None:

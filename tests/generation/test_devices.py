@@ -37,14 +37,14 @@ def test_devices_of_two_kinds_are_refused(text: str) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
-    devices.check("cpu")
+    devices.check("cpu", "bfloat16")
     gpus = torch.cuda.device_count()
     for number in range(gpus):
-        devices.check(f"cuda:{number}")
+        devices.check(f"cuda:{number}", "float16")
     found = {0: "no CUDA devices", 1: "1 CUDA device"}.get(gpus, f"{gpus} CUDA devices")
     for missing in ["cuda"] * (not gpus) + [f"cuda:{gpus}", f"cuda:{gpus + 7}"]:
         with pytest.raises(ParameterError, match=f"no device {missing} here: PyTorch finds {found}: --devices or"):
-            devices.check(missing)
+            devices.check(missing, "float16")
 
 
 def test_auto_is_every_gpu_else_a_worker_for_each_core() -> None:

@@ -42,7 +42,7 @@ def pool() -> Path:
 
 
 def value(found: rates.Estimate | None) -> float | None:
-    return found and found.images_per_second
+    return None if found is None else found.images_per_second
 
 
 @pytest.mark.parametrize("change", [*SAME, *OTHER], ids=str)

@@ -128,7 +128,7 @@ def test_a_parameter_changes_the_images_that_hang_on_it_and_no_others(
         shutil.copyfile(tiny_model / "unet/diffusion_pytorch_model.safetensors", single)
         base |= {"model": str(single), "config": str(tiny_model)}
     if "lora" in base:
-        base["lora"] = loras(base["lora"], tmp_path)
+        base["lora"] = loras(case.base["lora"], tmp_path)
     before = images(base, 7, 28)
     if case.name == "root seed":
         after = images(base, case.value, 28)

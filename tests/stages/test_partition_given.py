@@ -37,7 +37,7 @@ def tables(workspace: Workspace, document: dict[str, Any]) -> dict[str, Any]:
         pictures = [{"bytes": png(30 * i + len(writers)), "path": None} for i in range(len(writers))]
         rows = {"image": pictures, "label": [1 + i % 2 for i in range(len(writers))], "writer": writers}
         Dataset.from_dict(rows, features=columns).to_parquet(folder / f"{split}.parquet")
-    document["data"] |= {"path": "letters", "watch": "letters"}
+    document["data"] |= {"path": "letters"}
     return document
 
 
@@ -90,7 +90,7 @@ def test_an_assignment_of_files_where_some_are_bad(workspace: Workspace, documen
         path = workspace.root / "photos" / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"bad" if place == "train/cat/1.png" else png(len(place) + int(path.stem)))
-    document["data"] |= {"path": "photos", "watch": "photos", "on_bad": "skip"}
+    document["data"] |= {"path": "photos", "on_bad": "skip"}
     (workspace.root / "owners.csv").write_text("file,client\ndog/0.png,b\ncat/2.png,a\ncat/1.png,a\n")
     split = run(workspace, document, "assignment", assignment="owners.csv")
     assert (split.rows.tolist(), split.clients.tolist(), split.client_names) == ([1, 2], [0, 1], ("a", "b"))
