@@ -87,11 +87,11 @@ def test_the_status_is_a_table_of_clients_and_the_cost() -> None:
 
 
 def test_the_status_shows_what_the_user_calls_each_client() -> None:
-    found = Status((ClientStatus(0, 5, 3, "ann"), ClientStatus(1, 0, 0, "w2")), cost())
+    found = Status((ClientStatus(0, 5, 3, 0, "ann"), ClientStatus(1, 0, 0, 0, "w2")), cost(), None)
     assert images.status_text(found).split("\n")[:3] == [
-        "client  name  planned  in pool  missing",
-        "     0   ann        5        3        2",
-        "     1    w2        0        0        0",
+        "client  name  planned  in pool  in shards  in neither",
+        "     0   ann        5        3          0           2",
+        "     1    w2        0        0          0           0",
     ]
 
 
