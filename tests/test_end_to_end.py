@@ -156,6 +156,7 @@ def test_a_second_repro_runs_only_the_fingerprints_also_with_equal_images_and_mo
     assert re.findall(r"Running stage '(.*)'", done.stdout) == list(FINGERPRINTS)
     assert "fingerprint of the images: as before" in done.stderr
     assert "fingerprint of the model: as before" in done.stderr
+    assert "fingerprint of the words: as before" in done.stderr
     (clone.place / "params.yaml").write_text(whole)
 
 
