@@ -96,7 +96,10 @@ class ParquetRows:
         if has_paths(kind):
             leaf = f"{column}.path" if pa.types.is_struct(kind) else column
             named = payloads.paths(self._whole(column, leaf))
-        return [*digests.of(self.folder, self.files), *payloads.digests_of(named, (self.folder,))]
+        return [
+            *digests.of(self.folder, [_below(self.folder, file) for file in self.files]),
+            *payloads.digests_of(named, (self.folder,)),
+        ]
 
     def _group(self, part: int, column: str) -> pa.ChunkedArray:
         with self._lock:
@@ -159,7 +162,7 @@ class ArrowRows:
 
     def digests(self, column: str) -> list[str]:
         held = payloads.digests_of(payloads.paths(self._table.column(column)), self._folders)
-        return [*digests.of(self.files[0].parent, self.files), *held]
+        return [*digests.of(self.files[0].parent, [file.name for file in self.files]), *held]
 
     @property
     def _folders(self) -> tuple[Path, ...]:
