@@ -64,7 +64,7 @@ class FolderRows:
 
     def digests(self, column: str) -> list[str]:
         assert column == IMAGE
-        contents = digests.of(self.split, self.files)
+        contents = digests.of(self.split, [self.split / file for file in self.files])
         return [f"{shown(file)}={digest}" for file, digest in zip(self.files, contents, strict=True)]
 
 

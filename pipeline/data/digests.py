@@ -21,20 +21,20 @@ _SETTLED = 2.0
 _LONG_BYTES, _LONG_FILES = 1 << 30, 20_000
 
 
-def of(folder: Path, files: Sequence[str]) -> list[str]:
-    """Return the SHA-256 of each file, which are paths below ``folder``.
+def of(folder: Path, files: Sequence[Path]) -> list[str]:
+    """Return the SHA-256 of each file; ``folder`` is what they belong to, and need not be above them.
 
     Raises DataError for a file that cannot be read.
     """
     place = default_cache() / "digests" / f"{hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:24]}.json"
-    known = _known(place)
+    known, above = _known(place), os.path.join(folder, "")
     stamps: list[tuple[str, list[int]]] = []
     for file in files:
         try:
-            found = os.stat(os.path.join(folder, file))
+            found = os.stat(file)
         except OSError as error:
-            raise DataError(f"cannot be read ({error.strerror})", folder / file, "restore it") from None
-        key = os.fsencode(file).decode("utf-8", "backslashreplace")
+            raise DataError(f"cannot be read ({error.strerror})", file, "restore it") from None
+        key = os.fsencode(str(file).removeprefix(above)).decode("utf-8", "backslashreplace")
         stamps.append((key, [found.st_size, found.st_mtime_ns, found.st_ctime_ns]))
     new = {i for i, (key, stamp) in enumerate(stamps) if key not in known or known[key][:3] != stamp}
     if not new:
@@ -44,7 +44,7 @@ def of(folder: Path, files: Sequence[str]) -> list[str]:
     digests = []
     with progress.bar("reading the data set once", len(new), "files") if long else nullcontext() as advance:
         for i, (file, (key, _)) in enumerate(zip(files, stamps, strict=True)):
-            digests.append(_digest(folder / file) if i in new else str(known[key][3]))
+            digests.append(_digest(file) if i in new else str(known[key][3]))
             if advance is not None and i in new:
                 advance()
     _remember(place, {key: [*stamp, digest] for (key, stamp), digest in zip(stamps, digests, strict=True)}, known)

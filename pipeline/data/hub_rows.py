@@ -32,7 +32,7 @@ class HubRows(ArrowRows):
     def digests(self, column: str) -> list[str]:
         files = [Path(file["filename"]) for file in self.dataset.cache_files]
         # A part of a split ("train[:1000]") has the files of the whole.
-        held = digests.of(files[0].parent, [str(file) for file in files]) if files else [str(self.dataset._fingerprint)]
+        held = digests.of(files[0].parent, files) if files else [str(self.dataset._fingerprint)]
         named = payloads.digests_of(payloads.paths(self._table.column(column)), self._folders)
         return [*held, self.split, str(len(self)), *named]
 

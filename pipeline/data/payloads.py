@@ -58,7 +58,7 @@ def digests_of(named: list[str], folders: tuple[Path, ...]) -> list[str]:
             except OSError:
                 there[place.parent] = frozenset()
         if place.name in there[place.parent] and place.is_file():
-            places.append(str(place.relative_to(folders[0])) if place.is_relative_to(folders[0]) else str(place))
+            places.append(place)
     return digests.of(folders[0], places)
 
 

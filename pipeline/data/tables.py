@@ -97,7 +97,7 @@ class ParquetRows:
             leaf = f"{column}.path" if pa.types.is_struct(kind) else column
             named = payloads.paths(self._whole(column, leaf))
         return [
-            *digests.of(self.folder, [_below(self.folder, file) for file in self.files]),
+            *digests.of(self.folder, self.files),
             *payloads.digests_of(named, (self.folder,)),
         ]
 
@@ -162,7 +162,7 @@ class ArrowRows:
 
     def digests(self, column: str) -> list[str]:
         held = payloads.digests_of(payloads.paths(self._table.column(column)), self._folders)
-        return [*digests.of(self.files[0].parent, [file.name for file in self.files]), *held]
+        return [*digests.of(self.files[0].parent, self.files), *held]
 
     @property
     def _folders(self) -> tuple[Path, ...]:

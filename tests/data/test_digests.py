@@ -12,10 +12,11 @@ from pipeline.data import digests
 from pipeline.errors import DataError
 
 
-def put(folder: Path, name: str, content: bytes) -> str:
+def put(folder: Path, name: str, content: bytes) -> Path:
     folder.mkdir(exist_ok=True)
-    (folder / name).write_bytes(content)
-    return name
+    path = folder / name
+    path.write_bytes(content)
+    return path
 
 
 @pytest.fixture
@@ -56,13 +57,13 @@ def test_a_file_is_read_once(tmp_path: Path, read: list[str]) -> None:
 @pytest.mark.usefixtures("settled")
 def test_a_changed_file_is_read_again(tmp_path: Path, read: list[str]) -> None:
     """Also if it has its old size and time: the time of change tells."""
-    file = tmp_path / "set" / put(tmp_path / "set", "a", b"old")
+    file = put(tmp_path / "set", "a", b"old")
     before = file.stat()
-    digests.of(tmp_path / "set", ["a"])
+    digests.of(tmp_path / "set", [file])
     while file.stat().st_ctime_ns == before.st_ctime_ns:
         file.write_bytes(b"new")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert digests.of(tmp_path / "set", ["a"]) == [hashlib.sha256(b"new").hexdigest()]
+    assert digests.of(tmp_path / "set", [file]) == [hashlib.sha256(b"new").hexdigest()]
     assert read == ["a", "a"]
 
 
@@ -99,7 +100,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be read \(No such file or directory\): .*gone: restore it"):
-        digests.of(tmp_path, ["gone"])
+        digests.of(tmp_path, [tmp_path / "gone"])
 
 
 @pytest.mark.usefixtures("settled")
