@@ -19,7 +19,7 @@ from pipeline.data.columns import Column, described, has_paths, is_bytes, is_tex
 from pipeline.data.source import Skipped
 from pipeline.errors import DataError
 
-_HELD = 512 << 20
+_HELD = 128 << 20
 """Bytes of row groups that are kept for the rows after this one."""
 _MOST_OF_A_GROUP = 4 << 30
 """Bytes of pictures that one row group may hold."""
@@ -175,11 +175,22 @@ def _outline(file: Path) -> tuple[dict[str, Column], list[int]]:
     lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
     if sum(lengths) != opened.metadata.num_rows or min(lengths, default=0) < 0:
         raise DataError("row groups of other lengths than the file", file, "repair the file or remove it")
+    # A column of equal values takes no room, so a small file could fill the memory with rows.
+    if sum(lengths) > (size := file.stat().st_size):
+        what = f"{sum(lengths)} rows in {size} bytes, so few of them have a picture"
+        raise DataError(what, file, "repair the file or remove it")
     return described(opened.schema_arrow, file), lengths
 
 
 def _mapped(file: Path) -> pa.Table:
-    found = pa.ipc.open_stream(pa.memory_map(str(file))).read_all()
+    """Return an Arrow file, mapped; raise DataError if it takes more memory than the file has bytes."""
+    reader, batches, held = pa.ipc.open_stream(pa.memory_map(str(file))), [], 0
+    for batch in reader:
+        held += batch.nbytes
+        if held > file.stat().st_size:
+            raise DataError("compressed", file, "save the data set again with save_to_disk")
+        batches.append(batch)
+    found = pa.Table.from_batches(batches, reader.schema)
     found.validate(full=True)
     return found
 

@@ -223,6 +223,26 @@ def test_one_picture_a_thousand_times_takes_the_memory_of_one(tmp_path: Path) ->
     assert pa.total_allocated_bytes() - before < 16 << 20
 
 
+def test_a_small_file_of_very_many_rows_is_refused(tmp_path: Path) -> None:
+    made = pa.table({"image": pa.nulls(10**6, pa.binary()), "label": np.zeros(10**6, np.int8)})
+    pq.write_table(made, tmp_path / "train.parquet")
+    with pytest.raises(DataError, match=r"1000000 rows in [0-9]+ bytes"):
+        images.load(params(tmp_path), "train")
+
+
+def test_a_compressed_arrow_file_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "train"
+    folder.mkdir()
+    made = pa.table({"image": [bytes(10**6)], "label": [0]})
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(folder / "data.arrow", made.schema, options=options) as writer:
+        writer.write_table(made)
+    (folder / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    with pytest.raises(DataError, match=r"compressed: .*data.arrow: save the data set again"):
+        images.load(params(tmp_path), "train")
+
+
 def test_processes_get_no_pictures(tmp_path: Path) -> None:
     """A split is sent to them as names of files, whatever was read of it before."""
     table(tmp_path / "train.parquet", [np.random.default_rng(0).bytes(1 << 20) + png("red")] * 2, [0, 1])
