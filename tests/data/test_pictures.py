@@ -125,6 +125,31 @@ def test_cmyk_and_ycbcr(rng: np.random.Generator, sides: tuple[int, int]) -> Non
     assert np.abs(found - np.clip(colours, 0, 255)).max() <= 2
 
 
+@pytest.mark.parametrize("name", ["PNG", "TIFF", "WEBP", "TGA", "JPEG2000", "ICO"])
+def test_transparency_of_every_format_that_has_it(name: str) -> None:
+    """Formats keep no colour where nothing is seen of it, so alpha is at least 1."""
+    levels = np.random.default_rng(4).integers(0, 256, (16, 16, 4)).astype(np.uint8)
+    levels[:, :, 3] = np.maximum(levels[:, :, 3], 1)
+    options: dict[str, Any] = {"WEBP": {"lossless": True, "exact": True}, "ICO": {"sizes": [(16, 16)]}}.get(name, {})
+    content = files.encoded(Image.fromarray(levels), name, **options)
+    expected = laid(levels[:, :, :3], levels[:, :, 3], (0, 0, 255))
+    assert np.abs(decoded(content, "blue") - expected).max() <= 1
+
+
+def test_ink_in_a_jpeg_is_not_inverted() -> None:
+    """Adobe's files count light where others count ink."""
+    plain = np.full((16, 16, 4), (255, 0, 0, 0), np.uint8)  # cyan
+    found = decoded(files.encoded(Image.fromarray(plain, "CMYK"), "JPEG", quality=100))
+    assert np.abs(found - np.array([0, 255, 255])).max() <= 3
+
+
+def test_a_transparent_colour_of_a_gif() -> None:
+    picture = Image.fromarray(np.array([[0, 1], [2, 0]], np.uint8), "P")
+    picture.putpalette([9, 9, 9, 255, 0, 0, 0, 255, 0])
+    found = decoded(files.encoded(picture, "GIF", transparency=0), "blue")
+    assert found.tolist() == [[[0, 0, 255], [255, 0, 0]], [[0, 255, 0], [0, 0, 255]]]
+
+
 def test_lab() -> None:
     """Colours of sRGB come back; L alone is grey."""
     colours = Image.fromarray(np.array([[[255, 255, 255], [0, 0, 0], [200, 30, 60], [20, 120, 220]]], np.uint8))
