@@ -145,6 +145,25 @@ def test_without_deficits_the_synthetic_reference_is_untrained_and_that_is_said(
     assert [done.steps for done in only.rounds] == [0] * 4
 
 
+def test_held_out_images_are_tested_on_and_held_by_nobody(project: Path, workspace: Workspace) -> None:
+    """A quarter of 20 images of each class is 5, so each accuracy by class is a multiple of a fifth."""
+    document = params.load(workspace.params).model_dump(exclude_unset=True)
+    document["data"] |= {"test": None, "holdout": 0.25}
+    chosen = Params.model_validate(document)
+    partition_stage.run(workspace, chosen)
+    deficits.run(workspace, chosen)
+    fill.run(workspace, chosen, "none")
+    train.run(workspace, chosen, "none", "fedavg", ONE)
+    rows = np.concatenate(holdings.load(workspace.fill("none")).rows["real"])
+    tested = Given(workspace, chosen).decoded.test_rows
+    assert tested is not None
+    assert sorted([*rows.tolist(), *tested.tolist()]) == list(range(60))
+    for run in history.load(workspace.run("none", "fedavg")):
+        shares = [5 * (share or 0.0) for share in run.tested[-1].by_class or ()]
+        assert len(shares) == 3
+        assert shares == pytest.approx([round(share) for share in shares])
+
+
 @pytest.mark.parametrize(("name", "norm"), [("simple-cnn", "group"), ("resnet20", "group"), ("resnet20", "batch")])
 def test_saved_weights_load_into_an_ordinary_module(tmp_path: Path, name: str, norm: str) -> None:
     """With the averages of batch normalisation; and saving them again gives equal bytes."""
