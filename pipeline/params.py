@@ -21,7 +21,6 @@ Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 StrictPositive = Annotated[int, Field(ge=1, strict=True)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
-Name = Annotated[str, Field(pattern=r"\S")]
 
 
 def _distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -60,8 +59,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _by_text(given: object) -> object:
-    """Return class names with the labels as text: YAML reads ``0: cat`` as a number."""
+def _class_names(given: object) -> object:
+    """Return a list of names, or names by label with the labels as text: YAML reads ``0: cat`` as a number."""
+    if given is None:
+        return None
+    if not isinstance(given, (list, tuple, dict)) or not given:
+        raise ValueError("write a list of names in order of label, or {label: name}")
+    if not all(
+        isinstance(name, str) and name.strip() for name in (given.values() if isinstance(given, dict) else given)
+    ):
+        raise ValueError("a class name is a text: quote numbers, and yes, no, on, off, true, false and null")
     if not isinstance(given, dict):
         return given
     if any(isinstance(key, bool) or key is None for key in given):
@@ -69,7 +76,7 @@ def _by_text(given: object) -> object:
     return {str(key): name for key, name in given.items()}
 
 
-ClassNames = Annotated[tuple[Name, ...] | dict[str, Name], BeforeValidator(_by_text)]
+ClassNames = Annotated[tuple[str, ...] | dict[str, str] | None, BeforeValidator(_class_names)]
 
 
 def _colour(given: str) -> str:
@@ -92,7 +99,7 @@ class DataParams(Section):
     holdout_seed: int = 0
     image_column: str | None = None
     label_column: str | None = None
-    class_names: ClassNames | None = None
+    class_names: ClassNames = None
     image_size: Positive | None = None
     background: Annotated[str, AfterValidator(_colour)] = "white"
     on_bad: Literal["refuse", "skip"] = "refuse"
