@@ -1,10 +1,12 @@
 """Entry point: ``python -m pipeline``, also installed as ``gen-fedsd``."""
 
+import io
 import os
 import sys
 
 import typer
 
+from pipeline import printable
 from pipeline.cli import app
 from pipeline.errors import PipelineError
 
@@ -16,6 +18,8 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2, a bug keeps its traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: not every terminal has every letter
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except PipelineError as error:
@@ -31,7 +35,7 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {printable.line(text)}", file=sys.stderr)
     sys.exit(code)
 
 

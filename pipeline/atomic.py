@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +19,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        os.close(created(temporary, os.O_EXCL))
         try:
             yield temporary
-            temporary.chmod(0o644)
             _sync(temporary)
             temporary.replace(path)
             _sync(path.parent)
@@ -34,6 +32,14 @@ def replacing(path: Path) -> Iterator[Path]:
         why = os.strerror(error.errno) if error.errno else error  # libraries add the name of the temporary file
         fix = "make room or check the rights, then run again"
         raise ArtifactError(f"cannot write ({why})", path, fix) from error
+
+
+def created(path: Path, flags: int = 0) -> int:
+    """Return the descriptor of a file that is made if need be, with the rights that the umask leaves.
+
+    Raises OSError for a symbolic link: whoever may put one there would choose the file that is written.
+    """
+    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o666)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,16 +13,20 @@
 ``__main__`` prints them as one line and exits with code 2. Anything else is a bug and keeps its traceback.
 """
 
+from pipeline import printable
+
+_MOST = 500  # characters of each part that are printed
+
 
 class PipelineError(Exception):
-    """What is wrong, where (file, key, value), and what to do about it."""
+    """What is wrong, where (file, key, value), and what to do about it; as text, one line that is safe to print."""
 
     def __init__(self, what: str, where: object, fix: str) -> None:
         self.what, self.where, self.fix = what, str(where), fix
         super().__init__(what, self.where, fix)
 
     def __str__(self) -> str:
-        return ": ".join(" ".join(part.split()) for part in (self.what, self.where, self.fix))
+        return ": ".join(printable.line(part, _MOST) for part in (self.what, self.where, self.fix))
 
 
 class ParameterError(PipelineError):

@@ -8,9 +8,9 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline import yaml_file
 from pipeline.errors import ParameterError
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid"]
@@ -198,11 +198,7 @@ def load(path: Path) -> Params:
     if not path.is_file():
         raise ParameterError("no parameters", path, "run in the project's root folder, where params.yaml is")
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError("not readable as YAML", path, str(error)) from None
-    try:
-        return Params.model_validate(document)
+        return Params.model_validate(yaml_file.load(path))
     except ValidationError as error:
         raise _explain(path, error) from None
 

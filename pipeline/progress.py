@@ -11,7 +11,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline import atomic
+from pipeline import atomic, printable
 
 _LINE_EVERY = 15.0  # seconds between plain lines
 
@@ -23,8 +23,8 @@ class Advance(Protocol):
 
 
 def say(text: str) -> None:
-    """Print one line of progress on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Print one line of progress on stderr; what would end the line or drive the terminal is escaped."""
+    print(printable.line(text), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -41,14 +41,15 @@ def bar(title: str, total: int, unit: str, already: int = 0) -> Iterator[Advance
         return f"{rate:.1f} {unit}/s{'  ' + note if note else ''}"
 
     if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
-            task = progress.add_task(title, total=total, completed=already, note="")
+        names, notes = (TextColumn(f"{{task.{what}}}", markup=False) for what in ("description", "fields[note]"))
+        columns = (names, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), notes)
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(printable.line(title), total=total, completed=already, note="")
 
             def advance(count: int = 1, note: str = "") -> None:
                 nonlocal done
                 done += count
-                progress.update(task, advance=count, note=text(note))
+                progress.update(task, advance=count, note=printable.line(text(note)))
 
             yield advance
         return

@@ -1,10 +1,16 @@
 """Every file that an experiment reads or writes, named once, below the folder of one experiment."""
 
+import contextlib
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.errors import ParameterError
+
 CACHE_VARIABLE = "GEN_FEDSD_CACHE"
+SHARED_VARIABLE = "GEN_FEDSD_SHARED_CACHE"
+"""Set to 1, it says that everybody who may write to the cache is trusted."""
 
 
 def default_cache() -> Path:
@@ -12,6 +18,39 @@ def default_cache() -> Path:
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gen-fedsd"
+
+
+def check_cache(folder: Path) -> None:
+    """Make the cache's folder for this user alone, unless it is there; raise ParameterError if others may write to it.
+
+    What is in the cache is used as it is: whoever may write there decides what images and results are.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        reason = _written_by_others(folder)
+    except OSError:  # whoever writes there reports it; commands that need no cache go on
+        return
+    if reason and os.environ.get(SHARED_VARIABLE) != "1":
+        fix = f"{reason[1]}, set {CACHE_VARIABLE} to another folder, or, to trust them all, set {SHARED_VARIABLE}=1"
+        raise ParameterError(f"others may write to the cache ({reason[0]})", folder, fix)
+
+
+def _written_by_others(folder: Path) -> tuple[str, str] | None:
+    """Return why others may change what is in a folder, and what to do about it; None if they may not.
+
+    Root may do anything anyway. The entries matter only where others may enter the folder.
+    """
+    known = {folder: folder.stat()}
+    if known[folder].st_mode & 0o011:
+        for path in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # a temporary file of another run
+                known[path] = path.lstat()
+    for path, found in known.items():
+        if found.st_uid not in (os.getuid(), 0):
+            return f"{path} belongs to user {found.st_uid}", "take it over with chown"
+        if found.st_mode & 0o022 and not stat.S_ISLNK(found.st_mode):
+            return f"{path} has the mode {stat.S_IMODE(found.st_mode):04o}", f"run chmod 700 {folder}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -24,6 +63,9 @@ class Workspace:
     root: Path = Path()
     """The current directory, unless another one is named; several workspaces can be used in one process."""
     cache: Path = field(default_factory=default_cache)
+
+    def __post_init__(self) -> None:
+        check_cache(self.cache)
 
     def at(self, text: str) -> Path:
         """Return the place that a path in params.yaml names: relative ones start at the root."""

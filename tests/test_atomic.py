@@ -25,8 +25,48 @@ def test_text_is_written_into_folders_that_are_made(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "file.txt"
     atomic.write_text(path, "gr\u00fcn\n")
     assert path.read_bytes() == "gr\u00fcn\n".encode()
-    assert path.stat().st_mode & 0o777 == 0o644
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_files_have_the_rights_that_open_would_give_them(tmp_path: Path, umask: int) -> None:
+    (tmp_path / "by open").touch()
+    atomic.write_text(tmp_path / "new" / "file", "text")
+    os.close(atomic.created(tmp_path / "lock"))
+    for name in ("by open", "new/file", "lock"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_a_file_that_is_there_is_opened_and_a_link_is_not(tmp_path: Path) -> None:
+    victim, link = tmp_path / "victim", tmp_path / "link"
+    victim.write_text("precious")
+    os.close(atomic.created(victim))
+    for target in (victim, tmp_path / "nowhere"):
+        link.symlink_to(target)
+        with pytest.raises(OSError, match="symbolic links"):
+            atomic.created(link)
+        link.unlink()
+    assert victim.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [victim]
+
+
+def test_a_temporary_file_takes_no_place_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name cannot be guessed; if it could, whoever put a link there would get an error instead of the text."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    (tmp_path / ".file.guessed").symlink_to(victim)
+    with pytest.raises(ArtifactError, match="File exists"):
+        atomic.write_text(tmp_path / "file", "text")
+    assert victim.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".file.guessed", "victim"]
 
 
 def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from pipeline import atomic
+from pipeline import atomic, printable
 from pipeline.errors import ArtifactError
 
 _NUMBERS = ("client", "label", "have", "want", "missing")
@@ -43,7 +43,10 @@ class Deficits:
 
     def save(self, path: Path) -> None:
         clients, classes = self.have.shape
-        labels, names, words = np.arange(classes), pa.array(self.class_names), pa.array(self.words)
+        labels = np.arange(classes)
+        names, words = (
+            pa.array(map(printable.csv_cell, texts), pa.string()) for texts in (self.class_names, self.words)
+        )
         options = pa.csv.WriteOptions(quoting_style="needed")
         with (
             atomic.replacing(path) as temporary,
@@ -81,14 +84,24 @@ def load(path: Path) -> Deficits:
     if grid["missing"].min() < 0:
         raise ArtifactError("a negative count of missing images", path, redo)
     names, words = (
-        tuple(itertools.islice(itertools.chain.from_iterable(part[text] for part in parts), classes)) for text in _TEXTS
+        tuple(
+            map(
+                printable.from_csv_cell,
+                itertools.islice(itertools.chain.from_iterable(part[text] for part in parts), classes),
+            )
+        )
+        for text in _TEXTS
     )
     return Deficits(grid["have"], grid["want"], grid["missing"], names, words)
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Read the file a block at a time: a table of ten million cells would take gigabytes at once."""
-    with pa.csv.open_csv(path, convert_options=pa.csv.ConvertOptions(column_types=_TYPES)) as reader:
+    with pa.csv.open_csv(
+        path,
+        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(column_types=_TYPES),
+    ) as reader:
         yield from reader
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline import atomic
+from pipeline import atomic, printable
 from pipeline.errors import ArtifactError
 
 _REDO = "run: dvc repro -f train"
@@ -103,7 +103,7 @@ def save(folder: Path, runs: Sequence[RunHistory], class_names: Sequence[str], c
     tested = [(run, done, done.by_class) for run in runs for done in run.tested if done.by_class is not None]
     with _csv(folder / "history.csv", _COLUMNS) as writer:
         writer.writerows(_line(run, done) for run in runs for done in run.rounds)
-    with _csv(folder / "classes.csv", ["budget", "seed", "round", *class_names]) as writer:
+    with _csv(folder / "classes.csv", ["budget", "seed", "round", *map(printable.csv_cell, class_names)]) as writer:
         writer.writerows([run.budget, run.seed, done.number, *shares] for run, done, shares in tested)
     with _csv(folder / "clients.csv", ["budget", "seed", "round", *range(len(counts))]) as writer:
         for run, done, shares in tested:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline import printable
 from pipeline.cli import options, text
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def push(
         licence=licence,
         dry_run=dry_run,
     )
-    typer.echo(pushed_text(push.push(workspace, params, chosen)))
+    text.echo(pushed_text(push.push(workspace, params, chosen)))
 
 
 @commands.command()
@@ -61,7 +62,7 @@ def pull(
     workspace, params = options.parameters()
     from pipeline.commands import pull
 
-    typer.echo(pulled_text(pull.pull(workspace, params, repo_id, revision)))
+    text.echo(pulled_text(pull.pull(workspace, params, repo_id, revision)))
 
 
 def pushed_text(done: "Pushed") -> str:
@@ -97,7 +98,7 @@ def pulled_text(done: "Pulled") -> str:
 
 def _use_text(use: "Use") -> str:
     if use.unresolved is not None:
-        return f"the recipe that params.yaml asks for is not known here ({use.unresolved})"
+        return f"the recipe that params.yaml asks for is not known here ({printable.line(use.unresolved)})"
     if use.differences:
         what = "asks for another recipe, so these images will not be used: it differs in " + ", ".join(use.differences)
     else:

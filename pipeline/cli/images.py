@@ -21,7 +21,7 @@ def status() -> None:
     workspace, params = options.parameters()
     from pipeline.commands import status
 
-    typer.echo(status_text(status.status(workspace, params)))
+    text.echo(status_text(status.status(workspace, params)))
 
 
 @commands.command()
@@ -35,7 +35,7 @@ def regenerate(
     from pipeline.commands import regenerate
     from pipeline.generation.devices import parse
 
-    typer.echo(regenerated_text(regenerate.regenerate(workspace, params, parse(devices), client, fresh)))
+    text.echo(regenerated_text(regenerate.regenerate(workspace, params, parse(devices), client, fresh)))
 
 
 @commands.command()
@@ -49,13 +49,13 @@ def verify(
     from pipeline.workspace import Workspace
 
     checked = verify.shards(Workspace())
-    typer.echo(f"{checked.shards} shards, {checked.images} images: all as the manifest says")
+    text.echo(f"{checked.shards} shards, {checked.images} images: all as the manifest says")
     if rerender:
         workspace, params = options.parameters()
         from pipeline.generation.devices import parse
 
         again = verify.rerender(workspace, params, parse(devices), rerender, seed)
-        typer.echo(f"{again.images} random images rendered again: byte for byte the same")
+        text.echo(f"{again.images} random images rendered again: byte for byte the same")
 
 
 @commands.command()
@@ -69,7 +69,7 @@ def preview(
     from pipeline.workspace import Workspace
 
     drawn = preview.preview(Workspace(), client, per_class, out)
-    typer.echo(f"{drawn.images} images of {drawn.classes} classes in {drawn.path}")
+    text.echo(f"{drawn.images} images of {drawn.classes} classes in {drawn.path}")
 
 
 def status_text(found: "Status") -> str:

@@ -24,7 +24,7 @@ def stats() -> None:
     from pipeline.commands import pool
     from pipeline.workspace import Workspace
 
-    typer.echo(stats_text(pool.stats(Workspace())))
+    text.echo(stats_text(pool.stats(Workspace())))
 
 
 @commands.command("list")
@@ -33,7 +33,7 @@ def list_recipes() -> None:
     from pipeline.commands import pool
     from pipeline.workspace import Workspace
 
-    typer.echo(recipes_text(pool.list_recipes(Workspace())))
+    text.echo(recipes_text(pool.list_recipes(Workspace())))
 
 
 @commands.command()
@@ -46,7 +46,7 @@ def gc(
     from pipeline.commands import pool
     from pipeline.workspace import Workspace
 
-    typer.echo(collected_text(pool.gc(Workspace(), recipe or [], older_than, dry_run), dry_run))
+    text.echo(collected_text(pool.gc(Workspace(), recipe or [], older_than, dry_run), dry_run))
 
 
 @commands.command()
@@ -59,7 +59,7 @@ def export(
     from pipeline.workspace import Workspace
 
     done = pool.export_pool(Workspace(), out, recipe or [])
-    typer.echo(f"{done.images} images in {done.path} ({text.megabytes(done.file_bytes)})")
+    text.echo(f"{done.images} images in {done.path} ({text.megabytes(done.file_bytes)})")
 
 
 @commands.command("import")
@@ -71,7 +71,7 @@ def import_pool(
     from pipeline.workspace import Workspace
 
     done = pool.import_pool(Workspace(), file)
-    typer.echo(f"{done.new} images imported from {file}; {done.known} were here already")
+    text.echo(f"{done.new} images imported from {file}; {done.known} were here already")
 
 
 def stats_text(found: "Stats") -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline import printable
 from pipeline.cli import text
 
 if TYPE_CHECKING:
@@ -18,13 +19,13 @@ def results() -> None:
     from pipeline.commands import results
     from pipeline.workspace import Workspace
 
-    typer.echo(results_text(results.results(Workspace())))
+    text.echo(results_text(results.results(Workspace())))
 
 
 def results_text(found: "Results") -> str:
     """Return the result tables, the remarks, and where the page is."""
     parts = ["Accuracy on the test images after the last round, in percent, with 95 % intervals over seeds"]
-    parts += [f"{table.title}\n{text.table([table.head, *table.rows])}" for table in found.tables]
+    parts += [f"{printable.line(table.title)}\n{text.table([table.head, *table.rows])}" for table in found.tables]
     if found.remarks:
-        parts.append("\n".join(f"Note: {remark}" for remark in found.remarks))
+        parts.append("\n".join(f"Note: {printable.line(remark)}" for remark in found.remarks))
     return "\n\n".join([*parts, f"The whole report: {found.page}"])

@@ -21,7 +21,7 @@ def stats() -> None:
     from pipeline.commands import runs
     from pipeline.workspace import Workspace
 
-    typer.echo(stats_text(runs.stats(Workspace())))
+    text.echo(stats_text(runs.stats(Workspace())))
 
 
 @commands.command("list")
@@ -30,7 +30,7 @@ def list_runs() -> None:
     from pipeline.commands import runs
     from pipeline.workspace import Workspace
 
-    typer.echo(runs_text(runs.list_runs(Workspace())))
+    text.echo(runs_text(runs.list_runs(Workspace())))
 
 
 @commands.command()
@@ -45,7 +45,7 @@ def gc(
     from pipeline.commands import runs
     from pipeline.workspace import Workspace
 
-    typer.echo(collected_text(runs.gc(Workspace(), run or [], older_than, dry_run), dry_run))
+    text.echo(collected_text(runs.gc(Workspace(), run or [], older_than, dry_run), dry_run))
 
 
 def stats_text(found: "Stats") -> str:

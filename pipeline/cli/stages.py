@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import options
+from pipeline.cli import options, text
 
 commands = typer.Typer()
 
@@ -45,7 +45,7 @@ def generate(
         from pipeline.cli import images
         from pipeline.commands import status
 
-        typer.echo(images.cost_text(status.cost(workspace, params)))
+        text.echo(images.cost_text(status.cost(workspace, params)))
         return
     from pipeline.generation.devices import parse
 

@@ -3,12 +3,28 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import typer
+
+from pipeline import printable
+
+_MOST = 200
+"""Characters of a cell."""
+
+
+def echo(text: str) -> None:
+    """Print the lines of a result on stdout; what would drive the terminal is escaped.
+
+    A value that may hold line ends is made one line before it is put into ``text``.
+    """
+    typer.echo("\n".join(map(printable.escaped, text.split("\n"))))
+
 
 def table(rows: Sequence[Sequence[str]], right: bool = False) -> str:
     """Return rows of equally many cells as lines with aligned columns, left or right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    shown = [[printable.line(cell, _MOST) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = []
-    for row in rows:
+    for row in shown:
         cells = (cell.rjust(width) if right else cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

@@ -13,8 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from pipeline import yaml_file
 from pipeline.errors import ParameterError
 
 _CLASS = "class"
@@ -82,14 +81,11 @@ def load(path: Path, shipped: Path | None = None) -> PromptSet:
 
     If there is no such file, the error lists the prompt sets in the folder ``shipped``.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError:
+    if not path.is_file():
         others = ", ".join(str(file) for file in sorted(shipped.glob("*.yaml"))) if shipped else ""
         fix = f"set generate.prompts to a file{': ' if others else ''}{others}"
-        raise ParameterError("no such prompt set", path, fix) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError("not readable as YAML", path, str(error)) from None
+        raise ParameterError("no such prompt set", path, fix)
+    document = yaml_file.load(path)
     if not isinstance(document, dict) or _TEMPLATES not in document:
         raise ParameterError("a prompt set has no templates", path, "write: templates: ['a photo of a {class}']")
     entries = {str(name): _texts(path, str(name), values) for name, values in document.items()}

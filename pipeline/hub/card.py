@@ -1,18 +1,19 @@
 """The data set's card: what a stranger needs to load, judge, cite and render the images again."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
-from huggingface_hub import metadata_load
 
+from pipeline import yaml_file
 from pipeline.artifacts.manifest import Manifest
-from pipeline.hub import publication
+from pipeline.errors import ArtifactError, ParameterError
+from pipeline.hub import escapes, publication
 from pipeline.hub.options import ResultTables
 
 MOST_CONFIGS = 100
@@ -20,7 +21,9 @@ MOST_CONFIGS = 100
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _LARGEST = "n>1M"
-_NAMED = ("variant", "scheduler", "scheduler_options", "steps", "render_size", "dtype")
+_NAMED = ("variant", "scheduler_options", "steps", "render_size")
+_MODEL = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)?")
+_FRONT_MATTER = re.compile(r"\A\s*---\r?\n(.*?)^---\s*$", re.DOTALL | re.MULTILINE)
 
 
 def by_client(repo_id: str, known: Manifest, licence: str, results: ResultTables | None) -> str:
@@ -61,10 +64,17 @@ def anonymous(repo_id: str, described: Mapping[str, Any], licence: str, results:
 def licence(path: Path) -> str | None:
     """Return the licence that a card names, if any."""
     try:
-        found = (metadata_load(path) or {}).get("license")
-    except (ValueError, yaml.YAMLError):
+        matter = _FRONT_MATTER.match(path.read_text(encoding="utf-8"))
+        head = yaml_file.parse(matter[1], path) if matter else None
+    except (ValueError, ParameterError):
         return None
-    return found if isinstance(found, str) else None
+    found = head.get("license") if isinstance(head, dict) else None
+    return found if isinstance(found, str) and is_licence(found) else None
+
+
+def is_licence(name: str) -> bool:
+    """Return whether the Hub may know a licence of this short name."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+_-]*", name) is not None
 
 
 def _render(
@@ -92,13 +102,23 @@ def _render(
         sheet=publication.SHEET,
         recipe={name.replace("_", " "): value for name, value in recipe.items()},
         hub_model=bool(revision),
+        model_page=f"https://huggingface.co/{model}" if revision and _MODEL.fullmatch(model) else "",
         model=model,
         revision=revision,
         **{name: recipe[name] for name in _NAMED},
+        **{name: _attribute(recipe[name], name) for name in ("scheduler", "dtype")},
     )
     body = re.sub("\n{3,}", "\n\n", text).strip()
-    front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)
+    front = yaml.safe_dump(head, sort_keys=False, width=1_000)
     return f"---\n{front}---\n\n{body}\n"
+
+
+def _attribute(name: str | None, key: str) -> str | None:
+    """Return the name of something in a Python package; raise ArtifactError for what would be other code."""
+    if name is None or (name.isidentifier() and name.isascii()):
+        return name
+    fix = "the manifest was edited; make the shards again, or ask for them again"
+    raise ArtifactError(f"no name of Python: {name!r}", f"the manifest, recipe, {key}", fix)
 
 
 def _counts(known: Manifest) -> list[list[object]]:
@@ -114,14 +134,9 @@ def _counts(known: Manifest) -> list[list[object]]:
     return [["class", "images", "fewest of a client", "most of a client"], *by_class]
 
 
-def _cell(value: Any) -> str:
-    """Return a value for a cell of a table."""
-    text = value or "" if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)
-    return text.replace("|", "\\|").replace("\n", " ") or "(none)"
-
-
+@cache
 def _template() -> jinja2.Template:
     source = files("pipeline.hub").joinpath("card.md.j2").read_text(encoding="utf-8")
     made = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
-    made.filters["cell"] = _cell
+    made.filters |= {"inline": escapes.inline, "paragraph": escapes.paragraph, "python": escapes.python}
     return made.from_string(source)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pipeline import atomic, progress
 from pipeline.artifacts.manifest import File, Manifest
-from pipeline.errors import HubError
+from pipeline.errors import HubError, ParameterError
 from pipeline.hub import anonymous, card, publication, published
 from pipeline.hub.api import Hub, Remote
 from pipeline.hub.options import SHEET_IMAGES, PushOptions, ResultTables, Surroundings
@@ -103,6 +103,9 @@ class Merged:
 
 
 def _licence(options: PushOptions, hub: Hub, remote: Remote | None) -> str:
+    if options.licence and not card.is_licence(options.licence):
+        fix = "give the Hub's short name of it, as mit, apache-2.0, cc-by-4.0 or other"
+        raise ParameterError("not the name of a licence", f"--license = {options.licence!r}", fix)
     return options.licence or published.licence(hub, remote) or "unknown"
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline import printable
 from pipeline.artifacts import shards
 
 _SMALLEST = 64  # pixels a side at which an image is shown
 _LARGEST = 128
 _GAP = 2
 _LABEL = 110  # pixels for the class name
+_LETTERS = 16
 _HEAD = 18
 
 
@@ -30,7 +32,7 @@ def draw(rows: Mapping[str, Sequence[Sequence[Image.Image]]], heads: Sequence[st
         pen.text((start, 2), head, "black", font)
     for i, (name, groups) in enumerate(rows.items()):
         top = _HEAD + i * (side + _GAP)
-        pen.text((4, top + side // 2 - 7), name[:16], "black", font)
+        pen.text((4, top + side // 2 - 7), printable.short(name, _LETTERS), "black", font)
         for group, start in zip(groups, starts, strict=True):
             for k, image in enumerate(group):
                 sheet.paste(image.resize((side, side), Image.Resampling.NEAREST), (start + k * (side + _GAP), top))

@@ -18,7 +18,7 @@ _COLOURS = ("#555555", "#d55e00", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#
 _LINES = (":", "--", "-", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 _REFERENCES = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LEGEND_COLUMNS = 3
-_SETTINGS = {"svg.hashsalt": "gen-fedsd", "svg.fonttype": "none", "font.size": 10}
+_SETTINGS = {"svg.hashsalt": "gen-fedsd", "svg.fonttype": "none", "font.size": 10, "text.parse_math": False}
 
 
 def style(place: int) -> tuple[str, object]:

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline import atomic
+from pipeline import atomic, printable
 
+_MOST_LETTERS = 17  # of a class name; the names of a small figure leave no room for it else
 _MOST_NUMBERS = 400  # cells in which the count is still printed
 
 
@@ -20,7 +21,8 @@ def draw(axes: Axes, counts: NDArray[np.int64], class_names: Sequence[str], titl
     axes.set_title(title, fontsize=10)
     axes.set_ylabel("client")
     if classes <= 30:
-        axes.set_xticks(range(classes), class_names, rotation=45, ha="right", fontsize=8)
+        names = [printable.short(name, _MOST_LETTERS) for name in class_names]
+        axes.set_xticks(range(classes), names, rotation=45, ha="right", fontsize=8, parse_math=False)
     if clients <= 30:
         axes.set_yticks(range(clients), [str(client) for client in range(clients)], fontsize=8)
     if counts.size <= _MOST_NUMBERS:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import jinja2
+import markupsafe
 
+from pipeline import printable
 from pipeline.reporting.summary import Table
 
 
@@ -49,6 +51,11 @@ def render(page: Page) -> str:
     """Return the page as HTML; a value that the template names and ``page`` lacks is an error."""
     source = files("pipeline.reporting").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
+        undefined=jinja2.StrictUndefined, autoescape=True, finalize=_shown, trim_blocks=True, lstrip_blocks=True
     )
     return environment.from_string(source).render(vars(page)) + "\n"
+
+
+def _shown(value: object) -> object:
+    """Return a text without marks that would turn around the reading direction of what follows; figures as they are."""
+    return printable.escaped(value) if isinstance(value, str) and not isinstance(value, markupsafe.Markup) else value

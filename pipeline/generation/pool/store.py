@@ -8,6 +8,7 @@ partition, higher deficits or a second experiment render only what no earlier ru
 import fcntl
 import itertools
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -20,7 +21,7 @@ from types import TracebackType
 from typing import Self, get_type_hints
 from urllib.parse import quote
 
-from pipeline import progress
+from pipeline import atomic, progress
 from pipeline.artifacts import spec
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import PoolError
@@ -112,7 +113,8 @@ class Pool:
         """Hold the lock for writing while the block runs; wait, and say so, while another run holds it."""
         with ExitStack() as held:
             with self.errors():  # the block's own errors are not the pool's
-                lock = held.enter_context(self.path.with_suffix(".lock").open("w"))
+                lock = atomic.created(self.path.with_suffix(".lock"))
+                held.callback(os.close, lock)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
