@@ -35,7 +35,6 @@ _LOWERED = ("PixArtAlphaPipeline", "PixArtSigmaPipeline", "SanaPipeline", "IFPip
 """These pipelines turn texts into small letters first."""
 _SPLITTING = ("CLIPTokenizer", "T5Tokenizer")
 """Tokenizers of which no token reaches over a blank."""
-
 _LIBRARY = "transformers"
 """Of the tokenizers that are read; no other code is loaded."""
 
