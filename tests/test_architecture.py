@@ -19,7 +19,19 @@ HERE = Workspace()
 
 # These decide no result: they name files, write them whole, check values that are in params.yaml, print progress, bring
 # tasks to processes.
-PLUMBING = {f"pipeline.{name}" for name in ("errors", "workspace", "atomic", "progress", "processes", "params")}
+PLUMBING = {
+    f"pipeline.{name}"
+    for name in (
+        "errors",
+        "workspace",
+        "atomic",
+        "progress",
+        "processes",
+        "params",
+        "printable",
+        "yaml_file",
+    )
+}
 
 ARTIFACTS = {
     "partition": [HERE.partition],
