@@ -89,7 +89,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model:
 def test_only_what_a_change_decides_is_trained(base: tuple[Workspace, Document], tmp_path: Path, change: str) -> None:
     before, document = base
     workspace = Workspace(tmp_path / "project", tmp_path / "cache")
-    shutil.copytree(before.cache, workspace.cache)
+    shutil.copytree(before.cache, workspace.cache, dirs_exist_ok=True)
     document, (apply, expected) = deepcopy(document), CHANGES[change]
     apply(document)
     carry_out(workspace, document)
@@ -103,7 +103,7 @@ def test_a_data_set_that_was_moved_trains_nothing(base: tuple[Workspace, Documen
     """Its files are newer, and a hidden one lies beside them; nothing is decoded a second time either."""
     before, document = base
     workspace, document = Workspace(tmp_path / "project", tmp_path / "cache"), deepcopy(document)
-    shutil.copytree(before.cache, workspace.cache)
+    shutil.copytree(before.cache, workspace.cache, dirs_exist_ok=True)
     shutil.copytree(document["data"]["path"], tmp_path / "moved", copy_function=shutil.copyfile)
     (tmp_path / "moved/.DS_Store").write_bytes(b"x")
     document["data"]["path"] = str(tmp_path / "moved")

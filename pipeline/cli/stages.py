@@ -18,7 +18,7 @@ def fingerprint(kinds: options.Kinds = None) -> None:
     workspace, params = options.parameters()
     from pipeline.stages import fingerprint
 
-    for of in kinds or [of for kinds in fingerprint.STAGES.values() for of in kinds]:
+    for of in kinds or options.Kind:
         fingerprint.run(workspace, params, of)
 
 

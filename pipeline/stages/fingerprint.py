@@ -66,7 +66,7 @@ def _owners(workspace: Workspace, params: PartitionParams, split: Images) -> Pri
         return {"column": _digest(split.column(params.column))}
     if params.scheme == "assignment" and params.assignment is not None:
         place = workspace.at(params.assignment)
-        names = split.column(_FILE) if _FILE in split.columns else []
+        names: Iterable[object] = split.column(_FILE) if _FILE in split.columns else ()
         try:
             return {"assignment": atomic.sha256(place), "files": _digest(names)}
         except OSError as error:

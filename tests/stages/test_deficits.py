@@ -60,8 +60,8 @@ def test_words_are_kept_and_numbers_refused_where_images_of_them_are_asked_for(
     names = ("apple_pie", "n02690373", "7")
     rows, clients, labels = np.arange(3), np.array([0, 0, 1], np.int32), np.array([0, 1, 2], np.int32)
     array, level = partition_artifact.Source("0" * 24, 3), (0.5, 0.5, 0.5)
-    made = partition_artifact.Partition(rows, clients, labels, names, 2, 16, "abc", array, level, level)
-    made.save(workspace.partition)
+    split = partition_artifact.Partition(rows, clients, labels, names, 2, 16, "abc", array, level, level)
+    split.save(workspace.partition)
     document["deficits"] = {"rule": "fixed", "images_per_class": 1}
     with pytest.raises(ParameterError, match="a model cannot know what to draw for '7': "):
         deficits.run(workspace, params.Params.model_validate(document))
