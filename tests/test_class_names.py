@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline import printable
 from pipeline.artifacts import deficits, history, partition
 from pipeline.artifacts.deficits import Deficits
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts.partition import Partition, Source
 from pipeline.cli import report as report_command
 from pipeline.commands.results import Results
 from pipeline.reporting import contact_sheet, figures, page
@@ -61,7 +61,7 @@ def counts(names: tuple[str, ...]) -> Deficits:
 @example(ODD)
 def test_stages_hand_on_the_very_same_names(names: tuple[str, ...]) -> None:
     labels = np.arange(len(names), dtype=np.int32)
-    made = Partition(labels.astype(np.int64), labels * 0, labels, names, 1, 16, "0")
+    made = Partition(labels.astype(np.int64), labels * 0, labels, names, 1, 16, "0", Source("array", len(names)), (0.5,) * 3, (0.2,) * 3)
     with tempfile.TemporaryDirectory() as folder:
         made.save(Path(folder, "partition.parquet"))
         assert partition.load(Path(folder, "partition.parquet")).class_names == names

@@ -20,7 +20,7 @@ def stats() -> None:
     from pipeline.commands import cache
     from pipeline.workspace import Workspace
 
-    typer.echo(stats_text(cache.stats(Workspace())))
+    text.echo(stats_text(cache.stats(Workspace())))
 
 
 @commands.command()
@@ -35,7 +35,7 @@ def gc(
     from pipeline.commands import cache
     from pipeline.workspace import Workspace
 
-    typer.echo(collected_text(cache.gc(Workspace(), older_than, dry_run), dry_run))
+    text.echo(collected_text(cache.gc(Workspace(), older_than, dry_run), dry_run))
 
 
 def stats_text(found: "Stats") -> str:

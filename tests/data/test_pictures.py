@@ -130,8 +130,8 @@ def test_transparency_of_every_format_that_has_it(name: str) -> None:
     """Formats keep no colour where nothing is seen of it, so alpha is at least 1."""
     levels = np.random.default_rng(4).integers(0, 256, (16, 16, 4)).astype(np.uint8)
     levels[:, :, 3] = np.maximum(levels[:, :, 3], 1)
-    options: dict[str, Any] = {"WEBP": {"lossless": True, "exact": True}, "ICO": {"sizes": [(16, 16)]}}.get(name, {})
-    content = files.encoded(Image.fromarray(levels), name, **options)
+    options: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True, "exact": True}, "ICO": {"sizes": [(16, 16)]}}
+    content = files.encoded(Image.fromarray(levels), name, **options.get(name, {}))
     expected = laid(levels[:, :, :3], levels[:, :, 3], (0, 0, 255))
     assert np.abs(decoded(content, "blue") - expected).max() <= 1
 
