@@ -1,5 +1,6 @@
 """Class names of strangers on their way through the real writers: artifacts, page, figures, contact sheet, terminal."""
 
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,8 @@ def counts(names: tuple[str, ...]) -> Deficits:
 @example(ODD)
 def test_stages_hand_on_the_very_same_names(names: tuple[str, ...]) -> None:
     labels = np.arange(len(names), dtype=np.int32)
-    made = Partition(labels.astype(np.int64), labels * 0, labels, names, 1, 16, "0", Source("array", len(names)), (0.5,) * 3, (0.2,) * 3)
+    source = Source("array", len(names))
+    made = Partition(labels.astype(np.int64), labels * 0, labels, names, 1, 16, "0", source, (0.5,) * 3, (0.2,) * 3)
     with tempfile.TemporaryDirectory() as folder:
         made.save(Path(folder, "partition.parquet"))
         assert partition.load(Path(folder, "partition.parquet")).class_names == names
@@ -105,8 +107,9 @@ def test_figures_show_names_as_text(start: int) -> None:
         root = ElementTree.fromstring(figure)
         kinds = {element.tag.rpartition("}")[2] for element in root.iter()}
         assert kinds <= {"svg", "defs", "style", "g", "path", "use", "text", "clipPath", "rect", "image", "metadata"}
-        texts = [element.text for element in root.iter() if element.tag.endswith("}text")]
-        assert texts[: len(shown)] == shown
+        texts = [element.text or "" for element in root.iter() if element.tag.endswith("}text")]
+        # A number is in front of what the font cannot draw, and of names that are cut to the same text.
+        assert [text for drawn in texts if (text := re.sub(r"^\d+: ", "", drawn))][: len(shown)] == shown
 
 
 @settings(max_examples=30)
