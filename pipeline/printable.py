@@ -11,7 +11,7 @@ _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, invisible mark
 _JOINERS = "\u200c\u200d"  # invisible, but words of Persian and Hindi are misspelt without them
 _LINE_ENDS = re.compile(r"\s*[\n\r\v\f\x85\u2028\u2029]\s*")
 # What an import may drop before it looks for a formula.
-_SKIPPED = r"[ \v\f\x00-\x08\x0e-\x1f\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
+_SKIPPED = r"[\" \v\f\x00-\x08\x0e-\x1f\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
 _FORMULA = rf"('*{_SKIPPED}*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 _CELL = r"(^|[;\t\n\r])"  # a spreadsheet may split at these, whatever separates the columns
 

@@ -96,7 +96,7 @@ def _check_keys(keys: list[yaml.ScalarNode], where: object) -> None:
         seen.add((key.tag, key.value))
 
 
-def _refuse(depth: int, weight: int, where: object, mark: yaml.Mark) -> None:
+def _refuse(depth: int, weight: int, where: object, mark: Any) -> None:
     if depth > _MOST_DEPTH:
         raise ParameterError(
             f"values nested more than {_MOST_DEPTH} deep", f"{where}{_place(mark)}", "write it flatter"
@@ -106,5 +106,5 @@ def _refuse(depth: int, weight: int, where: object, mark: yaml.Mark) -> None:
         raise ParameterError(what, f"{where}{_place(mark)}", "write fewer")
 
 
-def _place(mark: yaml.Mark | None) -> str:
+def _place(mark: Any) -> str:
     return f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -28,13 +28,6 @@ def test_text_is_written_into_folders_that_are_made(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
 
 
-@pytest.fixture(params=[0o022, 0o077, 0o002])
-def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = os.umask(request.param)
-    yield request.param
-    os.umask(before)
-
-
 def test_files_have_the_rights_that_open_would_give_them(tmp_path: Path, umask: int) -> None:
     (tmp_path / "by open").touch()
     atomic.write_text(tmp_path / "new" / "file", "text")

@@ -151,6 +151,7 @@ def test_letters_that_a_terminal_lacks_are_escaped(tmp_path: Path) -> None:
 @example("''=1")
 @example("a;=1")
 @example("\t\t+1")
+@example('\n"@')
 def test_a_cell_of_a_csv_file_is_read_back_the_same_and_is_no_formula(name: str) -> None:
     """Whatever a spreadsheet takes for the separator: here the columns are cut at commas, semicolons and tabs."""
     cell = printable.csv_cell(name)

@@ -1,7 +1,6 @@
 """The cache: for its user alone, unless told; and no place outside the folder of the experiment."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from pipeline.workspace import Workspace
 
 FIX = "set GEN_FEDSD_CACHE to another folder, or, to trust them all, set GEN_FEDSD_SHARED_CACHE=1"
 NOBODY = 65534
-
-
-@pytest.fixture(params=[0o022, 0o077, 0o000])
-def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = os.umask(request.param)
-    yield request.param
-    os.umask(before)
 
 
 def test_a_new_cache_is_for_its_user_alone(cache: Path, umask: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from pipeline import printable
 from pipeline.reporting.arms import ArmRuns, ordered
 from pipeline.reporting.interval import DECIMALS, Interval
 from pipeline.reporting.summary import Arm, ClassAccuracy, Comparison, Reference, Spread, Summary
@@ -65,7 +66,7 @@ def _arm(arm: ArmRuns, target: float, class_names: Sequence[str]) -> Arm:
         rounds_to_target=round(sum(rounds) / len(rounds), 1) if rounds else None,
         megabytes_to_target=round(sum(moved) / len(moved) / 1e6, 2) if rounds else None,
         clients=Spread(*(round(share, DECIMALS) for share in spread)) if spread else None,
-        worst_class=ClassAccuracy(worst[1], round(worst[0], DECIMALS)) if worst else None,
+        worst_class=ClassAccuracy(printable.line(worst[1]), round(worst[0], DECIMALS)) if worst else None,
     )
 
 

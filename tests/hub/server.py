@@ -158,7 +158,7 @@ class _Origin(ThreadingTCPServer):
             last.shutdown(socket.SHUT_WR)
             assert last.recv(1) == b""
         with self.closed:
-            assert self.closed.wait_for(lambda: not self.open, timeout=60)
+            assert self.closed.wait_for(lambda: not self.open, timeout=120)
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
         with self.closed:

@@ -170,7 +170,7 @@ def test_an_edited_recipe_puts_no_code_into_the_card(
 @pytest.mark.parametrize("name", ["DDIM; import os", "x\ny", "os.system", "1", "Ｄdim"])
 def test_a_name_that_would_be_other_code_is_refused(key: str, name: str) -> None:
     with pytest.raises(ArtifactError, match=rf"^no name of Python: .*: the manifest, recipe, {key}: "):
-        card.by_client("ada/fill", manifest(**{key: name}), "mit", None)
+        card.by_client("ada/fill", manifest(NAMES, **{key: name}), "mit", None)
 
 
 @settings(max_examples=40)

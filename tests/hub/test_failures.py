@@ -6,8 +6,10 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from huggingface_hub import get_session
 
 from pipeline.errors import HubError, PipelineError
 from pipeline.hub import api
@@ -23,6 +25,7 @@ from tests.hub.publishing import (
     rewrite,
 )
 from tests.hub.server import Hub
+from tests.jobs import until
 
 
 def test_a_repository_that_nobody_sees_once_it_is_made(
@@ -87,13 +90,25 @@ def test_a_commit_that_happened_though_the_connection_broke_is_found(hub: Hub, p
 def test_a_commit_that_the_hub_never_answers_is_given_up_and_found(
     hub: Hub, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Only the commit, which the Hub answers when the push has given it up, has a short timeout; then it is made."""
     gate = threading.Event()
-    away_for_one(hub)  # after which the client connects anew
-    monkeypatch.setattr(api, "TIMEOUT", 2)
-    monkeypatch.setattr(api, "time", SimpleNamespace(sleep=lambda _: None))
-    monkeypatch.setattr(hub_push, "time", SimpleNamespace(sleep=lambda _: gate.set()))
+
+    def impatient(request: Any) -> None:  # of the HTTP library that huggingface_hub uses
+        if "/commit/" in request.url.path:
+            request.extensions["timeout"] = dict.fromkeys(request.extensions["timeout"], 0.5)
+
+    def later(_: float) -> None:
+        gate.set()
+        until(lambda: len(hub.repos[REPO].commits) == 2)
+
+    api.Hub(REPO)  # sets the client up
+    hooks = get_session().event_hooks
+    monkeypatch.setitem(hooks, "request", [*hooks["request"], impatient])
+    monkeypatch.setattr(hub_push, "time", SimpleNamespace(sleep=later))
     hub.fail("commit", gate.wait)
     push(ALL)
+    assert gate.is_set()
+    assert hub.count("commit") == 1
     assert len(hub.repos[REPO].commits) == 2  # the Hub's own first one, and ours
     assert set(hub.tree(REPO)) - {".gitattributes"} == FILES | BESIDE
 

@@ -15,7 +15,7 @@ from tests.hub.server import Hub
 
 def result(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Return exit code, output and what went to stderr."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 

@@ -48,6 +48,14 @@ def test_every_number_of_an_arm_by_hand() -> None:
     assert found.worst_class == ClassAccuracy("dog", 0.25)
 
 
+def test_the_name_of_the_worst_class_is_safe_to_print() -> None:
+    """`dvc metrics show` prints every text of the report's numbers as it is."""
+    names = ("cat\x1b[31m", "\u202edog", "owl")
+    arms = [arm({1: [0.4]}, by_class={1: (0.9, 0.5, None)})]
+    (found,) = summarise(arms, [], target=0.5, fill="synthetic", class_names=names, manifest="m").arms
+    assert found.worst_class == ClassAccuracy(r"\u202edog", 0.5)
+
+
 def test_a_target_that_nobody_reaches_and_classes_that_nobody_measured() -> None:
     (found,) = made([arm({1: [0.4]})]).arms
     assert (found.seeds_at_target, found.rounds_to_target, found.megabytes_to_target) == (0, None, None)
