@@ -58,7 +58,7 @@ class DataParams(Section):
     holdout_seed: Seed = 0
     image_column: str | None = None
     label_column: str | None = None
-    class_names: ClassNames | None = None
+    class_names: ClassNames = None
     image_size: Pixels | None = None
     background: Colour = "white"
     on_bad: Literal["refuse", "skip"] = "refuse"

@@ -17,7 +17,6 @@ StrictPositive = Annotated[int, Field(ge=1, le=MOST, strict=True)]
 Pixels = Annotated[int, Field(ge=1, le=_MOST_PIXELS)]
 Seed = Annotated[int, Field(ge=-_LARGEST_SEED, le=_LARGEST_SEED)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
-Name = Annotated[str, Field(pattern=r"\S")]
 
 
 def _distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -69,8 +68,16 @@ Overrides = Annotated[dict[str, str] | str, BeforeValidator(overrides)]
 Scales = Annotated[tuple[Scale, ...], BeforeValidator(_scales), Field(min_length=1, max_length=_MOST_SCALES)]
 
 
-def _by_text(given: object) -> object:
-    """Return class names with the labels as text: YAML reads ``0: cat`` as a number."""
+def _class_names(given: object) -> object:
+    """Return a list of names, or names by label with the labels as text: YAML reads ``0: cat`` as a number."""
+    if given is None:
+        return None
+    if not isinstance(given, (list, tuple, dict)) or not given:
+        raise ValueError("write a list of names in order of label, or {label: name}")
+    if not all(
+        isinstance(name, str) and name.strip() for name in (given.values() if isinstance(given, dict) else given)
+    ):
+        raise ValueError("a class name is a text: quote numbers, and yes, no, on, off, true, false and null")
     if not isinstance(given, dict):
         return given
     if any(isinstance(key, bool) or key is None for key in given):
@@ -78,7 +85,7 @@ def _by_text(given: object) -> object:
     return {str(key): name for key, name in given.items()}
 
 
-ClassNames = Annotated[tuple[Name, ...] | dict[str, Name], BeforeValidator(_by_text)]
+ClassNames = Annotated[tuple[str, ...] | dict[str, str] | None, BeforeValidator(_class_names)]
 
 
 def _colour(given: str) -> str:

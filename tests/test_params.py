@@ -266,3 +266,35 @@ def test_fills_and_pairs_are_each_named_once(document: dict[str, Any]) -> None:
         ("central-real", "fedavg"),
         ("central-synthetic", "fedavg"),
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"test": None}, "set one of data.test"),
+        ({"holdout": 0.1}, "set one of data.test"),
+        ({"test": "train"}, "data.test is the training split"),
+        ({"test": None, "holdout": 1.0}, "less than 1"),
+        ({"test": None, "holdout": 0}, "greater than 0"),
+        ({"background": "no colour"}, "the name of a colour"),
+        ({"background": "#12345"}, "the name of a colour"),
+        ({"on_bad": "ignore"}, "'refuse' or 'skip'"),
+        ({"class_names": {True: "cat"}}, "quote them"),
+        ({"class_names": ["cat", ""]}, "a class name is a text"),
+        ({"class_names": {"0": False}}, "a class name is a text"),
+        ({"class_names": "cat"}, "a list of names in order"),
+    ],
+)
+def test_data_parameters_that_cannot_be_used(
+    tmp_path: Path, document: dict[str, Any], values: dict[str, Any], complaint: str
+) -> None:
+    changes = {**document, "data": document["data"] | values}
+    with pytest.raises(ParameterError, match=complaint):
+        load(tmp_path, changes)
+
+
+def test_class_names_by_label_may_have_numbers_as_yaml_reads_them(tmp_path: Path, document: dict[str, Any]) -> None:
+    found = load(tmp_path, changed(document, "data", "class_names", {0: "cat", "1": "dog"})).data
+    assert found.class_names == {"0": "cat", "1": "dog"}
+    held = {**document, "data": document["data"] | {"test": None, "holdout": 0.1, "background": "#a0B1c2"}}
+    assert load(tmp_path, held).data.holdout == 0.1

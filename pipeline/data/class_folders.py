@@ -4,7 +4,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ class FolderRows:
     folder: Path
     """Of the data set, from which files are named."""
     split: Path
+    """Of the split: a folder in it, or itself."""
     files: tuple[str, ...]
     """Below ``split``, the class folder first."""
     skipped: tuple[Skipped, ...] = ()
@@ -43,24 +44,28 @@ class FolderRows:
         return len(self.files)
 
     def name(self, row: int) -> str:
-        return shown(self.split / self.files[row], self.folder)
+        return shown(os.path.join(self.prefix, self.files[row]))
+
+    @property
+    def prefix(self) -> str:
+        """The split's folder below the data set's, which names of files start with."""
+        return "" if self.split == self.folder else self.split.name
 
     def content(self, column: str, row: int) -> bytes | NDArray[np.uint8]:
         assert column == IMAGE
-        place = self.split / self.files[row]
         try:
-            return place.read_bytes()
+            return (self.split / self.files[row]).read_bytes()
         except OSError as error:
-            raise DataError(f"cannot be read ({error.strerror})", place, "restore it or remove it") from None
+            raise DataError(f"cannot be read ({error.strerror})", self.name(row), "restore it or remove it") from None
 
     def values(self, column: str) -> pa.ChunkedArray:
-        texts = [class_of(file) if column == LABEL else shown(self.split / file, self.split) for file in self.files]
-        return pa.chunked_array([pa.array(texts, pa.string())])
+        made = class_of if column == LABEL else shown
+        return pa.chunked_array([pa.array([made(file) for file in self.files], pa.string())])
 
     def digests(self, column: str) -> list[str]:
         assert column == IMAGE
         contents = digests.of(self.split, [self.split / file for file in self.files])
-        return [f"{shown(self.split / f, self.split)}={d}" for f, d in zip(self.files, contents, strict=True)]
+        return [f"{shown(file)}={digest}" for file, digest in zip(self.files, contents, strict=True)]
 
 
 def class_of(file: str) -> str:
@@ -68,22 +73,39 @@ def class_of(file: str) -> str:
     return unicodedata.normalize("NFC", file.split("/", 1)[0])
 
 
-def shown(file: Path, folder: Path) -> str:
-    """Return a file's path below a folder as text that every encoding can hold."""
-    return os.fsencode(os.path.relpath(file, folder)).decode("utf-8", "backslashreplace")
+def shown(file: str) -> str:
+    """Return a file's path as text that every encoding can hold."""
+    return os.fsencode(file).decode("utf-8", "backslashreplace")
 
 
 def read(folder: Path, split: Path) -> FolderRows:
     """List a split of class folders; raise DataError if there is no picture, or a class has a name that is no text."""
     files: list[str] = []
     skipped: list[Skipped] = []
+    seen = FolderRows(folder, split, ())
     for file, unusable in _walk(split):
-        below = os.path.relpath(file, split)
-        if why := unusable or _why_not(below):
-            skipped.append(Skipped(shown(file, folder), why))
+        if why := unusable or _why_not(file):
+            skipped.append(Skipped(shown(os.path.join(seen.prefix, file)), why))
         else:
-            files.append(below)
-    return _rows(folder, split, files, skipped)
+            files.append(file)
+    if not files:
+        what = f"no picture in class folders, and {len(skipped)} other files"
+        raise DataError(what, split, "expected SPLIT/CLASS NAME/*.png or other pictures; labels in CSV are not read")
+    classes = {file.split("/", 1)[0] for file in files}
+    for name in classes:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            where = shown(os.path.join(seen.prefix, name))
+            raise DataError("a class folder's name is not UTF-8", where, "rename it") from None
+    folders = {entry.name for entry in split.iterdir() if entry.is_dir() and not _hidden(entry.name)}
+    bare = [os.path.join(seen.prefix, name) for name in sorted(folders - classes, key=labels.natural)]
+    remarks = [f"{shown(name)} has no picture that is read, and is no class" for name in bare]
+    # An order that no file system, locale or way of composing accents decides.
+    files.sort(key=lambda file: (unicodedata.normalize("NFC", file), file))
+    files.sort(key=lambda file: labels.natural(class_of(file)))
+    skipped.sort(key=lambda one: one.path)
+    return replace(seen, files=tuple(files), skipped=tuple(skipped), remarks=tuple(remarks))
 
 
 def _why_not(file: str) -> str | None:
@@ -96,45 +118,25 @@ def _why_not(file: str) -> str | None:
     return None
 
 
-def _rows(folder: Path, split: Path, files: list[str], skipped: list[Skipped]) -> FolderRows:
-    classes = {file.split("/", 1)[0] for file in files}
-    for name in classes:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise DataError("a class folder's name is not UTF-8", shown(split / name, folder), "rename it") from None
-    if not files:
-        what = f"no picture in class folders, and {len(skipped)} other files"
-        raise DataError(what, split, "expected SPLIT/CLASS NAME/*.png or other pictures; labels in CSV are not read")
-    folders = {entry.name for entry in split.iterdir() if entry.is_dir() and not _hidden(entry.name)}
-    bare = sorted(folders - classes, key=labels.natural)
-    remarks = [f"{shown(split / name, folder)} has no picture that is read, and is no class" for name in bare]
-    # An order that no file system, locale or way of composing accents decides.
-    files.sort(key=lambda file: (labels.natural(class_of(file)), unicodedata.normalize("NFC", file), file))
-    skipped.sort(key=lambda one: one.path)
-    return FolderRows(folder, split, tuple(files), tuple(skipped), tuple(remarks))
-
-
 def _hidden(name: str) -> bool:
     return name.startswith(".") or name in _HIDDEN
 
 
-def _walk(split: Path) -> Iterator[tuple[Path, str | None]]:
+def _walk(split: Path) -> Iterator[tuple[str, str | None]]:
     """Yield every file below a folder, and why it is not read if it is not; links are followed but not in a circle."""
-    waiting: list[tuple[Path, tuple[tuple[int, int], ...], int, bool]] = [(split, (), 0, False)]
+    waiting: list[tuple[str, tuple[tuple[int, int], ...], int, bool]] = [("", (), 0, False)]
     while waiting:
-        folder, above, links, hidden = waiting.pop()
+        below, above, links, hidden = waiting.pop()
+        folder = os.path.join(split, below)
         try:
-            status = folder.stat()
-            with os.scandir(folder) as found:
-                names = [entry.name for entry in found]
+            status, names = os.stat(folder), os.listdir(folder)
         except OSError as error:
-            raise DataError(f"cannot be read ({error.strerror})", folder, "check its rights") from None
+            raise DataError(f"cannot be read ({error.strerror})", shown(folder), "check its rights") from None
         here = (*above, (status.st_dev, status.st_ino))
         for name in names:
-            path, unseen = folder / name, hidden or _hidden(name)
-            kind, identity = _kind(path)
-            linked = links + (kind == "folder" and path.is_symlink())
+            path, unseen = os.path.join(below, name), hidden or _hidden(name)
+            kind, identity = _kind(os.path.join(folder, name))
+            linked = links + (kind == "folder" and os.path.islink(os.path.join(folder, name)))
             if kind == "folder" and identity not in here and linked <= _MOST_LINKS:
                 waiting.append((path, here, linked, unseen))
             elif kind == "folder":
@@ -143,10 +145,10 @@ def _walk(split: Path) -> Iterator[tuple[Path, str | None]]:
                 yield path, "hidden" if unseen else kind
 
 
-def _kind(path: Path) -> tuple[str | None, tuple[int, int]]:
+def _kind(path: str) -> tuple[str | None, tuple[int, int]]:
     """Return "folder", None for a file, or what else a path is; and what tells folders apart."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:  # a link to nothing, or to itself
         return "a link to nothing", (0, 0)
     identity = (status.st_dev, status.st_ino)

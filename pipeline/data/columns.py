@@ -26,9 +26,15 @@ class Column:
 def described(schema: pa.Schema, where: object) -> dict[str, Column]:
     """Return a table's columns by name; features are in the metadata that ``datasets`` writes into its schemas.
 
-    Raises DataError if two columns have one name.
+    Raises DataError if two columns have one name, or a name is no text.
     """
-    if len(set(schema.names)) < len(schema.names):
+    try:
+        names = schema.names
+        for field in schema:
+            _names(field.type)
+    except UnicodeDecodeError:
+        raise DataError("a column's name is not UTF-8", where, "repair the file or remove it") from None
+    if len(set(names)) < len(names):
         raise DataError("two columns have one name", where, "rename one of them")
     try:
         document = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -37,6 +43,12 @@ def described(schema: pa.Schema, where: object) -> dict[str, Column]:
         features = {}
     found = features if isinstance(features, dict) else {}
     return {field.name: _column(field.type, found.get(field.name)) for field in schema}
+
+
+def _names(arrow: pa.DataType) -> list[str]:
+    """Return the names of all fields in a type; raise UnicodeDecodeError for one that is no text."""
+    fields = [arrow.field(i) for i in range(arrow.num_fields)]
+    return [field.name for field in fields] + [name for field in fields for name in _names(field.type)]
 
 
 def _column(arrow: pa.DataType, feature: object) -> Column:
@@ -102,6 +114,13 @@ def is_bytes(arrow: pa.DataType) -> bool:
     """Return whether values are bytes, dictionary-coded or not."""
     held = arrow.value_type if pa.types.is_dictionary(arrow) else arrow
     return bool(pa.types.is_binary(held) or pa.types.is_large_binary(held) or pa.types.is_binary_view(held))
+
+
+def has_paths(arrow: pa.DataType) -> bool:
+    """Return whether values may name files."""
+    if not pa.types.is_struct(arrow):
+        return is_text(arrow)
+    return any(arrow.field(i).name == "path" and is_text(arrow.field(i).type) for i in range(arrow.num_fields))
 
 
 def depth(arrow: pa.DataType) -> int:

@@ -22,19 +22,19 @@ _LONG_BYTES, _LONG_FILES = 1 << 30, 20_000
 
 
 def of(folder: Path, files: Sequence[Path]) -> list[str]:
-    """Return the SHA-256 of each file; ``folder`` is what they belong to.
+    """Return the SHA-256 of each file; ``folder`` is what they belong to, and need not be above them.
 
     Raises DataError for a file that cannot be read.
     """
     place = default_cache() / "digests" / f"{hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:24]}.json"
-    known = _known(place)
+    known, above = _known(place), os.path.join(folder, "")
     stamps: list[tuple[str, list[int]]] = []
     for file in files:
         try:
-            found = file.stat()
+            found = os.stat(file)
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror})", file, "restore it") from None
-        key = os.fsencode(os.path.relpath(file, folder)).decode("utf-8", "backslashreplace")
+        key = os.fsencode(str(file).removeprefix(above)).decode("utf-8", "backslashreplace")
         stamps.append((key, [found.st_size, found.st_mtime_ns, found.st_ctime_ns]))
     new = {i for i, (key, stamp) in enumerate(stamps) if key not in known or known[key][:3] != stamp}
     if not new:

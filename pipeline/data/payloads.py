@@ -1,5 +1,6 @@
 """One cell of a picture column as the bytes of a picture file, or as an array of pixels."""
 
+import os
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.data import digests
-from pipeline.data.columns import is_list, is_text
+from pipeline.data.columns import has_paths, is_list
 from pipeline.errors import DataError
 
 _PLACES = "write its bytes, or a path below the data set's folder"
@@ -36,26 +37,29 @@ def content(cell: pa.Scalar, folders: tuple[Path, ...]) -> bytes | NDArray[np.ui
 
 
 def paths(cells: pa.ChunkedArray) -> list[str]:
-    """Return the paths that a picture column names instead of holding the bytes, in order."""
+    """Return the paths in a picture column, in order, whether the bytes are beside them or not."""
     found: list[str] = []
-    for chunk in cells.chunks:
-        named = chunk
-        if pa.types.is_struct(chunk.type):
-            names = [chunk.type.field(i).name for i in range(chunk.type.num_fields)]
-            if "path" not in names:
-                continue
-            held = pc.is_null(pc.struct_field(chunk, "bytes")) if "bytes" in names else None
-            named = pc.struct_field(chunk, "path")
-            named = named if held is None else named.filter(held)
-        if is_text(named.type):
-            found += [path for path in named.to_pylist() if path]
+    for chunk in cells.chunks if has_paths(cells.type) else []:
+        named = pc.struct_field(chunk, "path") if pa.types.is_struct(chunk.type) else chunk
+        found += [path for path in named.to_pylist() if path]
     return found
 
 
 def digests_of(named: list[str], folders: tuple[Path, ...]) -> list[str]:
-    """Return the digests of the files that rows name and that exist; the others are no pictures."""
-    places = [_place(path, folders) for path in named]
-    return digests.of(folders[0], [place for place in places if place is not None and place.is_file()])
+    """Return the digests of the files that rows name, of those that exist: most names are what a file was called."""
+    there: dict[Path, frozenset[str]] = {}
+    places = []
+    for place in (_place(path, folders) for path in named):
+        if place is None:
+            continue
+        if place.parent not in there:
+            try:
+                there[place.parent] = frozenset(os.listdir(place.parent))
+            except OSError:
+                there[place.parent] = frozenset()
+        if place.name in there[place.parent] and place.is_file():
+            places.append(place)
+    return digests.of(folders[0], places)
 
 
 def _place(path: str, folders: tuple[Path, ...]) -> Path | None:
@@ -73,9 +77,13 @@ def _file(path: str, folders: tuple[Path, ...]) -> bytes:
     place = _place(path, folders)
     if place is None:
         raise DataError(f"the row names {path!r}, which is not below the data set's folder", "a row", _PLACES)
-    if not place.is_file():
-        raise DataError(f"the row names {path!r}, and there is no such file", "a row", "add the file or remove the row")
-    return place.read_bytes()
+    try:
+        if place.is_file():
+            return place.read_bytes()
+        why = "there is no such file"
+    except OSError as error:
+        why = str(error.strerror)
+    raise DataError(f"the row names {path!r}: {why}", "a row", "add the file or remove the row")
 
 
 def _levels(cell: pa.Scalar) -> NDArray[np.uint8]:

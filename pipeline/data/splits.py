@@ -50,7 +50,10 @@ def _local(folder: Path, split: str, params: DataParams) -> Source:
         found = {place: files for place in inner if (files := _parquet(place, split))}
     classes = below.is_dir() and (below not in found or any(inner.is_dir() for inner in below.glob("[!.]*")))
     if len(found) + classes > 1:
-        names = ", ".join([f"{shown(place, folder)}/*.parquet" for place in found] + ["class folders"] * classes)
+        names = ", ".join(
+            [f"{shown(place.relative_to(folder).as_posix())}/*.parquet" for place in found]
+            + ["class folders"] * classes
+        )
         fix = "name one of them in data.path, or remove the others"
         raise DataError(f"split {split!r} is in several places ({names})", folder, fix)
     if found:
@@ -119,7 +122,10 @@ def _unread(folder: Path, place: Path, files: Sequence[Path], params: DataParams
     known = {*files, *(file for name in others for file in _parquet(place, name))}
     found = [entry for entry in place.iterdir() if entry.name.lower().endswith(".parquet") and entry not in known]
     why = f"Parquet of no split that is used ({', '.join(others)})"
-    return [Skipped(shown(file, folder), "hidden" if file.name.startswith(".") else why) for file in sorted(found)]
+    return [
+        Skipped(shown(file.relative_to(folder).as_posix()), "hidden" if file.name.startswith(".") else why)
+        for file in sorted(found)
+    ]
 
 
 def _absent(folder: Path, split: str) -> DataError:

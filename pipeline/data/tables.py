@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.data import digests, payloads
-from pipeline.data.columns import Column, described, is_bytes, is_text
+from pipeline.data.columns import Column, described, has_paths, is_bytes, is_text
 from pipeline.data.source import Skipped
 from pipeline.errors import DataError
 
@@ -32,13 +32,13 @@ class ParquetRows:
         """Read the files' schemas; paths in rows are below ``folder``. Raises DataError for a file that is damaged."""
         self.folder, self.files, self.skipped = folder, tuple(files), tuple(skipped)
         self.remarks: tuple[str, ...] = ()
-        found = [_guarded(file, lambda file: pq.ParquetFile(file, memory_map=True)) for file in self.files]
-        self.columns: Mapping[str, Column] = described(found[0].schema_arrow, self.files[0])
-        for file, other in zip(self.files[1:], found[1:], strict=True):
-            _check_same(self.columns, described(other.schema_arrow, file), self.files[0], file)
-        self._parts = [(i, group) for i, file in enumerate(found) for group in range(file.num_row_groups)]
-        self._ends = list(accumulate(found[i].metadata.row_group(group).num_rows for i, group in self._parts))
-        self._starts = [0, *accumulate(file.metadata.num_rows for file in found)]
+        found = [_guarded(file, _outline) for file in self.files]
+        self.columns: Mapping[str, Column] = found[0][0]
+        for file, (columns, _) in zip(self.files[1:], found[1:], strict=True):
+            _check_same(self.columns, columns, self.files[0], file)
+        self._parts = [(i, group) for i, (_, lengths) in enumerate(found) for group in range(len(lengths))]
+        self._ends = list(accumulate(length for _, lengths in found for length in lengths))
+        self._starts = [0, *accumulate(sum(lengths) for _, lengths in found)]
         self._forget()
 
     def _forget(self) -> None:
@@ -62,38 +62,44 @@ class ParquetRows:
     def content(self, column: str, row: int) -> bytes | NDArray[np.uint8]:
         part = bisect_right(self._ends, row)
         start = self._ends[part - 1] if part else 0
-        return payloads.content(self._group(part, column)[row - start], (self.folder,))
+        cells = self._group(part, column)
+        if row - start >= len(cells):
+            raise DataError("no such row", self.name(row), "repair the file or remove it")
+        return payloads.content(cells[row - start], (self.folder,))
 
     def values(self, column: str) -> pa.ChunkedArray:
         coded = [column] if is_text(self.columns[column].type) else []
+        return self._whole(column, column, coded)
+
+    def _whole(self, column: str, leaf: str, coded: Sequence[str] = ()) -> pa.ChunkedArray:
+        """Return a column, or the leaf of a column, of all files."""
 
         def read(file: Path) -> pa.Table:
-            opened = pq.ParquetFile(file, read_dictionary=coded)
-            return opened.read(columns=[column], use_threads=False).select([column])
+            opened = pq.ParquetFile(file, read_dictionary=list(coded))
+            found = opened.read(columns=[leaf], use_threads=False).select([column])
+            found.validate(full=True)
+            return found.replace_schema_metadata()
 
-        tables = [_guarded(file, read).replace_schema_metadata() for file in self.files]
+        tables = [_guarded(file, read) for file in self.files]
         try:
-            return pa.concat_tables(tables, promote_options="permissive").column(0)
+            found = pa.concat_tables(tables, promote_options="permissive").column(0)
         except pa.ArrowException:
             where = f"{self.files[0]} and others"
             raise DataError(f"column {column!r} has several types", where, "write the files with one schema") from None
+        if len(found) != len(self):
+            what, fix = f"column {column!r} has {len(found)} of {len(self)} rows", "repair the files or remove them"
+            raise DataError(what, self.files[0], fix)
+        return found
 
     def digests(self, column: str) -> list[str]:
-        parts = [part for part in range(len(self._parts)) if self._has_paths(part, column)]
-        named = [path for part in parts for path in payloads.paths(self._group(part, column))]
-        return [*digests.of(self.folder, self.files), *payloads.digests_of(named, (self.folder,))]
-
-    def _has_paths(self, part: int, column: str) -> bool:
-        """Return whether rows of a row group may name files; most have bytes only, which statistics tell."""
-        if not pa.types.is_struct(self.columns[column].type):
-            return is_text(self.columns[column].type)
-        file, group = self._parts[part]
-        metadata = _guarded(self.files[file], pq.read_metadata).row_group(group)
-        for i in range(metadata.num_columns):
-            leaf = metadata.column(i)
-            if leaf.path_in_schema == f"{column}.bytes":
-                return leaf.statistics is None or leaf.statistics.null_count != 0
-        return True
+        kind, named = self.columns[column].type, []
+        if has_paths(kind):
+            leaf = f"{column}.path" if pa.types.is_struct(kind) else column
+            named = payloads.paths(self._whole(column, leaf))
+        return [
+            *digests.of(self.folder, self.files),
+            *payloads.digests_of(named, (self.folder,)),
+        ]
 
     def _group(self, part: int, column: str) -> pa.ChunkedArray:
         with self._lock:
@@ -113,16 +119,12 @@ class ParquetRows:
 
         def read(place: Path) -> pa.ChunkedArray:
             opened = pq.ParquetFile(place, read_dictionary=coded, memory_map=True)
-            group_of = opened.metadata.row_group(group)
-            leaves = [group_of.column(i) for i in range(group_of.num_columns)]
-            size = sum(
-                max(leaf.total_uncompressed_size, leaf.num_values)
-                for leaf in leaves
-                if leaf.path_in_schema.startswith(column)
-            )
+            size = opened.metadata.row_group(group).total_byte_size
             if size > _MOST_OF_A_GROUP:
                 raise DataError(f"a row group of {size >> 20} MiB", place, "write it with smaller row groups")
-            return opened.read_row_group(group, columns=[column], use_threads=False).column(column)
+            found = opened.read_row_group(group, columns=[column], use_threads=False).column(column)
+            found.validate(full=True)
+            return found
 
         return _guarded(self.files[file], read)
 
@@ -138,12 +140,10 @@ class ArrowRows:
 
     @cached_property
     def _table(self) -> pa.Table:
-        tables = [
-            _guarded(file, lambda file: pa.ipc.open_stream(pa.memory_map(str(file))).read_all()) for file in self.files
-        ]
+        tables = [_guarded(file, _mapped) for file in self.files]
         for file, table in zip(self.files, tables, strict=True):
             _check_same(described(tables[0].schema, self.files[0]), described(table.schema, file), self.files[0], file)
-        return pa.concat_tables(tables)
+        return pa.concat_tables(tables, promote_options="permissive")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_table"}
@@ -169,6 +169,21 @@ class ArrowRows:
         return (self.folder,)
 
 
+def _outline(file: Path) -> tuple[dict[str, Column], list[int]]:
+    """Return a Parquet file's columns, and the rows of each row group."""
+    opened = pq.ParquetFile(file, memory_map=True)
+    lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
+    if sum(lengths) != opened.metadata.num_rows or min(lengths, default=0) < 0:
+        raise DataError("row groups of other lengths than the file", file, "repair the file or remove it")
+    return described(opened.schema_arrow, file), lengths
+
+
+def _mapped(file: Path) -> pa.Table:
+    found = pa.ipc.open_stream(pa.memory_map(str(file))).read_all()
+    found.validate(full=True)
+    return found
+
+
 def _check_same(columns: Mapping[str, Column], others: Mapping[str, Column], first: Path, file: Path) -> None:
     """Raise DataError if two files of one split have other columns, or other names for the same numbers."""
     named = {name: (column.feature, column.names) for name, column in columns.items()}
@@ -184,5 +199,8 @@ def _guarded(file: Path, read: Callable[[Path], Any]) -> Any:
     """Return what ``read`` returns; raise DataError for a file that is missing, or not what it should be."""
     try:
         return read(file)
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise DataError(f"cannot load the data set ({error})", file, "repair the file or remove it") from None
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow raises many types of damaged files; each means the same to the user
+        why = " ".join(str(error).split())[:200]
+        raise DataError(f"cannot load the data set ({why})", file, "repair the file or remove it") from None

@@ -153,13 +153,13 @@ def test_every_bad_row_of_both_splits_is_listed(workspace: Workspace, tmp_path: 
         image = pa.array([{"bytes": content, "path": None} for content in pictures])
         pq.write_table(pa.table({"image": image, "label": names}), tmp_path / f"{split}.parquet")
     found = decoded.open_data(workspace, params(tmp_path, on_bad="skip"))
-    for split in found.inventory.splits:
-        assert [(one.row, one.name) for one in split.bad] == [
-            (row, f"{split.name}.parquet row {row}") for row in (1, 2, 4, 5, 6)
+    for looked in found.inventory.splits:
+        assert [(one.row, one.name) for one in looked.bad] == [
+            (row, f"{looked.name}.parquet row {row}") for row in (1, 2, 4, 5, 6)
         ]
-        assert split.bad[4].why == "no label"
-        assert all(0 < len(one.why) < 100 for one in split.bad)
-        assert (split.rows, split.animated, split.sizes) == (7, 1, {"30x20": 2})
+        assert looked.bad[4].why == "no label"
+        assert all(0 < len(one.why) < 100 for one in looked.bad)
+        assert (looked.rows, looked.animated, looked.sizes) == (7, 1, {"30x20": 2})
     assert found.train.labels.tolist() == found.test.labels.tolist() == [0, 1]
     assert found.split_rows.tolist() == [0, 3]
     held = decoded.look(workspace, params(tmp_path, on_bad="skip", test=None, holdout=0.5))

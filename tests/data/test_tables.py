@@ -138,7 +138,7 @@ def test_a_row_opens_nothing_outside_the_data_set(tmp_path: Path, name: str, str
 
 def test_a_missing_file_of_a_row(tmp_path: Path) -> None:
     table(tmp_path / "train.parquet", ["gone.png"], [0])
-    with pytest.raises(DataError, match=r"the row names 'gone.png', and there is no such file"):
+    with pytest.raises(DataError, match=r"the row names 'gone.png': there is no such file"):
         images.load(params(tmp_path, image_size=4), "train").read(0)
 
 
@@ -262,3 +262,34 @@ def test_rows_of_the_hub(tmp_path: Path) -> None:
     sent = pickle.loads(pickle.dumps(source))
     assert sent.content("image", 1) == stored[1]
     assert len(HubRows(made.select(range(2)), "train[:2]")) == 2
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_any_damage_to_a_table_is_one_line(tmp_path: Path, kind: str) -> None:
+    """Changed bytes, most of them where a table says what it holds: read whole, or refused."""
+    from datasets import Dataset, DatasetDict
+
+    stored = [{"bytes": png((i, 0, 0)), "path": "x"} for i in range(4)]
+    rows = {"image": stored, "label": ["a", "b", "a", "b"], "place": ["u", "v", "u", "v"]}
+    if kind == "arrow":
+        DatasetDict(train=Dataset.from_dict(rows)).save_to_disk(str(tmp_path))
+        [file] = (tmp_path / "train").glob("*.arrow")
+    else:
+        file = tmp_path / "train.parquet"
+        pq.write_table(pa.table(rows), file)
+    content, rng = file.read_bytes(), np.random.default_rng(7)
+    refused = 0
+    for _ in range(150):
+        changed = bytearray(content)
+        for start in rng.choice([0, max(0, len(content) - 1200)], rng.integers(1, 4)):
+            changed[rng.integers(start, len(content))] = rng.integers(256)
+        file.unlink()  # an older mapping keeps what it mapped
+        file.write_bytes(changed)
+        try:
+            found = images.load(params(tmp_path, image_size=4), "train")
+            assert found.fingerprint
+            assert len(found.column("place")) == len(found) == len(found.labels)
+            found.pixels(range(len(found)))
+        except DataError:
+            refused += 1
+    assert refused > 50
