@@ -96,7 +96,7 @@ def load(model: ResolvedModel) -> Any:
             pipeline = _from_single_file(model, index, settings) if model.config else _from_pretrained(model, index)
         if lacking := _empty(pipeline):
             raise ValueError(f"the weights of {lacking} are missing")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise GenerationError(f"cannot load the model ({error})", model.model, "check generate.model") from error
     if scheduler is not None:
         pipeline.scheduler = scheduler
@@ -169,14 +169,12 @@ def _scheduler_of(recipe: Recipe, index: Mapping[str, Any], settings: Path) -> A
 
 
 def _from_pretrained(model: ResolvedModel, index: Mapping[str, Any]) -> Any:
-    options: dict[str, Any] = {
-        "dtype": getattr(torch, model.recipe.dtype),
-        "revision": model.revision,
-        "variant": model.recipe.variant,
-        "use_safetensors": True,
-        "local_files_only": model.revision is None,
-    }
-    return AutoPipelineForText2Image.from_pretrained(model.model, **options, **_without_checker(index))
+    options: dict[str, Any] = {"variant": model.recipe.variant, "use_safetensors": True, **_without_checker(index)}
+    place: Any = model.model
+    if model.revision is not None:  # fetched apart: when diffusers loads by id it asks the Hub with retired arguments
+        place = DiffusionPipeline.download(place, revision=model.revision, **options)
+    dtype = getattr(torch, model.recipe.dtype)
+    return AutoPipelineForText2Image.from_pretrained(place, dtype=dtype, local_files_only=True, **options)
 
 
 def _from_single_file(model: ResolvedModel, index: Mapping[str, Any], settings: Path) -> Any:

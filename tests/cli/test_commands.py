@@ -60,6 +60,7 @@ def test_help_loads_no_slow_library() -> None:
 
 
 MISTAKES = (
+    (["generate", "--probe"], "a probe without an estimate: --probe: add --dry-run"),
     (["generate", "--devices", "tpu"], "unknown device 'tpu': --devices"),
     (["train", "--fill", "water"], "unknown fill 'water': --fill: one of central-real, "),
     (["fill", "--fill", "water"], "unknown fill 'water': --fill: one of central-real, "),

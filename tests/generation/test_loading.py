@@ -78,14 +78,40 @@ def test_pickles_beside_the_configuration_are_not_touched(checkpoint: Path, sett
 def test_a_configuration_from_the_hub(checkpoint: Path, settings: Path, hub_home: Path, guided: Model) -> None:
     """From the local cache, pinned to its commit."""
     commit = "89abcdef" * 5
-    place = hub_home / "hub" / "models--someone--settings"
-    shutil.copytree(settings, place / "snapshots" / commit)
-    (place / "refs").mkdir()
-    (place / "refs" / "main").write_text(commit)
+    cached(hub_home, "settings", settings, commit)
     resolved = resolve(model=str(checkpoint), config="someone/settings")
     assert (resolved.model, resolved.config, resolved.revision) == (str(checkpoint), "someone/settings", commit)
     spec = guided.recipe.spec("0", "a", 0)
     assert np.array_equal(Model(resolved, "cpu").draw([spec]), guided.draw([spec]))
+
+
+def cached(hub_home: Path, name: str, folder: Path, commit: str) -> Path:
+    """Put a model into the Hub's local cache; return its place there."""
+    place = hub_home / "hub" / f"models--someone--{name}"
+    shutil.copytree(folder, place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(commit)
+    return place / "snapshots" / commit
+
+
+def test_a_model_from_the_hub(tiny_model: Path, hub_home: Path, guided: Model) -> None:
+    cached(hub_home, "whole", tiny_model, "456789ab" * 5)
+    resolved = resolve(model="someone/whole")
+    spec = guided.recipe.spec("0", "a", 0)
+    assert np.array_equal(Model(resolved, "cpu").draw([spec]), guided.draw([spec]))
+
+
+def test_a_model_of_the_hub_that_has_only_pickles_or_a_variant_is_one_line(tiny_model: Path, hub_home: Path) -> None:
+    place = cached(hub_home, "half", tiny_model, "76543210" * 5)
+    for file in list(place.rglob("*.safetensors")):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    with pytest.raises(ParameterError, match=r"someone/half has weights of .* only as a variant: .*variant: fp16$"):
+        Model(resolve(model="someone/half"), "cpu")
+    Model(resolve(model="someone/half", variant="fp16"), "cpu")
+    for file in list(place.rglob("*.safetensors")):
+        file.rename(file.with_name("pytorch_model.bin"))
+    with pytest.raises(GenerationError, match=r"only there as a pickle \(pytorch_model\.bin\).*: someone/half: choose"):
+        Model(resolve(model="someone/half"), "cpu")
 
 
 @pytest.mark.parametrize(

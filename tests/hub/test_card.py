@@ -58,6 +58,9 @@ def test_the_card_says_how_to_render_an_image_again(
         exec(code, names)
         apart = np.abs(np.asarray(names["picture"], np.int16) - np.asarray(row["image"], np.int16))
         assert apart.max() <= 1
+    adapted = {**known.recipe_text, "model": "me/mine@main", "lora": [{"digest": "sha256:1", "scale": 0.5}]}
+    text = card.by_client(REPO, replace(known, recipe_text=adapted), "mit", None)
+    assert 'LoRA weights whose digest is "sha256:1"\npipe.fuse_lora(lora_scale=0.5)\n' in text
 
 
 def test_a_card_shows_class_names_as_they_are(project: Path) -> None:

@@ -157,7 +157,7 @@ def test_workers_that_are_started_afresh_draw_the_same(
     given = iter(asked)
     with Workers[Batch](_load, afresh, "pipeline.generation.diffusion", cuda=True) as workers:
         done = list(workers.carry_out(lambda: next(given, None)))
-    pictures = {spec: picture for one in done for spec, picture in zip(one.task, one.answer, strict=True)}
+    pictures = {spec: picture for one in done for spec, picture in zip(one.task, one.answer[0], strict=True)}
     assert pictures == expected(asked)
 
 
