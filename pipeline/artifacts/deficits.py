@@ -87,7 +87,7 @@ def load(path: Path) -> Deficits:
         tuple(
             map(
                 printable.from_csv_cell,
-                itertools.islice(itertools.chain.from_iterable(p[text] for p in parts), classes),
+                itertools.islice(itertools.chain.from_iterable(part[text] for part in parts), classes),
             )
         )
         for text in _TEXTS

@@ -35,6 +35,8 @@ _LOWERED = ("PixArtAlphaPipeline", "PixArtSigmaPipeline", "SanaPipeline", "IFPip
 """These pipelines turn texts into small letters first."""
 _SPLITTING = ("CLIPTokenizer", "T5Tokenizer")
 """Tokenizers of which no token reaches over a blank."""
+_LIBRARY = "transformers"
+"""Of the tokenizers that are read; no other code is loaded."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def encoders(model: ResolvedModel) -> list[Encoder]:
     """
     try:
         index = json.loads((_files(model, "model_index.json") / "model_index.json").read_text(encoding="utf-8"))
-        parts = {name: value for name, value in index.items() if "tokenizer" in name and value[0] == "transformers"}
+        parts = {name: value for name, value in index.items() if "tokenizer" in name and value and value[0] == _LIBRARY}
         kind, folder = index["_class_name"], _files(model, *(f"{name}/*" for name in parts))
         loaded = {name: _tokenizer(folder / name, value[1]) for name, value in parts.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:

@@ -1,12 +1,15 @@
+import csv
+import io
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pipeline import params
+from pipeline import params, printable
 from pipeline.errors import ParameterError
 from pipeline.generation import words
 from pipeline.workspace import Workspace
@@ -119,7 +122,9 @@ def test_overrides_come_from_a_file_too(workspace: Workspace, document: dict[str
         ("own.yaml", "bag: 7\n", "the words for class 'bag' are 7: write a text, in quotes if it is a number"),
         ("own.yaml", "bag: ' '\n", "the words for class 'bag' are ' '"),
         ("own.yaml", "no: nay\n", "YAML reads the class name False as another value: write it in quotes"),
-        ("own.yaml", "a: [\n", "not a mapping of class names to words (while parsing"),
+        ("own.yaml", "bag: a\nbag: b\n", "two keys 'bag'"),
+        ("own.yaml", "a: [\n", "not readable as YAML"),
+        ("own.json", "[" * 100_000, "not a mapping of class names to words (maximum recursion depth"),
         ("own.json", '{"bag": "a", "bag": "b"}', "two lines for class 'bag'"),
         ("own.json", "{", "not a mapping of class names to words (Expecting property name"),
         ("own.csv", "bag,a\nbag,b\n", "two lines for class 'bag'"),
@@ -135,8 +140,22 @@ def test_a_file_of_another_kind_is_one_line(
     with pytest.raises(ParameterError) as caught:
         words.read(workspace, read)
     assert message in str(caught.value)
-    assert caught.value.where == name
+    assert caught.value.where.startswith(name)
     assert "\n" not in str(caught.value)
+
+
+@given(st.text(min_size=1), st.text(min_size=1).filter(str.strip))
+@example("=a\n\u2028b", '"x",\r\n')
+def test_the_columns_of_the_deficits_table_are_such_a_file(name: str, said: str) -> None:
+    """Also where a name has line ends, or would be a formula."""
+    assume(name != "class name")
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows([["class name", "words"], [printable.csv_cell(name), printable.csv_cell(said)]])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "own.csv")
+        path.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+        read = params.GenerateParams(model="m", watch="w", class_overrides=str(path))
+        assert words.read(Workspace(), read) == {name: said}
 
 
 def test_a_file_that_is_not_there(workspace: Workspace, document: dict[str, Any]) -> None:
