@@ -154,7 +154,7 @@ def test_the_columns_of_the_deficits_table_are_such_a_file(name: str, said: str)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "own.csv")
         path.write_text(buffer.getvalue(), encoding="utf-8", newline="")
-        read = params.GenerateParams(model="m", watch="w", class_overrides=str(path))
+        read = params.GenerateParams(model="m", class_overrides=str(path))
         assert words.read(Workspace(), read) == {name: said}
 
 
