@@ -33,7 +33,7 @@ class Recipe:
 
     seed: int
     model: str
-    """``hub-id@commit``, or ``sha256:`` and the digest of a folder's files, so that its place does not matter."""
+    """``hub-id@commit``, or ``sha256:`` and a digest of a folder's or file's content: its place does not matter."""
     variant: str | None
     scheduler: str | None
     scheduler_options: Mapping[str, Any] = field(hash=False)
