@@ -38,15 +38,20 @@ def run(workspace: Workspace, params: Params, of: str) -> None:
     try:
         found = json.loads(json.dumps(_PRINTS[of](workspace, params)))
     except PipelineError as error:
-        if not before:
+        if before is None:
             raise
         stage = next(name for name, kinds in STAGES.items() if of in kinds)
         fix = f"{error.fix}; or keep the results of what is not here: dvc freeze {stage}"
         raise type(error)(error.what, error.where, fix) from error
     atomic.write_text(place, json.dumps(found, indent=2, sort_keys=True) + "\n")
-    changed = ", ".join(key for key in sorted(found | before) if found.get(key) != before.get(key))
-    news = f"{changed} changed" if changed else "as before"
-    progress.say(f"fingerprint of the {of}: {news if before else 'written'}")
+    progress.say(f"fingerprint of the {of}: {_news(found, before)}")
+
+
+def _news(found: Print, before: Print | None) -> str:
+    if before is None:
+        return "written"
+    changed = [key for key in sorted({**found, **before}) if found.get(key) != before.get(key)]
+    return f"{', '.join(changed)} changed" if changed else "as before"
 
 
 def _images(workspace: Workspace, params: Params) -> Print:
@@ -106,13 +111,13 @@ _PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
 """The texts that can name a file or folder below the project's folder."""
 
 
-def _earlier(place: Path) -> dict[str, Any]:
-    """Return the fingerprint that was written last, or nothing if there is none or it is damaged."""
+def _earlier(place: Path) -> Print | None:
+    """Return the fingerprint that was written last, or None if there is none or it is damaged."""
     try:
         read = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    return read if isinstance(read, dict) else {}
+        return None
+    return read if isinstance(read, dict) else None
 
 
 def _link(workspace: Workspace, text: str) -> None:

@@ -176,11 +176,17 @@ def test_the_file_that_says_whose_images_are_is_looked_at_and_the_column_too(
 
 
 def test_equal_words_for_classes_have_one_fingerprint_in_params_yaml_and_in_any_file(
-    workspace: Workspace, document: dict[str, Any]
+    workspace: Workspace, document: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert printed(workspace, document, WORDS) == printed(workspace, document, WORDS) == {}
+    assert capsys.readouterr().err.splitlines() == [
+        "fingerprint of the words: written",
+        "fingerprint of the words: as before",
+    ]
     given = printed(workspace, document, WORDS, class_overrides={"bag": "handbag"})
     assert given == {"bag": "handbag"}
     (workspace.data / "words.csv").write_text("bag,handbag\n")
     assert printed(workspace, document, WORDS, class_overrides="data/words.csv") == given
+    assert "fingerprint of the words: as before" in capsys.readouterr().err
     (workspace.data / "words.csv").write_text("bag,satchel\n")
     assert printed(workspace, document, WORDS, class_overrides="data/words.csv") == {"bag": "satchel"}
