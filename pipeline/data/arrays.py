@@ -5,7 +5,6 @@ of the content, and the histograms of its channels once somebody asked for them.
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline import atomic, progress
-from pipeline.artifacts import shards
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
 from pipeline.data import histograms, resize
@@ -95,10 +92,9 @@ def synthetic(folder: Path, manifest: Manifest, image_size: int) -> Stored:
     def chunks() -> Iterable[NDArray[np.uint8]]:
         row = 0
         for shard in manifest.shards:
-            for label, image in shards.read_images(manifest.paths(shard)):
+            for label, picture in manifest.pictures(shard):
                 labels[row] = label
                 row += 1
-                picture = Image.open(io.BytesIO(image)).convert("RGB")
                 yield np.asarray(resize.fit(picture, image_size))[None]
         if row != manifest.rows:
             raise ArtifactError(f"{row} images, not {manifest.rows}", manifest.folder, "run: dvc repro -f generate")

@@ -5,16 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.artifacts import shards
+from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.manifest import File, Shard, file_name
+from pipeline.errors import PoolError
+from pipeline.generation import checks
 from pipeline.generation.plan import Plan
 from pipeline.generation.pool import Pool
+
+_CHECKED = 64  # images that are in memory at a time
 
 
 def write(pool: Pool, plan: Plan, client: int, folder: Path, megabytes: int) -> Shard:
     """Write one client's shard, rows in order of label and index, in files of at most about ``megabytes``.
 
     Every wanted image must be in the pool. Parts that an earlier, bigger shard of the client left are deleted. Raises
-    PoolError for a missing image, ArtifactError if a file cannot be written.
+    PoolError for a missing or damaged image, ArtifactError if a file cannot be written.
     """
     digest = plan.digest(client)
     header = {"client": client, "recipe": plan.recipe.digest, "plan": digest}
@@ -34,7 +39,17 @@ def write(pool: Pool, plan: Plan, client: int, folder: Path, megabytes: int) -> 
 
 
 def _rows(pool: Pool, plan: Plan, client: int) -> Iterator[shards.Row]:
-    recipe = plan.recipe.digest
-    for wanted in plan.wanted_by(client):
-        for stored in pool.fetch(plan.recipe, wanted):
-            yield shards.row_of(stored.image, wanted.label, client, stored.flags, recipe, stored.spec)
+    """Yield the client's rows; raise PoolError for an image in the pool that is not what its name and recipe say."""
+    recipe = plan.recipe
+    encoding = Encoding(recipe.image_format, recipe.image_size)
+    stored = ((wanted.label, one) for wanted in plan.wanted_by(client) for one in pool.fetch(recipe, wanted))
+    while some := list(itertools.islice(stored, _CHECKED)):
+        try:
+            for _, one in some:
+                checks.check_spec(recipe, one.spec, one.flags)
+            checks.check_images(encoding, ((one.spec, one.image) for _, one in some))
+        except ValueError as error:
+            fix = f"delete it with: gen-fedsd pool gc --recipe {recipe.digest}   and run: dvc repro generate"
+            raise PoolError(f"a damaged image ({error})", pool.path, fix) from None
+        for label, one in some:
+            yield shards.row_of(one.image, label, client, one.flags, recipe.digest, one.spec)

@@ -268,12 +268,12 @@ def a_path_that_leads_out(hub: Hub, known: Manifest, theirs: Path) -> None:
         (no_picture, "data/000/client-00002.parquet is not a shard"),
         (no_image, "data/000/client-00002.parquet is not a shard"),
         (without_lane, "data/000/client-00002.parquet is not a shard"),
-        (without_header, "data/000/client-00002.parquet: damaged or not ours"),
-        (fewer_rows, "data/000/client-00002.parquet has 2 rows"),
-        (another_size, r"client-00002.parquet is not a shard \(image 1 of '.*' measures \(17, 17\)\)"),
-        (another_format, r"client-00002.parquet is not a shard \(image 1 of '.*': cannot identify"),
-        (half_a_picture, r"client-00002.parquet is not a shard \(image 1 of '.*': "),
-        (a_damaged_picture, r"client-00002.parquet is not a shard \(image 1 of '.*': "),
+        (without_header, r"data/000/client-00002.parquet is not a shard \(it does not name its classes\)"),
+        (fewer_rows, r"data/000/client-00002.parquet is not a shard \(2 rows, not "),
+        (another_size, r"client-00002.parquet is not a shard \(image 1 of '.*' measures 17 x 17 pixels, not 16 x 16\)"),
+        (another_format, r"client-00002.parquet is not a shard \(image 1 of '.*' cannot be read as png"),
+        (half_a_picture, r"client-00002.parquet is not a shard \(image 1 of '.*' cannot be decoded"),
+        (a_damaged_picture, r"client-00002.parquet is not a shard \(image 1 of '.*' cannot be read"),
         (no_prompt, r"client-00002.parquet is not a shard \(an empty value\)"),
         (another_type, r"client-00002.parquet is not a shard \(other columns\)"),
         (a_damaged_page, r"client-00002.parquet is not a shard"),
@@ -292,7 +292,7 @@ def test_what_does_not_match_is_refused_and_nothing_imported(
     with pytest.raises(HubError, match=said):
         pull()
     assert contents() == []
-    assert [path.name for path in Workspace().cache.iterdir() if path.name.startswith(".pull")] == []
+    assert [path.name for path in Workspace().cache.iterdir() if path.name.startswith(".import")] == []
 
 
 @pytest.mark.parametrize("fault", [503, 429, "drop"])
