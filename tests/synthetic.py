@@ -1,6 +1,8 @@
 """Encoded images that stand in for those of a model, and shards as they are, for the tests of what reads both."""
 
 import io
+import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -32,3 +34,15 @@ def read_images(paths: Iterable[Path]) -> Iterator[tuple[int, bytes]]:
         table = pq.read_table(path, columns=["label", "image"])
         for row in table.to_pylist():
             yield row["label"], row["image"]["bytes"]
+
+
+def declared(side: int) -> bytes:
+    """Return a PNG of a few bytes that declares to be this large; its pixels would take gigabytes."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1_000))) + chunk(b"IEND", b"")
+    )

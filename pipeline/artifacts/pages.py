@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 _MOST_HEADER = 65_536
 _MOST_DEPTH = 4
-_DATA, _DICTIONARY = 0, 2  # types of pages
+_DETAILS = {0: 5, 2: 7}  # fields that describe a page of data, and one of a dictionary
 _ENCODINGS = (0, 2, 3, 8)  # plain, dictionary (two numbers), run lengths; none makes long values of short ones
 _TRUE, _FALSE, _BYTE, _INTEGERS, _DOUBLE, _TEXT, _LISTS, _STRUCT = 1, 2, 3, (4, 5, 6), 7, 8, (9, 10), 12
 
@@ -32,7 +32,7 @@ def pages(file: BinaryIO, start: int, size: int) -> Iterator[Page]:
         header = _Header(file.read(min(_MOST_HEADER, end - start)))
         fields = header.struct()
         kind, unpacked, packed = (fields.get(number) for number in (1, 2, 3))
-        details = fields.get({_DATA: 5, _DICTIONARY: 7}.get(kind, 0))
+        details = fields.get(_DETAILS.get(kind, 0)) if isinstance(kind, int) else None
         if not isinstance(details, dict) or not isinstance(unpacked, int) or not isinstance(packed, int):
             raise ValueError("a page of unknown kind")
         encoding = details.get(2)

@@ -104,9 +104,10 @@ def _header(file: pq.ParquetFile) -> Header:
 
 
 def _class_names(described: pa.Schema) -> list[str]:
-    return _Description.model_validate_json(
-        (described.metadata or {}).get(b"huggingface", b"")
-    ).info.features.label.names
+    text = (described.metadata or {}).get(b"huggingface")
+    if not text:
+        raise ValueError("it does not name its classes")
+    return _Description.model_validate_json(text).info.features.label.names
 
 
 def _short(error: Exception) -> str:
