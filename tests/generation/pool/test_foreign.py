@@ -211,7 +211,7 @@ def test_a_recipe_of_another_kind_is_refused_and_listed_as_unknown(recipe: Recip
 
 def test_one_image_under_two_keys_of_a_damaged_index_is_refused(theirs: Path) -> None:
     """The index is for other rows, so that a row is there twice."""
-    edit(theirs, "update sqlite_master set sql = replace(sql, 'unique ', '') where name = 'image'")
+    edit(theirs, "update sqlite_master set sql = replace(sql, 'CREATE UNIQUE', 'CREATE') where name = 'image'")
     edit(theirs, f"insert into images ({ALL}) select {ALL} from images")
     edit(
         theirs,
