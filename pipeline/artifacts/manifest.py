@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from PIL import Image
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -79,7 +79,7 @@ class Manifest:
     """Digest of the recipe."""
     recipe_text: dict[str, Any]
     """The recipe itself, for readers."""
-    sharing: Literal["own", "common"]
+    sharing: Annotated[str, Field(pattern="^(own|common)$")]
     class_names: tuple[str, ...]
     shards: tuple[Shard, ...]
     place: Annotated[Path, BeforeValidator(_unknown_key)] = field(default=Path("data/manifest.json"), compare=False)
@@ -164,8 +164,8 @@ def load(path: Path) -> Manifest:
         first = error.errors(include_url=False, include_input=False)[0]
         what = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
         raise ArtifactError(f"damaged ({what})", path, _REDO) from None
-    if what := _contradiction(manifest):
-        raise ArtifactError(what, path, _REDO)
+    if contradiction := _contradiction(manifest):
+        raise ArtifactError(contradiction, path, _REDO)
     return replace(manifest, place=path)
 
 

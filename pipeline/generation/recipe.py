@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from typing import Any, Self
@@ -70,7 +70,7 @@ class Recipe:
         attributes = sorted((name, values) for name, values in described["prompts"].items() if name != "templates")
         prompts = {"templates": described["prompts"].get("templates"), "attributes": attributes}
         text = json.dumps({**described, "prompts": prompts})
-        made: Self = _reader(cls).validate_json(text)
+        made = _reader(cls).validate_json(text)
         if json.dumps(made.as_dict(), sort_keys=True) != json.dumps(described, sort_keys=True):
             raise ValueError("it is written in another way")
         return made.checked()
@@ -128,7 +128,7 @@ class Recipe:
 
 
 @cache
-def _reader(kind: type) -> TypeAdapter[Any]:
+def _reader(kind: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

@@ -191,7 +191,7 @@ MANIFESTS: dict[str, tuple[Callable[[Document], Document], str]] = {
     "a prompt name twice": (lambda d: {**d, "prompt_names": [BAG, BAG, COAT]}, "one for each class"),
     "prompt names of other labels": (lambda d: {**d, "prompt_names": d["prompt_names"][::-1]}, "has label 0"),
     "another sharing": (lambda d: {**d, "sharing": "common"}, "is of client 0"),
-    "an unknown sharing": (lambda d: {**d, "sharing": "all"}, "'own' or 'common'"),
+    "an unknown sharing": (lambda d: {**d, "sharing": "all"}, "should match pattern"),
     "a client less": (lambda d: {**d, "shards": d["shards"][:1]}, "files that the manifest does not name"),
     "another plan": (lambda d: first(d, plan="0" * 16), "of another recipe or plan"),
     "another digest": (lambda d: {**d, "recipe": "0" * 16}, "does not have the digest"),

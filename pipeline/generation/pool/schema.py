@@ -87,9 +87,13 @@ def _harden(db: sqlite3.Connection, size: int) -> None:
 
     db.set_progress_handler(spend, _STEPS)
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_LENGTH)
-    if hasattr(db, "setconfig"):  # Python 3.12
-        db.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
-        for name in ("TRUSTED_SCHEMA", "ENABLE_TRIGGER", "ENABLE_VIEW"):
-            db.setconfig(getattr(sqlite3, f"SQLITE_DBCONFIG_{name}"), False)
+    for name, value in {
+        "DEFENSIVE": True,
+        "TRUSTED_SCHEMA": False,
+        "ENABLE_TRIGGER": False,
+        "ENABLE_VIEW": False,
+    }.items():
+        if hasattr(db, "setconfig"):  # from Python 3.12 on; the schema is compared in any case
+            db.setconfig(getattr(sqlite3, f"SQLITE_DBCONFIG_{name}"), value)
     for setting in ("trusted_schema = off", "cell_size_check = on", "query_only = on", "mmap_size = 0"):
         db.execute(f"pragma {setting}")

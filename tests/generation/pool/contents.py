@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.generation.pool import Pool, StoredImage
-from pipeline.generation.pool.store import COLUMNS
+from pipeline.generation.pool.schema import COLUMNS
 from pipeline.generation.recipe import Recipe
 from pipeline.workspace import Workspace
 from tests.synthetic import plain
