@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Self
 
 from pydantic import ConfigDict, TypeAdapter
@@ -70,7 +70,7 @@ class Recipe:
         attributes = sorted((name, values) for name, values in described["prompts"].items() if name != "templates")
         prompts = {"templates": described["prompts"].get("templates"), "attributes": attributes}
         text = json.dumps({**described, "prompts": prompts})
-        made = _reader(cls).validate_json(text)
+        made = TypeAdapter(cls).validate_json(text)
         if json.dumps(made.as_dict(), sort_keys=True) != json.dumps(described, sort_keys=True):
             raise ValueError("it is written in another way")
         return made.checked()
@@ -125,11 +125,6 @@ class Recipe:
     def _images_differ(self) -> bool:
         """Return whether images differ in anything but class and seed."""
         return len(self.guidance) > 1 or self.prompts.choices > 1
-
-
-@cache
-def _reader(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
 
 
 def read(text: str | bytes) -> Recipe:
