@@ -28,6 +28,17 @@ class Source:
     images: int
 
 
+class _Header(parquet.Header):
+    """What a file of holdings says beside its columns."""
+
+    fill: str
+    sources: dict[str, Source]
+    normalised_by: str
+    rounds: int | None
+    class_names: list[str]
+    image_size: int
+
+
 @dataclass(frozen=True)
 class Holdings:
     """What every client trains on, with one fill. A central run is holdings with one client."""
@@ -84,26 +95,26 @@ def sizes(rows: Mapping[str, tuple[Int64, ...]]) -> Int64:
 
 def load(path: Path) -> Holdings:
     """Read holdings; raise ArtifactError if the file is missing, damaged or names rows that a source does not have."""
-    header = parquet.read_header(path, "fill")
+    header = parquet.read_header(path, "fill", _Header)
     try:
         table = pq.read_table(path)
-        sources = {name: Source(**described) for name, described in header["sources"].items()}
+        sources = dict(header.sources)
         rows = {name: _lists(table[name]) for name in sources}
         held = Holdings(
-            fill=header["fill"],
+            fill=header.fill,
             sources=sources,
             rows=rows,
             steps={n.removeprefix(_STEPS): table[n].to_numpy() for n in table.column_names if n.startswith(_STEPS)},
-            normalised_by=header["normalised_by"],
-            rounds=header["rounds"],
-            class_names=tuple(header["class_names"]),
-            image_size=header["image_size"],
+            normalised_by=header.normalised_by,
+            rounds=header.rounds,
+            class_names=tuple(header.class_names),
+            image_size=header.image_size,
         )
         if held.normalised_by not in sources:
             raise ValueError(f"no source {held.normalised_by!r}")
         if not held.steps or table["client"].to_pylist() != list(range(held.clients)):
             raise ValueError("clients missing or out of order")
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"damaged ({error})", path, _REDO) from None
     for name, source in sources.items():
         of_all = np.concatenate(rows[name])

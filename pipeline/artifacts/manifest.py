@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from pydantic_core import PydanticKnownError
 
 from pipeline import atomic
-from pipeline.artifacts import shard_reader
+from pipeline.artifacts import parquet, shard_reader
 from pipeline.artifacts.encoded import Encoding
 from pipeline.errors import ArtifactError
 
@@ -161,9 +161,7 @@ def load(path: Path) -> Manifest:
     try:
         manifest = _reader().validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        what = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-        raise ArtifactError(f"damaged ({what})", path, _REDO) from None
+        raise ArtifactError(f"damaged ({parquet.short(error)})", path, _REDO) from None
     if contradiction := _contradiction(manifest):
         raise ArtifactError(contradiction, path, _REDO)
     return replace(manifest, place=path)

@@ -12,6 +12,17 @@ from pipeline import atomic
 from pipeline.artifacts import parquet
 from pipeline.errors import ArtifactError, DataError
 
+_COLUMNS = {"row": pa.int64(), "client": pa.int32(), "label": pa.int32()}
+
+
+class _Header(parquet.Header):
+    """What a partition's file says beside its columns."""
+
+    class_names: list[str]
+    clients: int
+    image_size: int
+    fingerprint: str
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -56,17 +67,19 @@ class Partition:
 
 def load(path: Path) -> Partition:
     """Read a partition; raise ArtifactError if it is missing or damaged."""
-    header = parquet.read_header(path, "partition")
+    header = parquet.read_header(path, "partition", _Header)
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, columns=list(_COLUMNS))
+        if table.schema.types != list(_COLUMNS.values()) or any(column.null_count for column in table.columns):
+            raise ValueError("other columns")
         return Partition(
             rows=table["row"].to_numpy(),
             clients=table["client"].to_numpy(),
             labels=table["label"].to_numpy(),
-            class_names=tuple(header["class_names"]),
-            client_count=header["clients"],
-            image_size=header["image_size"],
-            fingerprint=header["fingerprint"],
+            class_names=tuple(header.class_names),
+            client_count=header.clients,
+            image_size=header.image_size,
+            fingerprint=header.fingerprint,
         )
-    except (pa.ArrowInvalid, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"damaged ({error})", path, "run: dvc repro -f partition") from None

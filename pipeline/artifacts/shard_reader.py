@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from pipeline.artifacts import pages, parquet, shards
 from pipeline.artifacts.encoded import Encoding
@@ -21,10 +21,8 @@ _CODED = ["image.bytes", *(name for name, column in shards.described().items() i
 """Columns whose equal values are kept once, as they are in the file: a thousand rows may share one of megabytes."""
 
 
-class Header(BaseModel):
+class Header(parquet.Header):
     """What a client's shard says of itself beside its columns."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     client: int
     recipe: str
@@ -82,7 +80,7 @@ def _opened(path: Path, class_names: Sequence[str], rows: int | None, fix: str) 
         with pq.ParquetFile(path, metadata=metadata, read_dictionary=[n for n in _CODED if n in there]) as file:
             yield file
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise ArtifactError(f"not a shard ({_short(error)})", path, fix) from None
+        raise ArtifactError(f"not a shard ({parquet.short(error)})", path, fix) from None
 
 
 def _check_described(metadata: pq.FileMetaData, class_names: Sequence[str], rows: int | None) -> None:
@@ -100,7 +98,7 @@ def _check_described(metadata: pq.FileMetaData, class_names: Sequence[str], rows
 
 
 def _header(file: pq.ParquetFile) -> Header:
-    return Header.model_validate(parquet.header_of(file.schema_arrow))
+    return Header.model_validate_json(parquet.header_of(file.schema_arrow))
 
 
 def _class_names(described: pa.Schema) -> list[str]:
@@ -108,14 +106,6 @@ def _class_names(described: pa.Schema) -> list[str]:
     if not text:
         raise ValueError("it does not name its classes")
     return _Description.model_validate_json(text).info.features.label.names
-
-
-def _short(error: Exception) -> str:
-    """Return what is wrong without the values that are: pydantic's and Arrow's messages repeat them."""
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-    return str(error).partition("\n")[0][:200]
 
 
 def _check_size(plain: Any, group: pq.RowGroupMetaData, encoding: Encoding) -> None:

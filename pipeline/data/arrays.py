@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline import atomic, progress
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
-from pipeline.data import histograms, resize
+from pipeline.data import histograms, npy, resize
 from pipeline.data.images import Images
 from pipeline.errors import ArtifactError
 
@@ -38,7 +38,7 @@ class Stored:
     def pixels(self) -> NDArray[np.uint8]:
         """The images (N, size, size, 3), read from disk as they are touched."""
         # Copy on write: nothing writes, but torch warns of arrays that it could not write to.
-        array: NDArray[np.uint8] = np.load(self.path, mmap_mode="c")
+        array: NDArray[np.uint8] = npy.mapped(self.path, "c")
         return array
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class Stored:
         """Return how often each channel has each level, (3, 256); counted once and kept beside the array."""
         place = self.path.with_suffix(".histograms.npy")
         try:
-            found: NDArray[np.int64] = np.load(place)
+            found: NDArray[np.int64] = npy.whole(place)
             if found.shape == (3, 256) and found.sum() == self.pixels.size:
                 return found
         except FileNotFoundError:
@@ -149,7 +149,7 @@ def _found(place: Path, shape: tuple[int, ...]) -> Stored | None:
     """Return what is stored, or None if it is absent or damaged."""
     try:
         content = place.with_suffix(".sha256").read_text(encoding="ascii").strip()
-        stored = Stored(place, np.load(place.with_suffix(".labels.npy")), content)
+        stored = Stored(place, npy.whole(place.with_suffix(".labels.npy")), content)
         if stored.pixels.shape == shape and len(stored) == shape[0] and len(content) == 64:
             return stored
     except OSError:

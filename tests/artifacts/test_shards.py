@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.artifacts import parquet, shards
+from pipeline.artifacts.shard_reader import Header
 from pipeline.artifacts.shards import Row
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import ArtifactError
@@ -139,7 +140,7 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
 
 def test_the_header_is_read_without_the_rows(tmp_path: Path) -> None:
     shards.write(at(tmp_path), [row(0)], NAMES, HEADER, MUCH)
-    assert parquet.read_header(tmp_path / "0.parquet", "generate") == HEADER
+    assert parquet.read_header(tmp_path / "0.parquet", "generate", Header).model_dump() == HEADER
 
 
 def test_an_empty_shard_says_what_it_is_and_loads_beside_others(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_an_empty_shard_says_what_it_is_and_loads_beside_others(tmp_path: Path) 
     empty, full = tmp_path / "a.parquet", tmp_path / "b.parquet"
     for most in (MUCH, 0):
         assert shards.write(lambda part: [empty][part], [], NAMES, HEADER, most) == [(empty, 0)]
-    assert parquet.read_header(empty, "generate") == HEADER
+    assert parquet.read_header(empty, "generate", Header).model_dump() == HEADER
     assert list(read_images([empty])) == []
     shards.write(lambda part: full, [row(1)], NAMES, HEADER, MUCH)
     for files in ([empty, full], [full, empty]):
@@ -211,7 +212,7 @@ def test_parts_have_the_header_and_load_as_one(tmp_path: Path, monkeypatch: pyte
     rows = [row(i) for i in range(7)]
     files = [path for path, _ in shards.write(at(tmp_path), rows, NAMES, HEADER, len(rows[0][0]) * 2)]
     assert len(files) == 4
-    assert [parquet.read_header(file, "generate") for file in files] == [HEADER] * 4
+    assert [parquet.read_header(file, "generate", Header).model_dump() for file in files] == [HEADER] * 4
     table = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
     assert table["index"] == list(range(7))
     assert [image.getpixel((0, 0)) for image in table["image"]] == [(i, i, i) for i in range(7)]
@@ -275,4 +276,4 @@ def test_a_header_that_cannot_be_read_names_the_file(tmp_path: Path, content: An
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ArtifactError, match=f"{path}: run: dvc repro .*generate"):
-        parquet.read_header(path, "generate")
+        parquet.read_header(path, "generate", Header).model_dump()

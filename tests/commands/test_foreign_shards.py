@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts import manifest, parquet
 from pipeline.artifacts.manifest import File, Manifest
+from pipeline.artifacts.shard_reader import Header
 from pipeline.commands import pool, preview, verify
 from pipeline.commands.verify import Verified
 from pipeline.errors import ArtifactError, ParameterError, PipelineError, PoolError
@@ -236,7 +237,7 @@ def test_deep_json_is_refused(empty_pool: Workspace, made: Manifest) -> None:
 def test_a_header_of_another_client_or_kind_is_refused(empty_pool: Workspace, made: Manifest) -> None:
     (path,) = made.paths(made.shards[0])
     table = pq.read_table(path)
-    right = parquet.read_header(path, "generate")
+    right = parquet.read_header(path, "generate", Header).model_dump()
     for header in ({**right, "client": 1}, {**right, "more": 1}, {**right, "client": "0"}, [right], 5):
         text = json.dumps(header).encode()
         pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"gen-fedsd": text}), path)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts import parquet
 from pipeline.artifacts.manifest import Manifest, file_name
+from pipeline.artifacts.shard_reader import Header
 from pipeline.errors import PoolError
 from pipeline.generation import assemble
 from pipeline.generation.plan import Plan, Wanted
@@ -52,7 +53,7 @@ def test_a_shard_holds_the_plans_images_in_order(recipe: Recipe, project: Path) 
     for shard in written:
         manifest.check(shard)
     header = {"client": 1, "recipe": recipe.digest, "plan": plan.digest(1)}
-    assert parquet.read_header(shard_file(1), "generate") == header
+    assert parquet.read_header(shard_file(1), "generate", Header).model_dump() == header
     table = load_dataset("parquet", data_files=str(shard_file(1)), split="train")
     assert list(zip(table["label"], table["index"], strict=True)) == [(0, 0), (0, 1), (2, 0), (2, 1), (2, 2)]
     for row in table:
