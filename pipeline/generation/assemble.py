@@ -12,8 +12,6 @@ from pipeline.generation import checks
 from pipeline.generation.plan import Plan
 from pipeline.generation.pool import Pool
 
-_CHECKED = 64  # images that are in memory at a time
-
 
 def write(pool: Pool, plan: Plan, client: int, folder: Path, megabytes: int) -> Shard:
     """Write one client's shard, rows in order of label and index, in files of at most about ``megabytes``.
@@ -39,17 +37,18 @@ def write(pool: Pool, plan: Plan, client: int, folder: Path, megabytes: int) -> 
 
 
 def _rows(pool: Pool, plan: Plan, client: int) -> Iterator[shards.Row]:
-    """Yield the client's rows; raise PoolError for an image in the pool that is not what its name and recipe say."""
+    """Yield the client's rows; raise PoolError for what does not declare to be an image of the recipe.
+
+    The pool is the user's own, and what came into it from elsewhere was checked then, so nothing is decoded here.
+    """
     recipe = plan.recipe
     encoding = Encoding(recipe.image_format, recipe.image_size)
-    stored = ((wanted.label, one) for wanted in plan.wanted_by(client) for one in pool.fetch(recipe, wanted))
-    while some := list(itertools.islice(stored, _CHECKED)):
-        try:
-            for _, one in some:
-                checks.check_spec(recipe, one.spec, one.flags)
-            checks.check_images(encoding, ((one.spec, one.image) for _, one in some))
-        except ValueError as error:
-            fix = f"delete it with: gen-fedsd pool gc --recipe {recipe.digest}   and run: dvc repro generate"
-            raise PoolError(f"a damaged image ({error})", pool.path, fix) from None
-        for label, one in some:
-            yield shards.row_of(one.image, label, client, one.flags, recipe.digest, one.spec)
+    for wanted in plan.wanted_by(client):
+        for one in pool.fetch(recipe, wanted):
+            try:
+                checks.check_types(one.spec, one.flags)
+                encoding.check(one.image)
+            except ValueError as error:
+                fix = f"delete it with: gen-fedsd pool gc --recipe {recipe.digest}   and run: dvc repro generate"
+                raise PoolError(f"{checks.named(one.spec)} {error}", pool.path, fix) from None
+            yield shards.row_of(one.image, wanted.label, client, one.flags, recipe.digest, one.spec)

@@ -30,13 +30,15 @@ def recipe_of(known: Manifest) -> Recipe:
     raise ArtifactError(f"the manifest's recipe does not have the digest {known.recipe}", known.place, fix)
 
 
-def check_spec(recipe: Recipe, found: ImageSpec, flags: str) -> None:
-    """Raise ValueError unless the recipe gives this spec for this name, and the remark on its quality is one of ours.
-
-    Whoever read the values from a database knows nothing of their types: 0.0 equals 0.
-    """
-    if [type(value) for value in _values(found)] != _TYPES:
+def check_types(found: ImageSpec, flags: str) -> None:
+    """Raise ValueError unless values that a database returned have the types of a spec's fields: 0.0 equals 0."""
+    if [type(value) for value in _values(found)] != _TYPES or type(flags) is not str:
         raise ValueError("the values of an image are not of the types of a spec")
+
+
+def check_spec(recipe: Recipe, found: ImageSpec, flags: str) -> None:
+    """Raise ValueError unless the recipe gives this spec for this name, and the remark on its quality is ours."""
+    check_types(found, flags)
     if (
         not 0 <= found.index < 2**31
         or not 0 <= found.retry <= _MOST_RETRIES

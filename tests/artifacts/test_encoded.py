@@ -73,6 +73,19 @@ def test_anything_else_is_refused_with_one_reason(image: bytes, reason: str) -> 
         Encoding("png", 16).decode(image)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_image_declares_can_be_checked_alone(kind: str) -> None:
+    """The first half of a PNG or a JPEG declares what the whole one does."""
+    image = png(3, 64, kind)
+    Encoding(kind, 64).check(image)
+    if kind != "webp":
+        Encoding(kind, 64).check(image[: len(image) // 2])
+    other_kind = png(3, 64, "png" if kind == "jpeg" else "jpeg")
+    for other in (b"", b"text", png(3, 63, kind), image + bytes(100_000), other_kind):
+        with pytest.raises(ValueError, match=r"measures|bytes|cannot be read|is no image"):
+            Encoding(kind, 64).check(other)
+
+
 def test_what_a_database_returns_for_an_image_is_not_always_bytes() -> None:
     for value in ("text", 5, None, 0.5):
         with pytest.raises(ValueError, match="is no image"):

@@ -251,15 +251,16 @@ def test_generate_writes_no_shard_of_what_is_no_image(workspace: Workspace) -> N
     lacking(workspace, [2, 0, 0])
     _, plan = current(workspace)
     with Pool(workspace.pool) as opened:
-        for content in (b"text", b"", declared(13_000), png(0, 17), png(0, 16, "jpeg"), png(0)[:-200]):
+        for content in (b"text", b"", declared(13_000), png(0, 17), png(0, 16, "jpeg"), png(0) + bytes(70_000)):
             stock(opened, plan)
             opened.put(plan.recipe, [StoredImage(plan.recipe.spec("0", BOOT, 1), content)])
-            match = rf"a damaged image \(image 1 of 'ankle boot' in lane 0 .*pool gc --recipe {plan.recipe.digest}"
+            match = rf"image 1 of 'ankle boot' in lane 0 .*: delete it with: .*--recipe {plan.recipe.digest}"
             with pytest.raises(PoolError, match=match):
                 assemble.write(opened, plan, 0, workspace.shards, 1)
         stock(opened, plan, Wanted("0", BOOT, 0, range(2)))
-        opened.put(plan.recipe, [StoredImage(replace(plan.recipe.spec("0", BOOT, 1), seed=5), png(0))])
-        with pytest.raises(PoolError, match="is not of recipe"):
+        opened.db.execute('update images set prompt = 5.5, seed = 1 where "index" = 1')
+        opened.db.execute("update images set prompt = cast('a' as blob) where seed = 1")
+        with pytest.raises(PoolError, match="not of the types"):
             assemble.write(opened, plan, 0, workspace.shards, 1)
     assert not list(workspace.shards.glob("*"))
 
