@@ -1,6 +1,7 @@
 """Headers of partitions and holdings that no stage wrote: one line, whatever JSON they hold."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pipeline.errors import ArtifactError
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
 documents = st.recursive(scalars, lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=5), some))
-LOADS = {"partition": partition.load, "holdings": holdings.load}
+LOADS: dict[str, Callable[[Path], Partition | Holdings]] = {"partition": partition.load, "holdings": holdings.load}
 
 
 @pytest.fixture
