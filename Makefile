@@ -20,6 +20,13 @@ check: $(STAMP) ## what CI runs: format, lint, types, import contract, tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
+fuzz: $(STAMP) ## try foreign files at random for hours (FUZZ=examples of each test)
+	GEN_FEDSD_FUZZ=$(or $(FUZZ),20000) $(BIN)/python -m pytest -m hypothesis
+
+audit: ## compare the installed versions with known weaknesses (needs the network)
+	test -x .audit/bin/pip-audit || (python3 -m venv .audit && .audit/bin/pip install --quiet pip-audit)
+	.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
 format: $(STAMP) ## format the code and sort its imports
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -49,4 +56,4 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.PHONY: help repro test check format install demo-data demo-model niid-bench peers constraints
+.PHONY: help repro test check fuzz audit format install demo-data demo-model niid-bench peers constraints

@@ -14,6 +14,7 @@ Prints one line of JSON: seconds, rows per second, and peak memory in MB, each p
 """
 
 import argparse
+import io
 import itertools
 import json
 import os
@@ -97,11 +98,11 @@ def fill(rows: int) -> dict[str, float]:
     from pipeline.artifacts import shards
     from pipeline.generation.pool import Pool, StoredImage
 
-    noise, one = np.random.default_rng(0).bytes(IMAGE_BYTES + 10_000), recipe()
+    noise, one, head = np.random.default_rng(0).bytes(IMAGE_BYTES + 10_000), recipe(), _head()
     specs = (one.spec(str(client), "bag", i) for client in range(SHARDS) for i in range(rows // SHARDS))
 
     def stored(spec: Any) -> StoredImage:
-        return StoredImage(spec, noise[spec.seed % 10_000 :][:IMAGE_BYTES])
+        return StoredImage(spec, head + noise[spec.seed % 10_000 :][: IMAGE_BYTES - len(head)])
 
     with Pool(Path("pool.sqlite")) as pool:
         start = time.perf_counter()
@@ -117,6 +118,15 @@ def fill(rows: int) -> dict[str, float]:
     features = datasets.Features.from_arrow_schema(shards.schema(("bag",)))
     datasets.Dataset.from_generator(examples, features=features, cache_dir="arrow").save_to_disk("dataset")
     return {"pool_rows_per_second": round(rows / seconds)}
+
+
+def _head() -> bytes:
+    """Return the start of a PNG of the recipe's size; the pool's images declare it, and are not decoded."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(buffer, "PNG")
+    return buffer.getvalue()[:33]
 
 
 def _rows(client: int, rows: int) -> Any:
@@ -153,7 +163,9 @@ def clients() -> dict[str, float]:
     made = Plan(recipe(), np.full((CLIENTS, 1), EACH), ["bag"], ["bag"], "own")
     with Pool(Path("pool.sqlite")) as pool:
         specs = pool.missing(made.recipe, made.wanted())
-        pool.put(made.recipe, [StoredImage(spec, spec.seed.to_bytes(IMAGE_BYTES)) for spec in specs])
+        head = _head()
+        images = [StoredImage(spec, head + spec.seed.to_bytes(IMAGE_BYTES - len(head))) for spec in specs]
+        pool.put(made.recipe, images)
         at = [time.perf_counter()]
         for client in range(CLIENTS):
             assert assemble.write(pool, made, client, SHARDS_FOLDER, 500).rows == EACH

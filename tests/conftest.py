@@ -30,7 +30,10 @@ for _name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Unlucky draws are kept as explicit examples in the tests, not in a folder; slow machines are no failures.
-settings.register_profile("tests", deadline=None, database=None)
+# `make fuzz` asks for more examples of each test than the suite has time for.
+settings.register_profile(
+    "tests", deadline=None, database=None, max_examples=int(os.environ.get("GEN_FEDSD_FUZZ", "100"))
+)
 settings.load_profile("tests")
 
 MakeImages = Callable[[Path, NDArray[np.uint8], list[int]], None]

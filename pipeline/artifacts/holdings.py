@@ -21,6 +21,19 @@ _STEPS = "steps, equal "
 
 
 @dataclass(frozen=True)
+class _Header(parquet.Header):
+    """What a file of holdings says beside its columns."""
+
+    fill: str
+    sources: dict[str, Source]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    rounds: int | None
+    class_names: list[str]
+    image_size: int
+
+
+@dataclass(frozen=True)
 class Holdings:
     """What every client trains on, with one fill. A central run is holdings with one client."""
 
@@ -79,27 +92,27 @@ def sizes(rows: Mapping[str, tuple[Int64, ...]]) -> Int64:
 
 def load(path: Path) -> Holdings:
     """Read holdings; raise ArtifactError if the file is missing, damaged or names rows that a source does not have."""
-    header = parquet.read_header(path, "fill")
+    header = parquet.read_header(path, "fill", _Header)
     try:
         table = pq.read_table(path)
-        sources = {name: Source(**described) for name, described in header["sources"].items()}
+        sources = dict(header.sources)
         rows = {name: _lists(table[name]) for name in sources}
         held = Holdings(
-            fill=header["fill"],
+            fill=header.fill,
             sources=sources,
             rows=rows,
             steps={n.removeprefix(_STEPS): table[n].to_numpy() for n in table.column_names if n.startswith(_STEPS)},
-            mean=tuple(header["mean"]),
-            std=tuple(header["std"]),
-            rounds=header["rounds"],
-            class_names=tuple(header["class_names"]),
-            image_size=header["image_size"],
+            mean=header.mean,
+            std=header.std,
+            rounds=header.rounds,
+            class_names=tuple(header.class_names),
+            image_size=header.image_size,
         )
         if not all(0 <= mean <= 255 for mean in held.mean) or not all(std > 0 for std in held.std):
             raise ValueError(f"mean {held.mean}, deviation {held.std}")
         if not held.steps or table["client"].to_pylist() != list(range(held.clients)):
             raise ValueError("clients missing or out of order")
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"damaged ({error})", path, _REDO) from None
     for name, source in sources.items():
         of_all = np.concatenate(rows[name])

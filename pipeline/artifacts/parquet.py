@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.errors import ArtifactError
 
@@ -17,13 +18,39 @@ def with_header(schema: pa.Schema, header: dict[str, Any]) -> pa.Schema:
     return schema.with_metadata({**(schema.metadata or {}), _KEY: json.dumps(header, sort_keys=True).encode()})
 
 
-def read_header(path: Path, stage: str) -> dict[str, Any]:
-    """Return a file's header without reading its rows; ``stage`` made it and is named in errors."""
+class Header(BaseModel):
+    """What a file says beside its columns: values of exactly these types, and no others."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+T = TypeVar("T", bound=Header)
+
+
+def read_header(path: Path, stage: str, kind: type[T]) -> T:
+    """Return a file's header without reading its rows; ``stage`` made it and is named in errors.
+
+    Raises ArtifactError if there is no such file, or no such header in it.
+    """
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        header: dict[str, Any] = json.loads(metadata[_KEY])
+        return kind.model_validate_json(header_of(pq.read_schema(path)))
     except FileNotFoundError:
         raise ArtifactError("no such file", path, f"run: dvc repro {stage}") from None
-    except (pa.ArrowInvalid, OSError, KeyError, ValueError) as error:
-        raise ArtifactError(f"damaged or not ours ({error})", path, f"run: dvc repro -f {stage}") from None
-    return header
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ArtifactError(f"damaged or not ours ({short(error)})", path, f"run: dvc repro -f {stage}") from None
+
+
+def header_of(schema: pa.Schema) -> bytes:
+    """Return the header in a schema as JSON; raise ValueError if there is none."""
+    text: bytes | None = (schema.metadata or {}).get(_KEY)
+    if text is None:
+        raise ValueError("it has no header")
+    return text
+
+
+def short(error: Exception) -> str:
+    """Return what is wrong without the values that are: messages of pydantic and Arrow may repeat them."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+    return str(error).partition("\n")[0][:200]

@@ -12,6 +12,8 @@ from pipeline import atomic
 from pipeline.artifacts import parquet
 from pipeline.errors import ArtifactError, DataError
 
+_COLUMNS = {"row": pa.int64(), "client": pa.int32(), "label": pa.int32()}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -20,6 +22,19 @@ class Source:
     array: str
     """Its name: the digest of what it is made from."""
     images: int
+
+
+class _Header(parquet.Header):
+    """What a partition's file says beside its columns."""
+
+    class_names: list[str]
+    clients: int
+    image_size: int
+    fingerprint: str
+    source: Source
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    client_names: list[str] | None
 
 
 @dataclass(frozen=True)
@@ -85,21 +100,23 @@ class Partition:
 
 def load(path: Path) -> Partition:
     """Read a partition; raise ArtifactError if it is missing or damaged."""
-    header = parquet.read_header(path, "partition")
+    header = parquet.read_header(path, "partition", _Header)
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, columns=list(_COLUMNS))
+        if table.schema.types != list(_COLUMNS.values()) or any(column.null_count for column in table.columns):
+            raise ValueError("other columns")
         return Partition(
             rows=table["row"].to_numpy(),
             clients=table["client"].to_numpy(),
             labels=table["label"].to_numpy(),
-            class_names=tuple(header["class_names"]),
-            client_count=header["clients"],
-            image_size=header["image_size"],
-            fingerprint=header["fingerprint"],
-            source=Source(**header["source"]),
-            mean=tuple(header["mean"]),
-            std=tuple(header["std"]),
-            client_names=tuple(names) if (names := header.get("client_names")) else None,
+            class_names=tuple(header.class_names),
+            client_count=header.clients,
+            image_size=header.image_size,
+            fingerprint=header.fingerprint,
+            source=header.source,
+            mean=header.mean,
+            std=header.std,
+            client_names=tuple(header.client_names) if header.client_names is not None else None,
         )
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"damaged ({error})", path, "run: dvc repro -f partition") from None

@@ -13,8 +13,8 @@ from pipeline import atomic
 from pipeline.artifacts import parquet, spec
 from pipeline.artifacts.spec import Column, ImageSpec
 
-_ROW_GROUP = 1_000
-_ROW_GROUP_BYTES = 32_000_000  # of images; what a reader holds at a time
+ROW_GROUP = 1_000
+ROW_GROUP_BYTES = 32_000_000  # of images; what a reader holds at a time
 
 
 Row = tuple[Any, ...]
@@ -44,6 +44,11 @@ ANONYMOUS = tuple(name for name, column in _DESCRIBED.items() if column.anonymou
 _values = attrgetter(*spec.NAMES)
 _given = (*_BESIDE, *spec.NAMES)
 _ordered = itemgetter(*map(_given.index, COLUMNS))
+
+
+def described() -> Mapping[str, Column]:
+    """Return how each column of a client's shard is stored, in order."""
+    return _DESCRIBED
 
 
 def row_of(image: bytes, label: int, client: int, flags: str, recipe: str, described: ImageSpec) -> Row:
@@ -86,13 +91,13 @@ def write(
     ``most_bytes``; a row group has at most about as many bytes, too: only its last image may exceed them. There is at
     least one file. Only one row group is held in memory.
     """
-    groups, described = _row_groups(rows, min(most_bytes, _ROW_GROUP_BYTES)), schema(class_names, columns)
+    groups, described = _row_groups(rows, min(most_bytes, ROW_GROUP_BYTES)), schema(class_names, columns)
     group, files = next(groups, None), list[tuple[Path, int]]()
     while group or not files:
         path, total, size = place(len(files)), 0, 0
         with atomic.replacing(path) as temporary, _writer(temporary, described, header) as writer:
             while group and (total == 0 or size + _bytes(group) <= most_bytes):
-                writer.write_table(_table(group, writer.schema), row_group_size=_ROW_GROUP)
+                writer.write_table(_table(group, writer.schema), row_group_size=ROW_GROUP)
                 total, size = total + len(group), size + _bytes(group)
                 group = next(groups, None)
         files.append((path, total))
@@ -113,7 +118,7 @@ def _row_groups(rows: Iterable[Row], enough: int) -> Iterator[list[Row]]:
     for row in rows:
         group.append(row)
         size += len(row[0])
-        if len(group) == _ROW_GROUP or size >= enough:
+        if len(group) == ROW_GROUP or size >= enough:
             yield group
             group, size = [], 0
     if group:
@@ -138,12 +143,3 @@ def _writer(path: Path, described: pa.Schema, header: dict[str, Any]) -> pq.Parq
         use_dictionary=[name for name in metadata if described.field(name).type == pa.string()],
         use_content_defined_chunking=True,
     )
-
-
-def read_images(paths: Iterable[Path]) -> Iterator[tuple[int, bytes]]:
-    """Yield (label, encoded image) of each row of a shard's files, one row group in memory at a time."""
-    for path in paths:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROW_GROUP, columns=["label", "image.bytes"]):
-                images = batch.column("image").field("bytes")
-                yield from zip(batch.column("label").to_pylist(), images.to_pylist(), strict=True)

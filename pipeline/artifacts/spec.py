@@ -40,6 +40,9 @@ class ImageSpec:
 NAMES = tuple(field.name for field in fields(ImageSpec))
 """The fields, in order; ``ImageSpec(*values)`` takes their values in this order."""
 
+TYPES = get_type_hints(ImageSpec)
+"""The type of each field by name."""
+
 
 def columns(kind: type) -> dict[str, Column]:
     """Return the columns that the fields of a class are annotated with, by name."""

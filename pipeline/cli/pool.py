@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.generation.pool import Collected, Entry, Stats
+    from pipeline.generation.recipe import Recipe
 
 commands = typer.Typer(help="Look after the pool of finished images.")
 
@@ -64,9 +65,12 @@ def export(
 
 @commands.command("import")
 def import_pool(
-    file: Annotated[Path, typer.Argument(help="What gen-fedsd pool export wrote, or another pool.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="What gen-fedsd pool export wrote, another pool, or a folder of shards (data/shards)."),
+    ],
 ) -> None:
-    """Copy the images of another pool that this one lacks."""
+    """Copy the images of another pool, or of shards and their manifest, that this pool lacks."""
     from pipeline.commands import pool
     from pipeline.workspace import Workspace
 
@@ -89,7 +93,6 @@ def recipes_text(entries: "Sequence[Entry]") -> str:
     rows = [("recipe", "images", "size", "first", "last", "model", "settings")]
     for entry in entries:
         recipe = entry.recipe
-        scales = " ".join(f"{scale:g}" for scale in recipe["guidance"])
         rows.append(
             (
                 entry.digest,
@@ -97,11 +100,16 @@ def recipes_text(entries: "Sequence[Entry]") -> str:
                 text.megabytes(entry.image_bytes),
                 text.day(entry.first),
                 text.day(entry.last),
-                recipe["model"][:_NAME_LENGTH],
-                f"{recipe['steps']} steps, guidance {scales}, {recipe['dtype']}, seed {recipe['seed']}",
+                recipe.model[:_NAME_LENGTH] if recipe else "",
+                _settings(recipe) if recipe else "damaged, or of another version of gen-fedsd",
             )
         )
     return text.table(rows)
+
+
+def _settings(recipe: "Recipe") -> str:
+    scales = " ".join(f"{scale:g}" for scale in recipe.guidance)
+    return f"{recipe.steps} steps, guidance {scales}, {recipe.dtype}, seed {recipe.seed}"
 
 
 def collected_text(done: "Collected", dry_run: bool) -> str:

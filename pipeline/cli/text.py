@@ -37,8 +37,11 @@ def megabytes(size: float) -> str:
 
 
 def day(seconds: float | None) -> str:
-    """Return the date, in UTC, of a moment in seconds since 1970; empty for None."""
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    """Return the date, in UTC, of a moment in seconds since 1970; empty for None, ``?`` for what is no year."""
+    try:
+        return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (OverflowError, OSError, ValueError):
+        return "?"
 
 
 def ago(seconds: float) -> str:

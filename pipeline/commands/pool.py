@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.artifacts import manifest
+from pipeline.errors import ParameterError
 from pipeline.generation import pool
 from pipeline.generation.pool import Collected, Entry, Exported, Imported, Pool, Stats
 from pipeline.workspace import Workspace
@@ -33,6 +35,12 @@ def export_pool(workspace: Workspace, out: Path, recipes: Sequence[str]) -> Expo
 
 
 def import_pool(workspace: Workspace, path: Path) -> Imported:
-    """Copy the images of another pool that this one lacks."""
+    """Copy the images of another pool, or of a folder of shards beside its manifest, that this pool lacks."""
+    shards = path.is_dir()
+    if shards:
+        known = manifest.load(path.resolve().with_name("manifest.json"))
+        if known.folder != path.resolve():
+            fix = f"give the folder {known.folder.name} beside the manifest"
+            raise ParameterError("not a folder of shards", path, fix)
     with Pool(workspace.pool) as opened:
-        return pool.import_pool(opened, path)
+        return pool.import_shards(opened, known) if shards else pool.import_pool(opened, path)

@@ -24,7 +24,7 @@ def preview(workspace: Workspace, client: int, per_class: int, out: Path | None 
     known, path = manifest.load(workspace.manifest), out or workspace.preview(client)
     shard = known.shard(client)
     known.check(shard)
-    found = contact_sheet.by_class(known.paths(shard), known.class_names, per_class)
+    found = contact_sheet.by_class(known.pictures(shard, per_class), known.class_names)
     rows = {name: [images] for name, images in found.items() if images}
     if not rows:
         what = "the shard has no images, since the client lacks nothing"

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from pipeline.errors import HubError, PipelineError, PoolError
+from pipeline.errors import PipelineError
 from pipeline.generation import devices, model
 from pipeline.generation import recipe as recipes
 from pipeline.generation.devices import Assumption
-from pipeline.generation.pool import Pool, import_pool
+from pipeline.generation.pool import Pool, import_images
 from pipeline.generation.recipe import Recipe
 from pipeline.hub import pull as hub_pull
 from pipeline.params import Params
@@ -50,16 +49,8 @@ def pull(workspace: Workspace, params: Params, repo_id: str, revision: str | Non
     """
     found = hub_pull.find(repo_id, revision)
     repo_id = found.hub.repo_id
-    with Pool(workspace.pool) as pool, TemporaryDirectory(dir=workspace.cache, prefix=".pull-") as folder:
-        place = Path(folder) / "pulled.sqlite"
-        with Pool(place) as fetched:
-            hub_pull.fetch(found, fetched)
-        try:
-            imported = import_pool(pool, place)
-        except PoolError as error:
-            if error.where != str(place):
-                raise
-            raise HubError(error.what, repo_id, hub_pull.CHANGED) from None
+    with Pool(workspace.pool) as pool:
+        imported = import_images(pool, found.recipe, hub_pull.images(found))
     known = found.manifest
     counts = (known.rows, len(known.shards), known.recipe, imported.new)
     return Pulled(repo_id, found.commit, *counts, workspace.pool, _use(workspace, params, found.recipe))

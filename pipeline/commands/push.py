@@ -9,6 +9,8 @@ from pipeline.artifacts import manifest
 from pipeline.artifacts.manifest import Manifest, Shard
 from pipeline.commands import results
 from pipeline.errors import ArtifactError, ParameterError
+from pipeline.generation import checks
+from pipeline.generation.pool import Receiver
 from pipeline.hub import push as hub_push
 from pipeline.hub.options import SHEET_IMAGES, PushOptions, ResultTables, Surroundings
 from pipeline.hub.push import Pushed
@@ -25,10 +27,13 @@ def push(workspace: Workspace, params: Params, options: PushOptions) -> Pushed:
     known = manifest.load(workspace.manifest)
     chosen = _chosen(known, options)
     with progress.bar("checking", len(chosen), "shards") as advance:
+        receiver = Receiver(known, checks.recipe_of(known))
         for shard in chosen:
             known.check(shard)
+            for _ in receiver.images(shard):
+                pass  # reading a shard to its end checks it
             advance()
-    beside = Surroundings(partial(_draw_sheet, known.class_names), _result_tables(workspace))
+    beside = Surroundings(partial(_draw_sheet, known), _result_tables(workspace))
     return hub_push.push(options, known, beside, params.generate.shard_megabytes)
 
 
@@ -40,9 +45,12 @@ def _chosen(known: Manifest, options: PushOptions) -> Sequence[Shard]:
     return [known.shard(client) for client in options.clients] if options.clients else known.shards
 
 
-def _draw_sheet(class_names: Sequence[str], files: Sequence[Path], out: Path) -> None:
+def _draw_sheet(known: Manifest, files: Sequence[Path], out: Path) -> None:
     """Draw the first images of each class in these files."""
-    found = contact_sheet.by_class(files, class_names, SHEET_IMAGES)
+    fix = "run again when nothing writes shards"
+    found = contact_sheet.by_class(
+        manifest.pictures(files, known.class_names, known.encoding, fix, SHEET_IMAGES), known.class_names
+    )
     sheet = contact_sheet.draw({name: [images] for name, images in found.items() if images}, ["synthetic images"])
     sheet.save(out, "PNG")
 

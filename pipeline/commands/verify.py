@@ -1,21 +1,21 @@
 """Command ``verify``: what is on disk against the manifest, and images against a second rendering."""
 
-import io
+import itertools
 import random
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.parquet as pq
-from PIL import Image
 
+from pipeline import progress
 from pipeline.artifacts import manifest
-from pipeline.artifacts import shards as artifact
+from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import ArtifactError
-from pipeline.generation import engines, lengths, request
+from pipeline.generation import checks, engines, lengths, request
 from pipeline.generation.devices import resolve_dtype
 from pipeline.generation.plan import batches
+from pipeline.generation.pool import Receiver
 from pipeline.params import Params
 from pipeline.workspace import Workspace
 
@@ -38,21 +38,30 @@ class Rerendered:
 
 
 def shards(workspace: Workspace) -> Verified:
-    """Compare every shard with its line in the manifest; raise ArtifactError naming those that differ."""
+    """Compare every shard with the manifest, each row and image included; raise ArtifactError naming those that differ.
+
+    A row has its client's lane, a label and the name of its class that belong together, and the seed and prompt that
+    the recipe gives; no image is there twice; the numbers of images by label are the manifest's.
+    """
     known = manifest.load(workspace.manifest)
+    receiver = Receiver(known, checks.recipe_of(known))
     problems: list[ArtifactError] = []
-    for shard in known.shards:
-        try:
-            known.check(shard)
-        except ArtifactError as error:
-            problems.append(error)
+    with progress.bar("verify", len(known.shards), "shards") as advance:
+        for shard in known.shards:
+            try:
+                known.check(shard)
+                for _ in receiver.images(shard):
+                    pass
+            except ArtifactError as error:
+                problems.append(error)
+            advance()
     if problems:
         listed = "; ".join(f"{error.where}: {error.what}" for error in problems[:_SHOWN])
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         what = f"{len(problems)} of {len(known.shards)} shards are not what the manifest says"
         raise ArtifactError(what, listed + more, problems[0].fix)
-    strays = set(known.folder.iterdir()) - {path for shard in known.shards for path in known.paths(shard)}
-    if strays:
+    there = set(known.folder.iterdir()) if known.folder.is_dir() else set()
+    if strays := there - {path for shard in known.shards for path in known.paths(shard)}:
         fix = "delete them, or run: dvc repro -f generate"
         raise ArtifactError("files that the manifest does not name", min(strays), fix)
     return Verified(len(known.shards), known.rows)
@@ -73,7 +82,7 @@ def rerender(workspace: Workspace, params: Params, devices: list[str], count: in
                 image = None if picture is None else picture.image
                 if image != stored[spec]:
                     differing += 1
-                    largest = max(largest, _distance(image, stored[spec]))
+                    largest = max(largest, _distance(known.encoding, image, stored[spec]))
     if differing:
         what = f"{differing} of {len(stored)} images are different now (by up to {largest} of 255 levels)"
         fix = "other hardware or library versions can change images; if these are the same, other code made the shards"
@@ -82,22 +91,25 @@ def rerender(workspace: Workspace, params: Params, devices: list[str], count: in
 
 
 def _samples(known: Manifest, count: int, seed: int) -> dict[ImageSpec, bytes]:
-    """Return random rows of the shards as specs and stored images; equal seeds choose equal rows."""
-    chosen = sorted(random.Random(seed).sample(range(known.rows), min(count, known.rows)))
+    """Return random rows of the shards as specs and stored images; equal seeds choose equal rows.
+
+    Only the shards that they are in are read; these are checked like all of them are by ``shards``.
+    """
+    chosen = set(random.Random(seed).sample(range(known.rows), min(count, known.rows)))
+    receiver = Receiver(known, checks.recipe_of(known))
     samples: dict[ImageSpec, bytes] = {}
     start = 0
     for shard in known.shards:
-        for file, path in zip(shard.files, known.paths(shard), strict=True):
-            wanted = [row - start for row in chosen if start <= row < start + file.rows]
-            start += file.rows
-            if wanted:
-                for row in pq.read_table(path).take(wanted).to_pylist():
-                    samples[artifact.spec_of(row)] = row["image"]["bytes"]
+        if not chosen.isdisjoint(range(start, start + shard.rows)):
+            known.check(shard)
+            images = itertools.chain.from_iterable(receiver.images(shard))
+            samples |= {one.spec: one.image for row, one in enumerate(images, start) if row in chosen}
+        start += shard.rows
     return samples
 
 
-def _distance(made: bytes | None, stored: bytes) -> int:
+def _distance(encoding: Encoding, made: bytes | None, stored: bytes) -> int:
     if made is None:
         return 255
-    a, b = (np.asarray(Image.open(io.BytesIO(image))).astype(int) for image in (made, stored))
-    return int(np.abs(a - b).max()) if a.shape == b.shape else 255
+    a, b = (np.asarray(encoding.decode(image)).astype(int) for image in (made, stored))
+    return int(np.abs(a - b).max())

@@ -17,12 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline import atomic, progress
-from pipeline.artifacts import shards
 from pipeline.artifacts.manifest import Manifest
-from pipeline.data import resize
+from pipeline.data import npy, resize
 from pipeline.errors import ArtifactError
 
 Pixels = NDArray[np.uint8]
@@ -46,7 +44,7 @@ class Stored:
     def pixels(self) -> Pixels:
         """The images (N, size, size, 3), read from disk as they are touched."""
         # Copy on write: nothing writes, but torch warns of arrays that it could not write to.
-        array: Pixels = np.load(self.path, mmap_mode="c")
+        array: Pixels = npy.mapped(self.path, "c")
         return array
 
     @property
@@ -77,10 +75,9 @@ def synthetic(folder: Path, manifest: Manifest, image_size: int) -> Stored:
     def chunks() -> Iterable[Pixels]:
         row = 0
         for shard in manifest.shards:
-            for label, image in shards.read_images(manifest.paths(shard)):
+            for label, picture in manifest.pictures(shard):
                 labels[row] = label
                 row += 1
-                picture = Image.open(io.BytesIO(image)).convert("RGB")
                 yield np.asarray(resize.fit(picture, image_size))[None]
         if row != manifest.rows:
             raise ArtifactError(f"{row} images, not {manifest.rows}", manifest.folder, "run: dvc repro -f generate")
@@ -143,7 +140,7 @@ def find(folder: Path, name: str, size: int) -> Stored | None:
     place = folder / f"{name}.npy"
     try:
         content = place.with_suffix(".sha256").read_text(encoding="ascii").strip()
-        stored = Stored(place, np.load(place.with_suffix(".labels.npy")), content)
+        stored = Stored(place, npy.whole(place.with_suffix(".labels.npy")), content)
         _lock(stored, place)
         if stored.pixels.shape == (len(stored), size, size, 3) and len(content) == 64:
             return stored

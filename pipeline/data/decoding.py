@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import atomic, progress
-from pipeline.data import arrays, resize
+from pipeline.data import arrays, npy, resize
 from pipeline.data.arrays import Pixels, Stored
 from pipeline.data.images import Images
 from pipeline.errors import DataError
@@ -75,7 +75,7 @@ def _kept(folder: Path, name: str, images: Images) -> Split | None:
     try:
         found = json.loads(stored.path.with_suffix(".json").read_text(encoding="utf-8"))
         found["bad"] = tuple((int(row), str(why)) for row, why in found["bad"])
-        kept = Split(stored, Findings(**found), np.load(stored.path.with_suffix(".pictures.npy")))
+        kept = Split(stored, Findings(**found), npy.whole(stored.path.with_suffix(".pictures.npy")))
         if len(kept.digests) == len(stored) == len(kept.found.kept) and kept.found.rows == len(images):
             return kept
     except FileNotFoundError:

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.artifacts import shards
+from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.manifest import File, Shard, file_name
+from pipeline.errors import PoolError
+from pipeline.generation import checks
 from pipeline.generation.plan import Plan
 from pipeline.generation.pool import Pool
 
@@ -14,7 +17,7 @@ def write(pool: Pool, plan: Plan, client: int, folder: Path, megabytes: int) -> 
     """Write one client's shard, rows in order of label and index, in files of at most about ``megabytes``.
 
     Every wanted image must be in the pool. Parts that an earlier, bigger shard of the client left are deleted. Raises
-    PoolError for a missing image, ArtifactError if a file cannot be written.
+    PoolError for a missing or damaged image, ArtifactError if a file cannot be written.
     """
     digest = plan.digest(client)
     header = {"client": client, "recipe": plan.recipe.digest, "plan": digest}
@@ -34,7 +37,18 @@ def write(pool: Pool, plan: Plan, client: int, folder: Path, megabytes: int) -> 
 
 
 def _rows(pool: Pool, plan: Plan, client: int) -> Iterator[shards.Row]:
-    recipe = plan.recipe.digest
+    """Yield the client's rows; raise PoolError for what does not declare to be an image of the recipe.
+
+    The pool is the user's own, and what came into it from elsewhere was checked then, so nothing is decoded here.
+    """
+    recipe = plan.recipe
+    encoding = Encoding(recipe.image_format, recipe.image_size)
     for wanted in plan.wanted_by(client):
-        for stored in pool.fetch(plan.recipe, wanted):
-            yield shards.row_of(stored.image, wanted.label, client, stored.flags, recipe, stored.spec)
+        for one in pool.fetch(recipe, wanted):
+            try:
+                checks.check_types(one.spec, one.flags)
+                encoding.check(one.image)
+            except ValueError as error:
+                fix = f"delete it with: gen-fedsd pool gc --recipe {recipe.digest}   and run: dvc repro generate"
+                raise PoolError(f"{checks.named(one.spec)} {error}", pool.path, fix) from None
+            yield shards.row_of(one.image, wanted.label, client, one.flags, recipe.digest, one.spec)

@@ -7,12 +7,19 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
+from pydantic import ConfigDict, TypeAdapter
+from pydantic_core import from_json
+
 from pipeline import seeds
+from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.generation.prompts import PromptSet
 
 FORMAT_VERSION = 3
 """Raise it when a change of code changes the bytes of an image that a recipe describes."""
+
+_MOST_CHOICES = 2**48  # with any number of scales they are chosen by one number below 2^63
+_MOST_LENGTH = 20_000  # characters of a sentence
 
 COMMON = "common"
 """The one lane of images that clients share."""
@@ -22,6 +29,8 @@ COMMON = "common"
 class Lora:
     """LoRA weights that are added to the model's."""
 
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
     digest: str
     """``sha256:`` and the digest of the file."""
     scale: float
@@ -30,6 +39,8 @@ class Lora:
 @dataclass(frozen=True)
 class Recipe:
     """Images of equal recipe, lane, class name and index have equal bytes on equal hardware."""
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)  # how a description is read
 
     seed: int
     model: str
@@ -65,14 +76,40 @@ class Recipe:
         return {**described, "lora": [asdict(one) for one in self.lora]} if self.lora else described
 
     @classmethod
-    def from_dict(cls, described: Mapping[str, Any]) -> Self:
-        """Return the recipe that ``as_dict`` described; raise KeyError or TypeError for anything else."""
-        prompts = dict(described["prompts"])
-        templates = tuple(prompts.pop("templates"))
-        attributes = tuple((name, tuple(values)) for name, values in sorted(prompts.items()))
-        guidance = tuple(described["guidance"])
-        lora = tuple(Lora(**one) for one in described.get("lora", ()))
-        return cls(**{**described, "guidance": guidance, "prompts": PromptSet(templates, attributes), "lora": lora})
+    def from_dict(cls, described: object) -> Self:
+        """Return the recipe that ``as_dict`` described; raise ValueError for anything else.
+
+        Nothing is converted, ignored or filled in: what is returned describes itself in the same way.
+        """
+        if not isinstance(described, dict) or not isinstance(described.get("prompts"), dict):
+            raise ValueError("it is not an object with prompts")
+        attributes = sorted((name, values) for name, values in described["prompts"].items() if name != "templates")
+        prompts = {"templates": described["prompts"].get("templates"), "attributes": attributes}
+        text = json.dumps({**described, "prompts": prompts})
+        made = TypeAdapter(cls).validate_json(text)
+        if json.dumps(made.as_dict(), sort_keys=True) != json.dumps(described, sort_keys=True):
+            raise ValueError("it is written in another way")
+        return made.checked()
+
+    def checked(self) -> Self:
+        """Return the recipe; raise ValueError if no image can be of it."""
+        Encoding.of({"image_format": self.image_format, "image_size": self.image_size})
+        templates, attributes = self.prompts.templates, self.prompts.attributes
+        if not templates or not all(values for _, values in attributes) or self.prompts.choices >= _MOST_CHOICES:
+            raise ValueError("its prompts are no sentences to choose from")
+        marks = [f"{{{name}}}" for name, _ in attributes]
+        if any(mark in value for mark in marks for _, values in attributes for value in values):
+            raise ValueError("its prompts have attributes within attributes")
+        longest = [max(map(len, values)) for _, values in attributes]
+        for sentence in templates:
+            length = sum(sentence.count(mark) * most for mark, most in zip(marks, longest, strict=True))
+            if len(sentence) + length > _MOST_LENGTH:
+                raise ValueError("its prompts are longer than any text encoder reads")
+        if not self.guidance or list(self.guidance) != sorted(set(self.guidance)) or self.guidance[0] < 0:
+            raise ValueError("its guidance is no increasing list of scales")
+        if min(self.steps, self.batch_size) < 1:
+            raise ValueError("its steps or its batch_size is below 1")
+        return self
 
     @cached_property
     def digest(self) -> str:
@@ -104,6 +141,11 @@ class Recipe:
     def _images_differ(self) -> bool:
         """Return whether images differ in anything but class and seed."""
         return len(self.guidance) > 1 or self.prompts.choices > 1
+
+
+def read(text: str | bytes) -> Recipe:
+    """Return the recipe that a JSON text describes; raise ValueError for anything else, deep nesting included."""
+    return Recipe.from_dict(from_json(text))
 
 
 def digest(described: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_session, set_client_factory
 from huggingface_hub.hf_api import RepoFile
@@ -89,11 +89,19 @@ class Hub:
 
         self._retry(create)
 
-    def download(self, path: str, commit: str, force: bool = False) -> Path:
-        """Return a file's path in the Hub's local cache; fetch it if it is not there, or in any case with ``force``."""
+    def download(self, path: str, commit: str, most: int, force: bool = False) -> Path:
+        """Return a file's path in the Hub's local cache; fetch it if it is not there, or in any case with ``force``.
+
+        Raises HubError as soon as more than ``most`` bytes have come, or are announced.
+        """
         found = self._retry(
             lambda: self._api.hf_hub_download(
-                self.repo_id, path, repo_type=_DATASET, revision=commit, force_download=force
+                self.repo_id,
+                path,
+                repo_type=_DATASET,
+                revision=commit,
+                force_download=force,
+                tqdm_class=_limit(most, f"{path} is larger than the {most:,} bytes that it may have", self.repo_id),
             )
         )
         return Path(found)
@@ -155,6 +163,34 @@ class Hub:
             if "client has been closed" in str(cause):  # by another thread whose connection broke
                 raise BusyError("the connection to the Hub failed", self.repo_id, failures.LATER) from None
             raise failures.explain(cause, self.repo_id) from None
+
+
+def _limit(most: int, what: str, repo_id: str) -> type[Any]:
+    """Return what the client takes for the class of its progress bar: it draws nothing, and stops a download."""
+
+    class Limit:
+        """Counts the bytes of one download."""
+
+        def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object) -> None:
+            self._came = 0
+            self.update(max(total or 0, initial))
+            self._came = initial
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def update(self, count: int = 1) -> None:
+            self._came += count
+            if self._came > most:
+                raise HubError(what, repo_id, "the publication was changed; do not trust it")
+
+        def close(self) -> None:
+            pass
+
+    return Limit
 
 
 @cache

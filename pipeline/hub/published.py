@@ -1,6 +1,6 @@
 """What is published in a repository, and whether a push may change it."""
 
-import json
+from pydantic_core import from_json
 
 from pipeline.artifacts import manifest
 from pipeline.artifacts.manifest import Manifest
@@ -8,6 +8,8 @@ from pipeline.errors import ArtifactError, HubError
 from pipeline.hub import card, publication
 from pipeline.hub.api import Hub, Remote
 from pipeline.hub.options import PushOptions
+
+_LARGEST_CARD = 10_000_000  # bytes
 
 
 def read_manifest(hub: Hub, remote: Remote) -> Manifest:
@@ -24,9 +26,9 @@ def read_manifest(hub: Hub, remote: Remote) -> Manifest:
 
 def _manifest_unless_anonymous(hub: Hub, remote: Remote) -> Manifest | None:
     """Return the published manifest, None if it is anonymous; raise HubError if push did not write it."""
-    path = hub.download(publication.MANIFEST, remote.commit)
+    path = hub.download(publication.MANIFEST, remote.commit, manifest.LARGEST)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = from_json(path.read_bytes())
         if isinstance(document, dict) and document.get("anonymous") is True:
             return None
         return manifest.load(path)
@@ -41,7 +43,7 @@ def licence(hub: Hub, remote: Remote | None) -> str | None:
     """Return the licence of what is published, if any."""
     if remote is None or publication.CARD not in remote.files:
         return None
-    return card.licence(hub.download(publication.CARD, remote.commit))
+    return card.licence(hub.download(publication.CARD, remote.commit, _LARGEST_CARD))
 
 
 def check_repository(hub: Hub, remote: Remote | None, options: PushOptions) -> None:

@@ -1,13 +1,10 @@
 """Pictures of images: a row for each class."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline import printable
-from pipeline.artifacts import shards
 
 _SMALLEST = 64  # pixels a side at which an image is shown
 _LARGEST = 128
@@ -39,13 +36,11 @@ def draw(rows: Mapping[str, Sequence[Sequence[Image.Image]]], heads: Sequence[st
     return sheet
 
 
-def by_class(files: Iterable[Path], class_names: Sequence[str], most: int) -> dict[str, list[Image.Image]]:
-    """Return the first ``most`` images of each class of a shard."""
+def by_class(rows: Iterable[tuple[int, Image.Image]], class_names: Sequence[str]) -> dict[str, list[Image.Image]]:
+    """Return the images of each class; ``rows`` has label and image of each."""
     found: dict[str, list[Image.Image]] = {name: [] for name in class_names}
-    for label, image in shards.read_images(files):
-        group = found[class_names[label]]
-        if len(group) < most:
-            group.append(Image.open(io.BytesIO(image)).convert("RGB"))
+    for label, image in rows:
+        found[class_names[label]].append(image)
     return found
 
 

@@ -90,7 +90,7 @@ def sheet(most: int, split: Partition, shards: Manifest, real: Stored) -> Image.
     rows: dict[str, list[list[Image.Image]]] = {}
     pixels = real.pixels
     chosen = [shard for shard in shards.shards[: 2 * most] if shard.rows]
-    by_client = [contact_sheet.by_class(shards.paths(shard), split.class_names, most) for shard in chosen]
+    by_client = [contact_sheet.by_class(shards.pictures(shard, most), split.class_names) for shard in chosen]
     for label, name in enumerate(split.class_names):
         held = split.rows[split.labels == label]
         shown = held[np.linspace(0, len(held) - 1, min(most, len(held))).astype(int)] if len(held) else []

@@ -38,7 +38,8 @@ def run(workspace: Workspace, params: Params, devices: list[str]) -> None:
                 written.append(assemble.write(pool, plan, client, folder, params.generate.shard_megabytes))
                 advance()
         names, shards = tuple(plan.class_names), tuple(written)
-        manifest = Manifest(recipe.digest, recipe.as_dict(), plan.sharing, names, shards, workspace.manifest)
+        text, words = recipe.as_dict(), tuple(plan.prompt_names)
+        manifest = Manifest(recipe.digest, text, plan.sharing, names, shards, workspace.manifest, words)
         known = {path for shard in shards for path in manifest.paths(shard)}
         for stray in set(filter(_ours, _entries(folder))) - known:
             stray.unlink()

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from pipeline.artifacts import parquet, shards
+from pipeline.artifacts.shard_reader import Header
 from pipeline.artifacts.shards import Row
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import ArtifactError
+from tests.synthetic import read_images
 
 NAMES = ("ankle boot", "bag", "coat")
 HEADER = {"client": 3, "recipe": "r", "plan": "p"}
@@ -138,7 +140,7 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
 
 def test_the_header_is_read_without_the_rows(tmp_path: Path) -> None:
     shards.write(at(tmp_path), [row(0)], NAMES, HEADER, MUCH)
-    assert parquet.read_header(tmp_path / "0.parquet", "generate") == HEADER
+    assert parquet.read_header(tmp_path / "0.parquet", "generate", Header).model_dump() == HEADER
 
 
 def test_an_empty_shard_says_what_it_is_and_loads_beside_others(tmp_path: Path) -> None:
@@ -147,8 +149,8 @@ def test_an_empty_shard_says_what_it_is_and_loads_beside_others(tmp_path: Path) 
     empty, full = tmp_path / "a.parquet", tmp_path / "b.parquet"
     for most in (MUCH, 0):
         assert shards.write(lambda part: [empty][part], [], NAMES, HEADER, most) == [(empty, 0)]
-    assert parquet.read_header(empty, "generate") == HEADER
-    assert list(shards.read_images([empty])) == []
+    assert parquet.read_header(empty, "generate", Header).model_dump() == HEADER
+    assert list(read_images([empty])) == []
     shards.write(lambda part: full, [row(1)], NAMES, HEADER, MUCH)
     for files in ([empty, full], [full, empty]):
         table = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
@@ -163,7 +165,7 @@ def test_rows_beyond_one_row_group_keep_their_order(tmp_path: Path) -> None:
     rows = (row(i, image) for i, image in enumerate(images))
     assert shards.write(at(tmp_path), rows, NAMES, HEADER, MUCH) == [(path, 2_500)]
     assert groups(path) == [1_000, 1_000, 500]
-    assert list(shards.read_images([path])) == [(i % 3, image) for i, image in enumerate(images)]
+    assert list(read_images([path])) == [(i % 3, image) for i, image in enumerate(images)]
 
 
 def test_a_row_group_ends_at_32_megabytes(tmp_path: Path) -> None:
@@ -176,41 +178,41 @@ def test_a_row_group_ends_at_rows_or_bytes_whichever_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At most 4 rows; closed by the image that brings it to 100 bytes."""
-    monkeypatch.setattr(shards, "_ROW_GROUP", 4)
-    monkeypatch.setattr(shards, "_ROW_GROUP_BYTES", 100)
+    monkeypatch.setattr(shards, "ROW_GROUP", 4)
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 100)
     rows = sized(*[10] * 5, 99, 1, 1, 500, 33, 33, 34, 5)
     shards.write(at(tmp_path), rows, NAMES, HEADER, MUCH)
     assert groups(tmp_path / "0.parquet") == [4, 2, 3, 3, 1]
-    assert [image for _, image in shards.read_images([tmp_path / "0.parquet"])] == [row[0] for row in rows]
+    assert [image for _, image in read_images([tmp_path / "0.parquet"])] == [row[0] for row in rows]
 
 
 def test_parts_end_before_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row groups of two images: 80, 120, 100, 60, 61 and 1 bytes, in parts of at most 200."""
-    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+    monkeypatch.setattr(shards, "ROW_GROUP", 2)
     rows = sized(40, 40, 60, 60, 50, 50, 30, 30, 30, 31, 1)
     written = shards.write(at(tmp_path), iter(rows), NAMES, HEADER, 200)
     assert written == [(tmp_path / f"{part}.parquet", count) for part, count in enumerate((4, 4, 3))]
     assert sorted(tmp_path.iterdir()) == [path for path, _ in written]
-    assert [image for _, image in shards.read_images(path for path, _ in written)] == [row[0] for row in rows]
+    assert [image for _, image in read_images(path for path, _ in written)] == [row[0] for row in rows]
 
 
 def test_a_row_group_beyond_the_limit_has_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "_ROW_GROUP", 1)
+    monkeypatch.setattr(shards, "ROW_GROUP", 1)
     sizes = (50, 50, 300, 50, 101, 100)
     written = shards.write(at(tmp_path), sized(*sizes), NAMES, HEADER, 100)
     assert [count for _, count in written] == [2, 1, 1, 1, 1]
-    assert [len(image) for path, _ in written for _, image in shards.read_images([path])] == list(sizes)
+    assert [len(image) for path, _ in written for _, image in read_images([path])] == list(sizes)
     assert [count for _, count in shards.write(at(tmp_path), sized(5, 5), NAMES, HEADER, 0)] == [1, 1]
 
 
 def test_parts_have_the_header_and_load_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from datasets import ClassLabel, load_dataset
 
-    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+    monkeypatch.setattr(shards, "ROW_GROUP", 2)
     rows = [row(i) for i in range(7)]
     files = [path for path, _ in shards.write(at(tmp_path), rows, NAMES, HEADER, len(rows[0][0]) * 2)]
     assert len(files) == 4
-    assert [parquet.read_header(file, "generate") for file in files] == [HEADER] * 4
+    assert [parquet.read_header(file, "generate", Header).model_dump() for file in files] == [HEADER] * 4
     table = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
     assert table["index"] == list(range(7))
     assert [image.getpixel((0, 0)) for image in table["image"]] == [(i, i, i) for i in range(7)]
@@ -219,7 +221,7 @@ def test_parts_have_the_header_and_load_as_one(tmp_path: Path, monkeypatch: pyte
 
 def test_equal_content_gives_equal_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row in the last part leaves the other parts' bytes alone."""
-    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+    monkeypatch.setattr(shards, "ROW_GROUP", 2)
 
     def write(name: str, rows: list[Row]) -> list[bytes]:
         return [path.read_bytes() for path, _ in shards.write(at(tmp_path / name), rows, NAMES, HEADER, 20)]
@@ -274,4 +276,4 @@ def test_a_header_that_cannot_be_read_names_the_file(tmp_path: Path, content: An
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ArtifactError, match=f"{path}: run: dvc repro .*generate"):
-        parquet.read_header(path, "generate")
+        parquet.read_header(path, "generate", Header).model_dump()

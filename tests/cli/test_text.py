@@ -1,6 +1,7 @@
 """What the commands print of the values that they get."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from pipeline.generation.rates import Estimate, Rate
 from pipeline.hub.publication import Changes, Item
 from pipeline.hub.push import Pushed
 from pipeline.reporting.summary import Table
+from tests.generation.conftest import small_recipe
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
@@ -121,8 +123,12 @@ def test_pools() -> None:
 
 def test_the_recipes_of_a_pool_are_a_table() -> None:
     """Seconds since 1970: a day has 86,400."""
-    recipe = {"model": "a" * 40, "steps": 30, "guidance": [1.0, 2.5], "dtype": "float32", "seed": 7}
-    entries = [Entry("0123456789abcdef", recipe, 6, 1_200_000, 0, 86_400), Entry("ab", recipe, 0, 0, None, None)]
+    recipe = replace(small_recipe(), model="a" * 40, steps=30, guidance=(1.0, 2.5))
+    entries = [
+        Entry("0123456789abcdef", recipe, 6, 1_200_000, 0, 86_400),
+        Entry("ab", recipe, 0, 0, None, None),
+        Entry("cd", None, 1, 10, 0, 2**62),
+    ]
     assert [line.split("  ") for line in pool.recipes_text(entries).split("\n")][1][-1] == (
         "30 steps, guidance 1 2.5, float32, seed 7"
     )
@@ -130,6 +136,8 @@ def test_the_recipes_of_a_pool_are_a_table() -> None:
     assert lines[0].split() == ["recipe", "images", "size", "first", "last", "model", "settings"]
     assert lines[1].split()[:7] == ["0123456789abcdef", "6", "1.2", "MB", "1970-01-01", "1970-01-02", "a" * 28]
     assert lines[2].split()[:5] == ["ab", "0", "0.0", "MB", "a" * 28]
+    assert lines[3].split()[4:6] == ["1970-01-01", "?"]
+    assert lines[3].endswith("  damaged, or of another version of gen-fedsd")
 
 
 def test_results_are_tables_with_remarks() -> None:

@@ -13,9 +13,11 @@ from pipeline.generation.plan import Plan, Wanted
 from pipeline.generation.pool import Pool, StoredImage
 from pipeline.params import Params
 from pipeline.workspace import Workspace
+from tests.synthetic import png
 
 NAMES = ("ankle boot", "bag", "coat")
-IMAGE_BYTES = 1_000
+IMAGE_BYTES = len(png(0))
+"""Of each image: their pixels are random, so that they cannot be compressed."""
 
 
 def lacking(workspace: Workspace, *missing: list[int], words: tuple[str, ...] = NAMES) -> None:
@@ -45,9 +47,9 @@ def current(workspace: Workspace, **changes: Any) -> tuple[Params, Plan]:
 
 
 def stock(pool: Pool, plan: Plan, *wanted: Wanted) -> None:
-    """Put something into the pool for every image of a plan, or for those that are wanted."""
+    """Put a picture into the pool for every image of a plan, or for those that are wanted."""
     missing = pool.missing(plan.recipe, wanted or plan.wanted())
-    pool.put(plan.recipe, [StoredImage(spec, bytes(IMAGE_BYTES)) for spec in missing])
+    pool.put(plan.recipe, [StoredImage(spec, png(0)) for spec in missing])
 
 
 def written(workspace: Workspace, pool: Pool, plan: Plan, megabytes: int) -> Manifest:
@@ -55,6 +57,8 @@ def written(workspace: Workspace, pool: Pool, plan: Plan, megabytes: int) -> Man
     clients = range(len(plan.missing))
     lines = tuple(assemble.write(pool, plan, client, workspace.shards, megabytes) for client in clients)
     names, recipe = tuple(plan.class_names), plan.recipe
-    made = Manifest(recipe.digest, recipe.as_dict(), plan.sharing, names, lines, workspace.manifest)
+    made = Manifest(
+        recipe.digest, recipe.as_dict(), plan.sharing, names, lines, workspace.manifest, tuple(plan.prompt_names)
+    )
     made.save()
     return made

@@ -67,7 +67,7 @@ def test_the_commands_carry_images_from_one_pool_to_another(
         (["import"], "Missing argument 'file'"),
         (
             ["import", "nowhere.sqlite"],
-            "no such file: nowhere.sqlite: give a pool, or what gen-fedsd pool export wrote",
+            "no such file: nowhere.sqlite: give a folder of shards, a pool, or what",
         ),
         (["import", "FOLDER"], "no such file: "),
         (["import", "README.md"], "README.md"),

@@ -1,4 +1,3 @@
-import io
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from pipeline.errors import ArtifactError
 from pipeline.generation.pool import Pool, StoredImage
 from pipeline.workspace import Workspace
 from tests.commands.stocked import current, lacking, written
+from tests.synthetic import plain
 
 
 @pytest.fixture
@@ -19,9 +19,8 @@ def drawn(workspace: Workspace) -> Workspace:
     _, plan = current(workspace)
     with Pool(workspace.pool) as pool:
         for spec in pool.missing(plan.recipe, plan.wanted()):
-            buffer = io.BytesIO()
-            Image.new("RGB", (64, 64), {"coat": "lime"}.get(spec.class_name, "red")).save(buffer, "PNG")
-            pool.put(plan.recipe, [StoredImage(spec, buffer.getvalue())])
+            colour = (0, 255, 0) if spec.class_name == "coat" else (255, 0, 0)
+            pool.put(plan.recipe, [StoredImage(spec, plain(colour))])
         written(workspace, pool, plan, 1)
     return workspace
 

@@ -46,7 +46,12 @@ def test_status_shows_what_each_client_has_and_lacks(workspace: Workspace) -> No
         rate=None,
         bytes_per_image=IMAGE_BYTES,
     )
-    assert (found.cost.missing, found.cost.batches, found.cost.seconds, found.cost.bytes) == (2, 1, None, 2_000)
+    assert (found.cost.missing, found.cost.batches, found.cost.seconds, found.cost.bytes) == (
+        2,
+        1,
+        None,
+        2 * IMAGE_BYTES,
+    )
 
 
 def test_images_that_clients_share_count_once_in_the_cost(workspace: Workspace) -> None:

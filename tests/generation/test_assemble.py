@@ -1,4 +1,3 @@
-import io
 import os
 import tempfile
 from dataclasses import replace
@@ -8,16 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from pipeline.artifacts import parquet, shards
+from pipeline.artifacts import parquet
 from pipeline.artifacts.manifest import Manifest, file_name
+from pipeline.artifacts.shard_reader import Header
 from pipeline.errors import PoolError
 from pipeline.generation import assemble
 from pipeline.generation.plan import Plan, Wanted
 from pipeline.generation.pool import Pool, StoredImage
 from pipeline.generation.recipe import Recipe
 from pipeline.workspace import Workspace
+from tests.synthetic import plain, read_images
 
 NAMES = ("ankle boot", "bag", "coat")
 
@@ -33,9 +33,8 @@ def shard_file(client: int, part: int = 0) -> Path:
 def stock(pool: Pool, plan: Plan) -> None:
     """Put a different one-coloured picture for every image of the plan into the pool."""
     for spec in pool.missing(plan.recipe, plan.wanted()):
-        buffer = io.BytesIO()
-        Image.new("RGB", (4, 4), (len(spec.class_name), spec.index, 0)).save(buffer, "PNG")
-        pool.put(plan.recipe, [StoredImage(spec, buffer.getvalue(), "faint" if spec.index == 1 else "")])
+        image = plain((len(spec.class_name), spec.index, 0))
+        pool.put(plan.recipe, [StoredImage(spec, image, "faint" if spec.index == 1 else "")])
 
 
 def test_a_shard_holds_the_plans_images_in_order(recipe: Recipe, project: Path) -> None:
@@ -54,7 +53,7 @@ def test_a_shard_holds_the_plans_images_in_order(recipe: Recipe, project: Path) 
     for shard in written:
         manifest.check(shard)
     header = {"client": 1, "recipe": recipe.digest, "plan": plan.digest(1)}
-    assert parquet.read_header(shard_file(1), "generate") == header
+    assert parquet.read_header(shard_file(1), "generate", Header).model_dump() == header
     table = load_dataset("parquet", data_files=str(shard_file(1)), split="train")
     assert list(zip(table["label"], table["index"], strict=True)) == [(0, 0), (0, 1), (2, 0), (2, 1), (2, 2)]
     for row in table:
@@ -71,7 +70,7 @@ def test_common_shards_share_images_and_name_their_own_client(recipe: Recipe, pr
         stock(pool, plan)
         for client in (0, 1):
             assemble.write(pool, plan, client, Workspace().shards, 1)
-    first, second = (list(shards.read_images([shard_file(client)])) for client in (0, 1))
+    first, second = (list(read_images([shard_file(client)])) for client in (0, 1))
     assert first == second[:1]
     assert len(second) == 2
 
@@ -96,7 +95,7 @@ def test_retries_are_recorded(recipe: Recipe, project: Path) -> None:
 
     plan = planned(recipe, [[1, 0, 0]])
     with Pool(Workspace().pool) as pool:
-        pool.put(recipe, [StoredImage(recipe.spec("0", "ankle boot", 0, 2), b"image")])
+        pool.put(recipe, [StoredImage(recipe.spec("0", "ankle boot", 0, 2), plain((9, 9, 9)))])
         assemble.write(pool, plan, 0, Workspace().shards, 1)
     row = pq.read_table(shard_file(0)).to_pylist()[0]
     assert (row["retry"], row["seed"]) == (2, recipe.spec("0", "ankle boot", 0, 2).seed)
@@ -145,7 +144,7 @@ def test_a_shard_of_several_files_gets_its_parts_and_loses_those_of_before(recip
         ]
         assert [file.rows for file in shard.files] == [1, 1, 1, 1]
         manifest.check(shard)
-        labels = [label for label, _ in shards.read_images(manifest.paths(shard))]
+        labels = [label for label, _ in read_images(manifest.paths(shard))]
         assert labels == [0, 0, 2, 2]
         less = assemble.write(pool, small, 0, folder, 0)
         assert [file.rows for file in less.files] == [1, 1]
@@ -214,13 +213,13 @@ def test_a_shard_holds_the_images_that_are_not_refused(
     plan = replace(planned(recipe, [[0, 0, 0], counts]), refused=refused)
     with tempfile.TemporaryDirectory() as folder, Pool(Path(folder) / "pool.sqlite") as pool:
         for name in NAMES:
-            pool.put(recipe, [StoredImage(recipe.spec("1", name, i), f"{name} {i}".encode()) for i in range(12)])
+            pool.put(recipe, [StoredImage(recipe.spec("1", name, i), plain((len(name), i, 0))) for i in range(12)])
         assert pool.lacks(recipe, plan.wanted()) == 0
         shard = assemble.write(pool, plan, 1, Workspace().shards, 1)
     expected = [
-        (label, f"{name} {index}".encode())
+        (label, plain((len(name), index, 0)))
         for label, name in enumerate(NAMES)
         for index in sorted(set(range(12)) - refused.get(("1", name), set()))[: counts[label]]
     ]
-    assert list(shards.read_images([shard_file(1)])) == expected
+    assert list(read_images([shard_file(1)])) == expected
     assert (shard.rows, shard.counts) == (sum(counts), tuple(counts))

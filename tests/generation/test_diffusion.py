@@ -23,7 +23,7 @@ from pipeline.generation.diffusion import Model
 from pipeline.generation.model import ResolvedModel
 from pipeline.generation.pictures import FAINT, finish
 from pipeline.generation.plan import batches
-from pipeline.generation.recipe import Recipe
+from pipeline.generation.recipe import FORMAT_VERSION, Recipe
 
 Check = Callable[[Model], None]
 Hook = Callable[[torch.nn.Module, Any, Any], Any]
@@ -93,6 +93,7 @@ def loaded(
             "image_format": "png",
             "quality": None,
             "dtype": dtype,
+            "format_version": FORMAT_VERSION,
             "batch_size": 4,
             "compile": False,
         }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
-from pipeline.hub import card
+from pipeline.hub import anonymous, card
 from pipeline.hub.options import PushOptions
 from pipeline.reporting import summary
 from pipeline.reporting.interval import Interval
@@ -76,9 +76,8 @@ def test_a_card_shows_class_names_as_they_are(project: Path) -> None:
     ("sharing", "said"), [("own", "those\nof all clients together"), ("common", "lacks most of it")]
 )
 def test_an_anonymous_card_says_what_its_counts_are(hub: Hub, project: Path, sharing: str, said: str) -> None:
-    replace(read_manifest(), sharing=sharing).save()
-    push(ANONYMOUS)
-    assert said in hub.tree(REPO)["README.md"].decode()
+    described = anonymous.describe(replace(read_manifest(), sharing=sharing), {})
+    assert said in card.anonymous(REPO, described, "mit", None)
 
 
 def report_about(place: Path, manifest: str) -> None:

@@ -234,6 +234,30 @@ def a_damaged_page(hub: Hub, known: Manifest, theirs: Path) -> None:
     _publish(hub, known, theirs)
 
 
+def one_image_again_and_again(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, lambda table: table.take([0] * len(table)))
+
+
+def another_label(hub: Hub, known: Manifest, theirs: Path) -> None:
+    """The label of one class with the name of another, and the counts true of it."""
+    label = pq.read_table(theirs / "client-00002.parquet")["label"].to_pylist()[1]
+    _reuse(hub, known, theirs, _column("label", (label + 1) % 3))
+
+
+def an_image_elsewhere(hub: Hub, known: Manifest, theirs: Path) -> None:
+    _reuse(hub, known, theirs, _column("image", {"bytes": None, "path": "/etc/hostname"}))
+
+
+def other_class_names(hub: Hub, known: Manifest, theirs: Path) -> None:
+    document = json.loads((theirs.parent / "manifest.json").read_text())
+    document["class_names"].reverse()
+    hub.overwrite(REPO, "manifest.json", json.dumps(document).encode())
+
+
+def deep_json(hub: Hub, known: Manifest, theirs: Path) -> None:
+    hub.overwrite(REPO, "manifest.json", b"[" * 100_000)
+
+
 def fewer_rows(hub: Hub, known: Manifest, theirs: Path) -> None:
     _reuse(hub, known, theirs, lambda table: table[:2])
 
@@ -268,15 +292,23 @@ def a_path_that_leads_out(hub: Hub, known: Manifest, theirs: Path) -> None:
         (no_picture, "data/000/client-00002.parquet is not a shard"),
         (no_image, "data/000/client-00002.parquet is not a shard"),
         (without_lane, "data/000/client-00002.parquet is not a shard"),
-        (without_header, "data/000/client-00002.parquet: damaged or not ours"),
-        (fewer_rows, "data/000/client-00002.parquet has 2 rows"),
-        (another_size, r"client-00002.parquet is not a shard \(image 1 of '.*' measures \(17, 17\)\)"),
-        (another_format, r"client-00002.parquet is not a shard \(image 1 of '.*': cannot identify"),
-        (half_a_picture, r"client-00002.parquet is not a shard \(image 1 of '.*': "),
-        (a_damaged_picture, r"client-00002.parquet is not a shard \(image 1 of '.*': "),
+        (without_header, r"data/000/client-00002.parquet is not a shard \(it does not name its classes\)"),
+        (fewer_rows, r"data/000/client-00002.parquet is not a shard \(2 rows, not "),
+        (
+            another_size,
+            r"client-00002.parquet is not a shard \(image 1 of '.*' in lane 2 measures 17 x 17 pixels, not 16 x 16\)",
+        ),
+        (another_format, r"client-00002.parquet is not a shard \(image 1 of '.*' in lane 2 cannot be read as png"),
+        (half_a_picture, r"client-00002.parquet is not a shard \(image 1 of '.*' in lane 2 cannot be decoded"),
+        (a_damaged_picture, r"client-00002.parquet is not a shard \(image 1 of '.*' in lane 2 cannot be read"),
         (no_prompt, r"client-00002.parquet is not a shard \(an empty value\)"),
         (another_type, r"client-00002.parquet is not a shard \(other columns\)"),
         (a_damaged_page, r"client-00002.parquet is not a shard"),
+        (one_image_again_and_again, r"client-00002.parquet is not a shard \(image 0 of '.*' in lane 2 is there twice"),
+        (another_label, r"client-00002.parquet is not a shard \(image . of '.*' in lane 2 has label "),
+        (an_image_elsewhere, r"client-00002.parquet is not a shard \(an image that is not in the file itself"),
+        (other_class_names, r"parquet is not a shard \(other class names\)"),
+        (deep_json, "its manifest.json is damaged .*recursion limit"),
         (text_for_a_number, r"its manifest.json is damaged .*\(damaged \(shards.2.counts.0: "),
         (another_recipe, "the manifest's recipe does not have the digest"),
         (
@@ -292,7 +324,25 @@ def test_what_does_not_match_is_refused_and_nothing_imported(
     with pytest.raises(HubError, match=said):
         pull()
     assert contents() == []
-    assert [path.name for path in Workspace().cache.iterdir() if path.name.startswith(".pull")] == []
+    assert [path.name for path in Workspace().cache.iterdir() if path.name.startswith(".import")] == []
+
+
+def test_a_file_of_another_size_than_the_manifest_says_is_not_fetched(hub: Hub, colleague: Path) -> None:
+    hub.overwrite(REPO, "data/000/client-00002.parquet", bytes(10_000_000))
+    hub.requests.clear()
+    with pytest.raises(HubError, match=r"client-00002.parquet is not the file .*: it has 10,000,000 bytes, not "):
+        pull()
+    assert hub.count("lfs-get", "GET") == 2
+    assert contents() == []
+
+
+def test_a_download_stops_when_it_gets_longer_than_it_may_be(hub: Hub, colleague: Path) -> None:
+    """The list of files states the right size, and the store sends more."""
+    store = hub.repos[REPO].head.files["data/000/client-00000.parquet"].sha256
+    hub.objects[store] += bytes(50_000_000)
+    with pytest.raises(HubError, match=r"client-00000.parquet is larger than the [\d,]+ bytes that it may have"):
+        pull()
+    assert contents() == []
 
 
 @pytest.mark.parametrize("fault", [503, 429, "drop"])

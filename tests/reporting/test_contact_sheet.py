@@ -1,11 +1,6 @@
-import io
-from pathlib import Path
-
 import pytest
 from PIL import Image
 
-from pipeline.artifacts import shards
-from pipeline.artifacts.spec import ImageSpec
 from pipeline.reporting import contact_sheet
 
 NAMES = ["cat", "dog"]
@@ -51,31 +46,7 @@ def test_a_sheet_without_any_image_still_names_the_classes() -> None:
     assert sheet.crop((0, 18, 110, sheet.height)).convert("L").getextrema() == (0, 255)
 
 
-def test_the_first_images_of_each_class_of_shards_of_several_files(tmp_path: Path) -> None:
-    """2,000 rows are two row groups; with at most the larger one's bytes in a file they are two files of one class.
-
-    Grey PNG and coloured JPEG images come out as RGB alike, in the order of the files.
-    """
-
-    def encoded(number: int, kind: str) -> bytes:
-        buffer = io.BytesIO()
-        grey = Image.new("L", (8, 8), number % 200)
-        (grey if kind == "png" else grey.convert("RGB")).save(buffer, kind)
-        return buffer.getvalue()
-
-    rows = [
-        shards.row_of(
-            encoded(i, "png" if i % 2 else "jpeg"), i // 1_000, 0, "", "r", ImageSpec("0", "", i, 0, i, 1.0, "", "")
-        )
-        for i in range(2_000)
-    ]
-    most = max(sum(len(row[0]) for row in rows[start : start + 1_000]) for start in (0, 1_000))
-    written = shards.write(lambda part: tmp_path / f"{part}.parquet", rows, NAMES, {}, most)
-    files = [path for path, _ in written]
-    assert len(files) == 2
-    found = contact_sheet.by_class(files, NAMES, 3)
-    assert {name: len(images) for name, images in found.items()} == {"cat": 3, "dog": 3}
-    assert {image.mode for images in found.values() for image in images} == {"RGB"}
-    shades = {name: [image.getpixel((4, 4)) for image in images] for name, images in found.items()}
-    assert shades == {name: [(i, i, i) for i in range(3)] for name in NAMES}
-    assert contact_sheet.by_class(files[1:], NAMES, 1)["cat"] == []
+def test_images_are_grouped_by_class_in_their_order() -> None:
+    red, blue, grey = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "grey"))
+    assert contact_sheet.by_class([(1, red), (0, blue), (1, grey)], NAMES) == {"cat": [blue], "dog": [red, grey]}
+    assert contact_sheet.by_class([], NAMES) == {"cat": [], "dog": []}

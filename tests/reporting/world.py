@@ -24,6 +24,8 @@ RECIPE: dict[str, Any] = {
     "steps": 2,
     "guidance": [2.0],
     "dtype": "float32",
+    "image_format": "png",
+    "image_size": 16,
     "prompts": {"templates": ["one {class}"]},
 }
 FILLED = ((), (0, 0, 2), (1, 2), (0,))
@@ -74,8 +76,11 @@ def manifest(place: Path, class_names: Sequence[str], recipe: dict[str, Any] = R
             )
             for i, label in enumerate(labels)
         ]
-        path = place.with_name("shards") / file_name(client)
-        written = shards.write(lambda _, path=path: path, rows, class_names, {"recipe": "r", "plan": "p"}, 10**9)  # type: ignore[misc]
+        path, header = (
+            place.with_name("shards") / file_name(client),
+            {"client": client, "recipe": "r" * 16, "plan": "p"},
+        )
+        written = shards.write(lambda _, path=path: path, rows, class_names, header, 10**9)  # type: ignore[misc]
         counts = tuple(np.bincount(labels, minlength=len(class_names)).tolist()) if labels else (0,) * len(class_names)
         lines.append(Shard(client, "p", counts, tuple(File.of(*file) for file in written)))
     made = Manifest("r" * 16, recipe, "own", tuple(class_names), tuple(lines), place)

@@ -1,22 +1,33 @@
 """Carry images from one pool to another: write a file with them, and import such a file or another pool."""
 
+import itertools
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from pipeline import atomic, progress
+from pipeline.artifacts import spec
+from pipeline.artifacts.encoded import Encoding
+from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import ParameterError, PoolError
+from pipeline.generation import checks
 from pipeline.generation import recipe as recipes
+from pipeline.generation.pool import receive, schema
 from pipeline.generation.pool.maintenance import where_recipe
-from pipeline.generation.pool.store import COLUMNS, INSERT, SPEC, Pool
+from pipeline.generation.pool.schema import COLUMNS
+from pipeline.generation.pool.store import INSERT, Pool, StoredImage
 from pipeline.generation.recipe import Recipe
 
-_CHUNK = 1_000
-_FIX = "the file is damaged or was edited; ask for it again"
+_CHUNK, _CHUNK_BYTES = 1_000, 32_000_000
+_TYPES = [str, *spec.TYPES.values(), str, int, bytes]  # of COLUMNS
+_LAST_TIME = 2**33  # seconds since 1970: the year 2242
+_SHOWN = 32  # characters of a digest
 
 
 @dataclass(frozen=True)
@@ -90,46 +101,115 @@ def import_pool(pool: Pool, path: Path) -> Imported:
     Raises PoolError, and imports nothing, if the file is not a pool or an image in it is not what its recipe says.
     """
     if not path.is_file():
-        raise PoolError("no such file", path, "give a pool, or what gen-fedsd pool export wrote")
-    with Pool(path, read_only=True) as other, pool.writing():
-        _check(other)
-        before, total = _count(pool), _count(other)
-        with other.errors(), pool.transaction(), progress.bar("import", total, "images") as advance:
-            rows = other.db.execute("select digest, recipe from recipes").fetchall()
-            pool.db.executemany("insert or ignore into recipes values (?, ?)", rows)
-            cursor = other.db.execute(f"select {COLUMNS} from images")
-            while chunk := cursor.fetchmany(_CHUNK):
-                pool.db.executemany(f"insert or ignore {INSERT}", chunk)
-                advance(len(chunk))
-        new = _count(pool) - before
+        raise PoolError("no such file", path, "give a folder of shards, a pool, or what gen-fedsd pool export wrote")
+    with _theirs(path), schema.copied(path, pool.path.parent) as copy:
+        known = _recipes(copy)
+        total = copy.execute("select count(*) from images").fetchone()[0]
+        with pool.writing(), pool.transaction(), progress.bar("import", total, "images") as advance:
+            before = _count(pool)
+            _add_recipes(pool, known.values())
+            for rows in _rows(copy, known, path):
+                pool.db.executemany(f"insert or ignore {INSERT}", rows)
+                advance(len(rows))
+            new = _count(pool) - before
     return Imported(new, total - new)
 
 
-def _check(pool: Pool) -> None:
-    """Raise PoolError unless every recipe has its digest and every image the seed and prompt that its name gives."""
-    with pool.errors():
-        known = {digest: _recipe(pool, digest, text) for digest, text in pool.db.execute("select * from recipes")}
-        for digest, *values in pool.db.execute(f"select recipe, {SPEC} from images"):
-            spec = ImageSpec(*values)
-            if (
-                spec.index < 0
-                or digest not in known
-                or known[digest].spec(spec.lane, spec.class_name, spec.index, spec.retry) != spec
-            ):
-                what = f"image {spec.index} of {spec.class_name!r} in lane {spec.lane} is not of recipe {digest}"
-                raise PoolError(what, pool.path, _FIX)
+def import_images(pool: Pool, recipe: Recipe, images: Iterable[Sequence[StoredImage]]) -> Imported:
+    """Store images of a recipe that this pool lacks; nothing is stored if ``images`` ends with an error.
+
+    They are gathered in a file first, so that others can write the pool meanwhile. An image may come several times.
+    """
+    with pool.errors():  # the block's own errors are not the pool's
+        folder = TemporaryDirectory(dir=pool.path.parent, prefix=".import-")
+    with folder as place, Pool(Path(place) / "gathered.sqlite") as gathered:
+        for some in images:
+            gathered.put(recipe, some)
+        with pool.writing():
+            before, total = _count(pool), _count(gathered)
+            with pool.transaction():
+                _add_recipes(pool, [recipe])
+                cursor = gathered.db.execute(f"select {COLUMNS} from images")
+                while rows := cursor.fetchmany(_CHUNK):
+                    pool.db.executemany(f"insert or ignore {INSERT}", rows)
+            new = _count(pool) - before
+    return Imported(new, total - new)
 
 
-def _recipe(pool: Pool, digest: str, text: str) -> Recipe:
-    """Return a recipe of a pool; raise PoolError unless it is one, and has this digest."""
+def import_shards(pool: Pool, known: Manifest) -> Imported:
+    """Store the images of all shards beside a manifest that this pool lacks.
+
+    Raises ArtifactError, and imports nothing, if a shard is not what the manifest says or an image is not what the
+    recipe gives.
+    """
+    recipe = checks.recipe_of(known)
+    with progress.bar("import", known.rows, "images") as advance:
+
+        def read() -> Iterator[list[StoredImage]]:
+            for images in receive.checked(known, recipe):
+                yield images
+                advance(len(images))
+
+        return import_images(pool, recipe, read())
+
+
+@contextmanager
+def _theirs(path: Path) -> Iterator[None]:
+    """Turn what is wrong with somebody's file into a PoolError that names it."""
     try:
-        recipe = Recipe.from_dict(json.loads(text))
-        recipe.spec("0", "", 0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError):
-        raise PoolError(f"recipe {digest} is of another version of gen-fedsd", pool.path, _FIX) from None
-    if recipes.digest(json.loads(text)) != digest:
-        raise PoolError(f"recipe {digest} does not have this digest", pool.path, _FIX)
-    return recipe
+        yield
+    except ValueError as error:
+        raise PoolError(str(error), path, "the file is damaged or was edited; ask for it again") from None
+    except (OSError, sqlite3.Error) as error:
+        raise PoolError(f"cannot use the pool ({error})", path, schema.FIX_THEIRS) from None
+
+
+def _recipes(copy: sqlite3.Connection) -> dict[str, Recipe]:
+    """Return the recipes of a pool by digest; raise ValueError unless each is one, and has this digest."""
+    known = dict[str, Recipe]()
+    for digest, text in copy.execute("select digest, recipe from recipes"):
+        if type(digest) is not str or type(text) is not str:
+            raise ValueError("a recipe that is no text")
+        try:
+            known[digest] = recipes.read(text)
+        except ValueError:
+            raise ValueError(f"recipe {digest[:_SHOWN]} is of another version of gen-fedsd, or damaged") from None
+        if known[digest].digest != digest:
+            raise ValueError(f"recipe {digest[:_SHOWN]} does not have this digest")
+    return known
+
+
+def _rows(copy: sqlite3.Connection, known: Mapping[str, Recipe], path: Path) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield a pool's images as rows, some at a time; raise PoolError unless each is what its recipe and name say."""
+    chunk, size = list[tuple[Any, ...]](), 0
+    with _theirs(path):
+        for row in copy.execute(f"select {COLUMNS} from images not indexed"):
+            digest, *values, flags, added, image = row
+            if [type(value) for value in row] != _TYPES or not 0 <= added < _LAST_TIME:
+                raise ValueError("the values of an image are not of the types of a pool")
+            if digest not in known:
+                raise ValueError(f"{checks.named(ImageSpec(*values))} is not of recipe {digest[:_SHOWN]}")
+            checks.check_spec(known[digest], ImageSpec(*values), flags)
+            chunk.append(row)
+            size += len(image)
+            if len(chunk) == _CHUNK or size > _CHUNK_BYTES:
+                yield _decoded(chunk, known)
+                chunk, size = [], 0
+        yield _decoded(chunk, known)
+
+
+def _decoded(chunk: list[tuple[Any, ...]], known: Mapping[str, Recipe]) -> list[tuple[Any, ...]]:
+    """Return the rows; raise ValueError unless each image is of its recipe's format and size."""
+    for digest, rows in itertools.groupby(chunk, lambda row: str(row[0])):
+        recipe = known[digest]
+        encoding = Encoding(recipe.image_format, recipe.image_size)
+        checks.check_images(encoding, ((ImageSpec(*row[1:-3]), row[-1]) for row in rows))
+    return chunk
+
+
+def _add_recipes(pool: Pool, added: Iterable[Recipe]) -> None:
+    described = [(recipe.digest, json.dumps(recipe.as_dict(), sort_keys=True)) for recipe in added]
+    pool.db.executemany("insert or ignore into recipes values (?, ?)", described)
 
 
 def _count(pool: Pool) -> int:

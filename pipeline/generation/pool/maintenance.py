@@ -1,14 +1,14 @@
 """What a pool holds, and how to delete images that nobody needs any more."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import ParameterError
+from pipeline.generation import recipe as recipes
 from pipeline.generation.pool.store import Pool
+from pipeline.generation.recipe import Recipe
 
 _DAY = 86_400
 
@@ -35,8 +35,8 @@ class Entry:
     """One recipe of a pool."""
 
     digest: str
-    recipe: dict[str, Any]
-    """See ``Recipe.as_dict``."""
+    recipe: Recipe | None
+    """None if this version of gen-fedsd cannot read it."""
     images: int
     image_bytes: int
     first: int | None
@@ -72,7 +72,16 @@ def list_recipes(pool: Pool) -> list[Entry]:
         from recipes left join images on images.recipe = digest group by digest order by max(added), digest
     """
     with pool.errors():
-        return [Entry(digest, json.loads(text), *rest) for digest, text, *rest in pool.db.execute(query)]
+        return [Entry(str(digest), _recipe(digest, text), *rest) for digest, text, *rest in pool.db.execute(query)]
+
+
+def _recipe(digest: object, text: object) -> Recipe | None:
+    """Return a recipe of this pool, which an older or a newer version may have written."""
+    try:
+        found = recipes.read(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and found.digest == digest else None
 
 
 def gc(pool: Pool, chosen: Sequence[str], older_than: float | None, dry_run: bool) -> Collected:

@@ -18,34 +18,21 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Self, get_type_hints
-from urllib.parse import quote
+from typing import Self
 
 from pipeline import atomic, progress
 from pipeline.artifacts import spec
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import PoolError
 from pipeline.generation.plan import Wanted
+from pipeline.generation.pool import schema
+from pipeline.generation.pool.schema import COLUMNS, SPEC
 from pipeline.generation.recipe import Recipe
 
-_SQL = {str: "text", int: "integer", float: "real"}
-_quoted = {name: '"index"' if name == "index" else name for name in spec.NAMES}  # a keyword of SQL
-SPEC = ", ".join(_quoted.values())
-COLUMNS = f"recipe, {SPEC}, flags, added, image"
 _MARKS = ", ".join("?" * len(COLUMNS.split(", ")))
 INSERT = f"into images ({COLUMNS}) values ({_MARKS})"
-_VERSION = 1
-_SPEC_TYPES = ", ".join(f"{_quoted[name]} {_SQL[kind]} not null" for name, kind in get_type_hints(ImageSpec).items())
-_SCHEMA = f"""
-create table if not exists recipes (digest text primary key, recipe text not null);
-create table if not exists images (
-    recipe text not null, {_SPEC_TYPES}, flags text not null, added integer not null, image blob not null);
-create unique index if not exists image on images (recipe, lane, class_name, "index");
-pragma user_version = {_VERSION};
-"""
 _PATIENCE = 60  # seconds to wait for another process
-_FIX_MINE = "set GEN_FEDSD_CACHE to a folder on a local disk that you may write to, or move the file away"
-_FIX_THEIRS = "ask for a file that gen-fedsd pool export wrote"
+_FIX = "set GEN_FEDSD_CACHE to a folder on a local disk that you may write to, or move the file away"
 _values = attrgetter(*spec.NAMES)
 
 
@@ -61,35 +48,27 @@ class StoredImage:
 class Pool:
     """An open pool; a context manager that closes it. Its methods may be called from several threads."""
 
-    def __init__(self, path: Path, read_only: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.path, self._lock = path, threading.RLock()
-        self._fix = _FIX_THEIRS if read_only else _FIX_MINE  # only others' pools are opened read-only
         with self.errors():
-            if not read_only:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            place = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
-            self.db = sqlite3.connect(place, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             try:
-                self._prepare(read_only)
+                self._prepare()
             except (sqlite3.Error, PoolError):
                 self.db.close()
                 raise
 
-    def _prepare(self, read_only: bool) -> None:
+    def _prepare(self) -> None:
         """Check the file, or make it a pool if it is empty; two processes may do this at the same time."""
-        query = "select (select user_version from pragma_user_version), (select group_concat(name) from sqlite_master)"
-        version, found = self.db.execute(query).fetchone()
-        if (found or read_only) and (version != _VERSION or not {"recipes", "images"} <= set((found or "").split(","))):
-            what = f"this pool has format {version}, and this version of gen-fedsd reads format {_VERSION}"
-            what = what if version != _VERSION else "this file is not a pool"
-            fix = _FIX_THEIRS if read_only else "move the file away, or set GEN_FEDSD_CACHE to another folder"
-            raise PoolError(what, self.path, fix)
-        if read_only:
-            return
+        self.db.execute("pragma trusted_schema = off")
+        there = self.db.execute("select count(*) from sqlite_master").fetchone()[0]
+        if there:
+            schema.check(self.db, self.path, "move the file away, or set GEN_FEDSD_CACHE to another folder")
         _patiently(lambda: self.db.execute("pragma journal_mode = wal"))
         self.db.execute("pragma synchronous = normal")
-        if not found:
-            self.db.executescript(f"begin exclusive; {_SCHEMA} commit;")
+        if not there:
+            self.db.executescript(f"begin exclusive; {schema.SCHEMA} commit;")
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +84,7 @@ class Pool:
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # these are bugs of ours
         except (OSError, sqlite3.Error) as error:
-            raise PoolError(f"cannot use the pool ({error})", self.path, self._fix) from None
+            raise PoolError(f"cannot use the pool ({error})", self.path, _FIX) from None
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -8,17 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.generation.pool import Pool, StoredImage
-from pipeline.generation.pool.store import COLUMNS
+from pipeline.generation.pool.schema import COLUMNS
 from pipeline.generation.recipe import Recipe
 from pipeline.workspace import Workspace
+from tests.synthetic import plain
 
 DAY = 86_400
 
 
 def put(
-    pool: Pool, recipe: Recipe, lane: str, name: str, indexes: range, image: bytes = b"image", retry: int = 0
+    pool: Pool,
+    recipe: Recipe,
+    lane: str,
+    name: str,
+    indexes: range,
+    image: bytes | None = None,
+    retry: int = 0,
+    blue: int = 0,
 ) -> None:
-    pool.put(recipe, [StoredImage(recipe.spec(lane, name, i, retry), image + str(i).encode()) for i in indexes])
+    """Put images into a pool: pictures of one colour, which has this much blue in it, or such bytes and the index."""
+    made = [
+        StoredImage(recipe.spec(lane, name, i, retry), picture(i, blue) if image is None else image + str(i).encode())
+        for i in indexes
+    ]
+    pool.put(recipe, made)
+
+
+def picture(index: int, blue: int = 0) -> bytes:
+    """Return the picture that ``put`` stores."""
+    return plain((index % 256, index // 256 % 256, blue))
 
 
 def rows(path: Path) -> dict[tuple[Any, ...], tuple[Any, ...]]:

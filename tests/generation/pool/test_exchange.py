@@ -21,7 +21,7 @@ from pipeline.generation.pool import Imported, Pool, export_pool, import_pool, l
 from pipeline.generation.prompts import PromptSet
 from pipeline.generation.recipe import Recipe
 from pipeline.workspace import Workspace
-from tests.generation.pool.contents import age, change, everything, held, put, rows
+from tests.generation.pool.contents import age, change, everything, held, picture, put, rows
 
 ROOT = Path(__file__).parents[3]
 
@@ -172,17 +172,17 @@ def test_two_pools_become_their_union_and_ours_stays(
     """The other has 2,400 images, of which 5 are here already, drawn on another machine; they come in three pieces."""
     other, theirs = replace(recipe, steps=3), tmp_path / "theirs.sqlite"
     with Pool(theirs) as pool:
-        put(pool, recipe, "0", "bag", range(5, 15), b"theirs")
+        put(pool, recipe, "0", "bag", range(5, 15), blue=1)
         put(pool, recipe, "1", "bag", range(2_385), retry=1)
         put(pool, other, "0", "bag", range(5))
         age(pool, 9, "1")
     with Pool(Workspace().pool) as pool:
-        put(pool, recipe, "0", "bag", range(10), b"ours")
+        put(pool, recipe, "0", "bag", range(10), blue=2)
         ours = rows(Workspace().pool)
         assert import_pool(pool, theirs) == Imported(2_395, 5)
         assert [one.image for one in pool.fetch(recipe, Wanted("0", "bag", 0, range(15)))] == [
-            *(b"ours%d" % i for i in range(10)),
-            *(b"theirs%d" % i for i in range(10, 15)),
+            *(picture(i, 2) for i in range(10)),
+            *(picture(i, 1) for i in range(10, 15)),
         ]
         assert len(list(pool.fetch(recipe, Wanted("1", "bag", 0, range(2_385))))) == 2_385
         assert len(list(pool.fetch(other, Wanted("0", "bag", 0, range(5))))) == 5

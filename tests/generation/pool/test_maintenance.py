@@ -35,7 +35,7 @@ def test_stats_count_images_recipes_and_lanes(recipe: Recipe) -> None:
         empty = stats(pool)
         assert replace(empty, disk_bytes=0) == Stats(Workspace().pool, 0, 0, 0, 0, 0, 0, 0)
         put(pool, recipe, "0", "bag", range(2), bytes(1_000_000))
-        put(pool, recipe, "1", "bag", range(2), retry=2)
+        put(pool, recipe, "1", "bag", range(2), b"image", retry=2)
         put(pool, other, "0", "bag", range(1), bytes(1_000_000))
         pool.put(other, [StoredImage(other.spec("0", "coat", 0), b"x", "faint")])
         found = stats(pool)
@@ -57,14 +57,14 @@ def test_recipes_are_listed_by_last_rendering(recipe: Recipe) -> None:
     with Pool(Workspace().pool) as pool:
         assert list_recipes(pool) == []
         put(pool, new, "0", "bag", range(3), bytes(500_000))
-        put(pool, old, "0", "bag", range(2))
+        put(pool, old, "0", "bag", range(2), b"image")
         pool.db.execute(f'update images set added = {DAY} * (1 + 365 * "index")')
         pool.db.execute(f"update images set added = {DAY * 59} where recipe = '{old.digest}' and \"index\" = 0")
         pool.db.execute("insert into recipes values ('empty', '{}')")
         assert list_recipes(pool) == [
-            Entry("empty", {}, 0, 0, None, None),
-            Entry(old.digest, old.as_dict(), 2, 2 * 6, 59 * DAY, 366 * DAY),
-            Entry(new.digest, new.as_dict(), 3, 3 * 500_001, DAY, 731 * DAY),
+            Entry("empty", None, 0, 0, None, None),
+            Entry(old.digest, old, 2, 2 * 6, 59 * DAY, 366 * DAY),
+            Entry(new.digest, new, 3, 3 * 500_001, DAY, 731 * DAY),
         ]
 
 
