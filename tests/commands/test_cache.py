@@ -66,7 +66,7 @@ def test_an_empty_cache(workspace: Workspace) -> None:
     found = cache.stats(workspace)
     assert {(part.entries, part.disk_bytes) for part in found.parts} == {(0, 0)}
     assert {(part.entries, part.disk_bytes) for part in cache.gc(workspace, 3, dry_run=False).parts} == {(0, 0)}
-    assert not workspace.cache.exists()
+    assert not any(workspace.cache.iterdir())
 
 
 def test_every_file_of_the_cache_is_counted_once(workspace: Workspace) -> None:

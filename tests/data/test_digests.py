@@ -95,7 +95,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     cache.write_text("a file where the folder should be")
     file = put(tmp_path / "set", "a", b"x")
     assert digests.of(tmp_path / "set", [file]) == [hashlib.sha256(b"x").hexdigest()]
-    assert "cannot be written; the data set is read again by the next stage" in capsys.readouterr().err
+    assert "cannot be written; the files are read again by the next stage" in capsys.readouterr().err
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
