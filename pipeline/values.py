@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 MOST = 10**9
 """No count, size or number of steps is larger: a slip of the keys is refused here, and not by the memory."""
 _MOST_PIXELS = 16384
-_LARGEST_SEED = 2**63 - 1
+_LARGEST_SEED = 2**128 - 1
 
 Positive = Annotated[int, Field(ge=1, le=MOST)]
 Count = Annotated[int, Field(ge=0, le=MOST)]

@@ -38,7 +38,7 @@ KILLED_GROUPS = ((2, "the run"), (3, "all of the run"), (3, "the run"))
 POLL = 0.005  # seconds between looks at how far a run has come
 TRIES = 5  # runs for each kill, at most: a moment drawn may come after the end
 PROMPTS = """
-templates: ["a photo of a {class}", "a {colour} {class} on a {colour} table"]
+templates: ["a photo of a {class}", "a {colour} {class}"]
 colour: [red, blue, green]
 """
 LOADED = ("pipeline.generation.diffusion", "diffusers.pipelines.auto_pipeline")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ Columns = dict[str, list[Any]]
 _TEXT_BYTES = 64_000_000  # of all columns of a row group but the images
 _CODED = ["image.bytes", *(name for name, column in shards.described().items() if column.kind == "string")]
 """Columns whose equal values are kept once, as they are in the file: a thousand rows may share one of megabytes."""
+_SPECIAL = {"image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "label": pa.int64()}
 
 
 class Header(parquet.Header):
@@ -91,7 +93,7 @@ def _check_described(metadata: pq.FileMetaData, class_names: Sequence[str], rows
     if sum(groups) != metadata.num_rows or not all(0 <= count <= shards.ROW_GROUP for count in groups):
         raise ValueError("row groups of other sizes")
     described = metadata.schema.to_arrow_schema()
-    if not any(described.equals(shards.schema(class_names, columns)) for columns in (shards.COLUMNS, shards.ANONYMOUS)):
+    if not any(described.equals(_schema(columns)) for columns in (shards.COLUMNS, shards.ANONYMOUS)):
         raise ValueError("other columns")
     if _class_names(described) != list(class_names):
         raise ValueError("other class names")
@@ -99,6 +101,13 @@ def _check_described(metadata: pq.FileMetaData, class_names: Sequence[str], rows
 
 def _header(file: pq.ParquetFile) -> Header:
     return Header.model_validate_json(parquet.header_of(file.schema_arrow))
+
+
+@cache
+def _schema(columns: tuple[str, ...]) -> pa.Schema:
+    """Return names and types of the columns as ``shards.schema`` has them; ``datasets`` takes seconds to load."""
+    kinds = {name: column.kind for name, column in shards.described().items() if name in columns}
+    return pa.schema([(name, _SPECIAL.get(kind) or pa.type_for_alias(kind)) for name, kind in kinds.items()])
 
 
 def _class_names(described: pa.Schema) -> list[str]:

@@ -4,11 +4,16 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.artifacts import parquet
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.inventory import Inventory
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
+from pipeline.errors import ArtifactError
 from pipeline.params import Params, PartitionParams, TrainParams
 from pipeline.reporting import inventory
 from pipeline.reporting.deficits import rule, unheld
@@ -16,9 +21,21 @@ from pipeline.reporting.deficits import rule, unheld
 _SHARING = {"own": "each client has its own (sharing: own)", "common": "clients share them (sharing: common)"}
 
 
+class _Recipe(BaseModel):
+    """What the page says of the recipe that a manifest describes."""
+
+    model_config = ConfigDict(strict=True)
+
+    model: str
+    steps: int
+    guidance: Annotated[list[float], Field(min_length=1)]
+    dtype: str
+    prompts: dict[str, Annotated[list[str], Field(min_length=1)]]
+
+
 def table(params: Params, split: Partition, shards: Manifest, data: Inventory, lacking: Deficits) -> dict[str, str]:
     """Return the settings that decide the results, by name."""
-    recipe, train = shards.recipe_text, params.train
+    recipe, train = _recipe(shards), params.train
     seed = params.partition.seed_under(params.seed)
     chosen = "all" if train.clients_per_round is None else str(train.clients_per_round)
     length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
@@ -30,15 +47,25 @@ def table(params: Params, split: Partition, shards: Manifest, data: Inventory, l
         **({"classes that no client has": f"{nobody}, lacked by nobody"} if nobody else {}),
         "deficits": rule(lacking.want - lacking.have, params.deficits),
         "synthetic images": f"{shards.rows:,}, {_SHARING[shards.sharing]}",
-        "model": f"{_called(params.generate.model)} ({recipe['model'][:24]}...)",
-        "sampling": f"{recipe['steps']} steps, guidance {_scales(recipe['guidance'])}, {recipe['dtype']}",
-        "prompts": _prompts(recipe["prompts"]),
+        "model": f"{_called(params.generate.model)} ({recipe.model[:24]}...)",
+        "sampling": f"{recipe.steps} steps, guidance {_scales(recipe.guidance)}, {recipe.dtype}",
+        "prompts": _prompts(recipe.prompts),
         "recipe": shards.recipe,
         "training": f"{train.model}, {train.rounds} rounds, clients a round: {chosen}",
         "local training": f"{length}, batch {train.batch_size}, SGD {train.learning_rate:g}, "
         f"momentum {train.momentum:g}, weight decay {train.weight_decay:g}",
         "seeds": ", ".join(str(seed) for seed in train.seeds),
     }
+
+
+def _recipe(shards: Manifest) -> _Recipe:
+    try:
+        found = _Recipe.model_validate(shards.recipe_text)
+        found.prompts["templates"]
+    except (KeyError, ValidationError) as error:
+        fix = "run: dvc repro -f generate"
+        raise ArtifactError(f"damaged (recipe_text: {parquet.short(error)})", shards.place, fix) from None
+    return found
 
 
 def _called(text: str) -> str:

@@ -145,6 +145,9 @@ def test_images_that_clients_share_are_imported_once(workspace: Workspace) -> No
     workspace.pool.unlink()
     assert verify.shards(workspace) == Verified(2, 6)
     assert pool.import_pool(workspace, workspace.shards) == Imported(4, 0)
+    rewritten(manifest.load(workspace.manifest), lambda rows: [{**rows[0], "image": image(png(1))}, *rows[1:]])
+    with pytest.raises(ArtifactError, match="in lane common is another one than in another client's shard"):
+        verify.shards(workspace)
 
 
 def test_classes_that_prompts_call_otherwise_are_known_from_the_manifest(workspace: Workspace) -> None:

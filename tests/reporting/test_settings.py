@@ -8,6 +8,7 @@ import pytest
 from pipeline import params
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
+from pipeline.errors import ArtifactError
 from pipeline.params import Params
 from pipeline.reporting import settings
 from pipeline.workspace import Workspace
@@ -140,3 +141,12 @@ def test_wall_times_are_those_that_were_recorded(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     assert settings.times(tmp_path) == {"generate": "0 s", "train-none-fedavg": "72 s"}
     assert settings.times(tmp_path / "missing") == {}
+
+
+def test_a_recipe_of_another_kind_is_one_line(loaded: Params, tmp_path: Path) -> None:
+    split, made = world.partition(loaded), shards(tmp_path)
+    changes: list[dict[str, Any]] = [{"model": 5}, {"guidance": []}, {"prompts": []}, {"prompts": {"a": ["b"]}}]
+    for change in [*changes, {"steps": "2"}, {"dtype": None}]:
+        other = replace(made, recipe_text={**made.recipe_text, **change})
+        with pytest.raises(ArtifactError, match=r"damaged \(recipe_text: "):
+            settings.table(loaded, split, other)

@@ -1,12 +1,14 @@
 """Take images from shards: only under their own identity, and only if the manifest is right about all of them."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import manifest, shard_reader, shards
 from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.manifest import Manifest, Shard
+from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import ArtifactError
 from pipeline.generation import checks
 from pipeline.generation.pool.store import StoredImage
@@ -21,6 +23,8 @@ class Receiver:
         self._encoding = Encoding(recipe.image_format, recipe.image_size)
         self._words = dict(enumerate(known.prompt_names or ()))
         """What prompts call the classes; if the manifest does not say it, what the first row of each class says."""
+        self._shared: dict[ImageSpec, bytes] = {}
+        """The digest of each image that several clients may have."""
 
     def images(self, shard: Shard, paths: list[Path] | None = None) -> Iterator[list[StoredImage]]:
         """Yield the images of a shard, up to a thousand at a time, in order of label and index.
@@ -45,6 +49,7 @@ class Receiver:
                             raise ValueError(f"{checks.named(one.spec)} is there twice or not in its place")
                         last = place
                         counts[row["label"]] += 1
+                        self._check_shared(one)
                     checks.check_images(self._encoding, ((one.spec, one.image) for one in made))
                     yield made
             except ValueError as error:
@@ -63,6 +68,13 @@ class Receiver:
             raise ValueError(f"{checks.named(found)} has label {label}")
         checks.check_spec(self._recipe, found, row["flags"])
         return StoredImage(found, row["image"], row["flags"])
+
+    def _check_shared(self, one: StoredImage) -> None:
+        """Raise ValueError if another client has another image under this identity."""
+        if self._known.sharing == "common":
+            digest = sha256(one.image).digest()
+            if self._shared.setdefault(one.spec, digest) != digest:
+                raise ValueError(f"{checks.named(one.spec)} is another one than in another client's shard")
 
     def _belong(self, label: int, word: str) -> bool:
         """Return whether prompts call the class of this label so."""

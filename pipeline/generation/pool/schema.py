@@ -1,7 +1,7 @@
 """The tables of a pool, and how a file that may come from anybody is opened: only these tables, within limits."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ SCHEMA = f"{_TABLES} pragma user_version = {VERSION};"
 FIX_THEIRS = "ask for a file that gen-fedsd pool export wrote"
 _MOST_LENGTH = Encoding("png", LARGEST).most_bytes  # of a value
 _STEPS = 1_000  # between two looks at the budget
+_PATIENCE = 20  # parts that are copied in vain
 _PAGES = 4_096  # copied at a time
 
 
@@ -62,13 +63,26 @@ def copied(path: Path, folder: Path) -> Iterator[sqlite3.Connection]:
     with TemporaryDirectory(dir=folder, prefix=".import-") as place:
         copy = Path(place) / "copy.sqlite"
         with closing(_connect(path, "ro")) as source, closing(_connect(copy, "rwc")) as target:
-            source.backup(target, pages=_PAGES)
+            source.backup(target, pages=_PAGES, progress=_impatient())
         with closing(_connect(copy, "ro")) as db:
             _harden(db, copy.stat().st_size)
             check(db, path, FIX_THEIRS)
             if db.execute("pragma integrity_check(1)").fetchone() != ("ok",):
                 raise PoolError("this pool is damaged", path, FIX_THEIRS)
             yield db
+
+
+def _impatient() -> Callable[[int, int, int], None]:
+    """Return what SQLite calls after each part of a copy, which it starts again whenever somebody writes the file."""
+    copied = 0
+
+    def look(_: int, __: int, pages: int) -> None:
+        nonlocal copied
+        copied += _PAGES
+        if copied > 3 * pages + _PATIENCE * _PAGES:
+            raise sqlite3.OperationalError("others write it all the time")
+
+    return look
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

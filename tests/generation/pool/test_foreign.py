@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PoolError
 from pipeline.generation import recipe as recipes
-from pipeline.generation.pool import Imported, Pool, import_pool, list_recipes
+from pipeline.generation.pool import Imported, Pool, import_pool, list_recipes, schema
 from pipeline.generation.recipe import Recipe
 from pipeline.workspace import Workspace
 from tests.generation.conftest import small_recipe
@@ -259,6 +259,24 @@ def test_the_file_that_was_checked_is_the_one_that_is_read(
     with Pool(Workspace().pool) as pool:
         assert import_pool(pool, theirs) == Imported(5, 0)
         assert pool.db.execute("select distinct typeof(image) from images").fetchall() == [("blob",)]
+
+
+def test_a_pool_that_others_write_all_the_time_is_given_up(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is copied at a time, and before each further one another process changes the file."""
+    impatient = schema._impatient
+
+    def disturbed() -> Callable[[int, int, int], None]:
+        look = impatient()
+
+        def before(state: int, left: int, pages: int) -> None:
+            edit(theirs, "update images set added = added + 1")
+            look(state, left, pages)
+
+        return before
+
+    monkeypatch.setattr(schema, "_impatient", disturbed)
+    monkeypatch.setattr(schema, "_PAGES", 1)
+    refused(theirs, "others write it all the time")
 
 
 def test_others_may_write_the_pool_that_is_imported(recipe: Recipe, tmp_path: Path) -> None:
