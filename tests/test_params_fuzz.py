@@ -178,8 +178,8 @@ def test_aliases_of_aliases_are_refused_before_they_fill_the_memory(tmp_path: Pa
         (("deficits", "images_per_class"), 10**12, "less than or equal to 1000000000"),
         (("partition", "clients"), 10**10, "less than or equal to 1000000000"),
         (("data", "image_size"), 10**6, "less than or equal to 16384"),
-        (("seed",), 2**63, "less than or equal to 9223372036854775807"),
-        (("train", "seeds"), [-(2**63)], "greater than or equal to -9223372036854775807"),
+        (("seed",), 2**128, f"less than or equal to {2**128 - 1}"),
+        (("train", "seeds"), [-(2**128)], f"greater than or equal to -{2**128 - 1}"),
         (("train", "fills"), ["x" * 101], "at most 100 characters"),
     ],
 )

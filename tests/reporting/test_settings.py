@@ -149,4 +149,4 @@ def test_a_recipe_of_another_kind_is_one_line(loaded: Params, tmp_path: Path) ->
     for change in [*changes, {"steps": "2"}, {"dtype": None}]:
         other = replace(made, recipe_text={**made.recipe_text, **change})
         with pytest.raises(ArtifactError, match=r"damaged \(recipe_text: "):
-            settings.table(loaded, split, other)
+            settings.table(loaded, split, other, DATA, world.deficits(split))
