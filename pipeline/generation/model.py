@@ -4,7 +4,6 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.atomic import sha256
 from pipeline.errors import GenerationError, ParameterError
 from pipeline.generation import prompts, weights
 from pipeline.generation.recipe import Lora, Recipe
@@ -83,19 +82,6 @@ def resolve(workspace: Workspace, params: GenerateParams, seed: int, image_size:
         lora=tuple(Lora(weights.file_digest(file), one.scale) for file, one in zip(files, chosen, strict=True)),
     )
     return ResolvedModel(recipe, found.model, found.revision, found.config, files)
-
-
-def identity(workspace: Workspace, params: GenerateParams) -> dict[str, str]:
-    """Return the digests of all that ``generate`` names by path or Hub id, as JSON-ready values.
-
-    They change when a file's content does or a Hub id stands for another commit, and not with a file's place or age.
-    Raises GenerationError or ParameterError for what is not there.
-    """
-    sentences = workspace.at(params.prompts)
-    prompts.load(sentences, workspace.data / "prompts")
-    found = {"model": _find(workspace, params).identity, "prompts": f"sha256:{sha256(sentences)}"}
-    files = [_lora_file(workspace, one) for one in params.lora]
-    return found | {f"lora {number}": weights.file_digest(file) for number, file in enumerate(files)}
 
 
 def _find(workspace: Workspace, params: GenerateParams) -> _Found:

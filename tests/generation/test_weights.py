@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from pipeline.errors import GenerationError, ParameterError, PipelineError
 from pipeline.generation import model, weights
+from pipeline.generation.recipe import Recipe, differences
 from pipeline.params import GenerateParams
 from pipeline.workspace import Workspace
 
@@ -36,8 +37,9 @@ def params(**generate: Any) -> GenerateParams:
     return GenerateParams.model_validate({"prompts": str(ROOT / "data/prompts/plain.yaml")} | generate)
 
 
-def identity(**generate: Any) -> dict[str, str]:
-    return model.identity(Workspace(), params(**generate))
+def recipe(**generate: Any) -> Recipe:
+    """Return the recipe, which has the content of all that ``generate`` names by path or Hub id."""
+    return model.resolve(Workspace(), params(**generate), seed=0, image_size=16, dtype="float32").recipe
 
 
 @pytest.mark.parametrize(
@@ -85,21 +87,21 @@ def test_a_folder_is_checked_when_the_model_is_looked_for(tiny_model: Path, tmp_
     with pytest.raises(
         ParameterError, match=r"half has weights of \w+ only as a variant: .*: set generate.variant: fp16"
     ):
-        identity(model=str(folder))
-    assert identity(model=str(folder), variant="fp16")["model"].startswith("sha256:")
+        recipe(model=str(folder))
+    assert recipe(model=str(folder), variant="fp16").model.startswith("sha256:")
     for file in list(folder.rglob("*.safetensors")):
         file.rename(file.with_name("pytorch_model.bin"))
     with pytest.raises(
         GenerationError, match=r"as a pickle \(pytorch_model\.bin\), which is never loaded: .*half: choose"
     ):
-        identity(model=str(folder))
+        recipe(model=str(folder))
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"[" * 100_000])
 def test_a_damaged_index_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model_index.json").write_bytes(content)
     with pytest.raises(GenerationError, match=r"cannot read the model \(.*\): .*model_index\.json: check the folder"):
-        identity(model=str(tmp_path))
+        recipe(model=str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_a_single_file_without_configuration_says_what_to_set(tmp_path: Path, te
     with pytest.raises(
         ParameterError, match=rf"{file}: set generate\.config to a diffusers folder or a Hub id .*{likely}"
     ):
-        identity(model=str(file))
+        recipe(model=str(file))
 
 
 def test_the_digest_of_a_single_file_is_that_of_its_content_and_of_the_configuration(
@@ -132,7 +134,7 @@ def test_the_digest_of_a_single_file_is_that_of_its_content_and_of_the_configura
     changed = shutil.copytree(bare, tmp_path / "changed")
     (changed / "scheduler" / "scheduler_config.json").write_text("{}")
     found = [
-        identity(model=str(file), config=str(config))["model"]
+        recipe(model=str(file), config=str(config)).model
         for file, config in ((one, tiny_model), (two, bare), (other, bare), (one, changed))
     ]
     assert found[0] == found[1]
@@ -184,7 +186,7 @@ def test_what_cannot_be_found_is_one_line(
         save_file({"x": torch.ones(1)}, f"{name}.safetensors")
     Path("pickle.safetensors").write_bytes(pickle.dumps({"x": 1}))
     with pytest.raises(PipelineError, match=message) as caught:
-        identity(**{"model": "one.safetensors" if "config" in change else "tiny", **change})
+        recipe(**{"model": "one.safetensors" if "config" in change else "tiny", **change})
     assert "\n" not in str(caught.value)
 
 
@@ -206,9 +208,8 @@ def test_lora_weights_are_found_in_files_and_folders(
         file = Path(f"{place}.safetensors")
         file.parent.mkdir(exist_ok=True)
         save_file({"x": torch.full((1,), 2.0 if place in ("l/other", "n/b") else 1.0)}, file)
-    found = identity(model=str(tiny_model), lora=[lora])
-    assert found["lora 0"] == weights.file_digest(Path("m/style.safetensors"))
-    assert set(found) == {"model", "prompts", "lora 0"}
+    found = recipe(model=str(tiny_model), lora=[lora])
+    assert [one.digest for one in found.lora] == [weights.file_digest(Path("m/style.safetensors"))]
 
 
 def test_lora_weights_from_the_hub(tiny_model: Path, tmp_path: Path, hub_home: Path) -> None:
@@ -220,21 +221,21 @@ def test_lora_weights_from_the_hub(tiny_model: Path, tmp_path: Path, hub_home: P
     (place / "refs" / "main").write_text(commit)
     save_file({"x": torch.ones(1)}, place / "snapshots" / commit / "pytorch_lora_weights.safetensors")
     save_file({"x": torch.ones(1)}, tmp_path / "same.safetensors")
-    here = identity(model=str(tiny_model), lora=[{"path": str(tmp_path / "same.safetensors")}])
+    here = recipe(model=str(tiny_model), lora=[{"path": str(tmp_path / "same.safetensors")}])
     for revision in (None, commit):
-        assert identity(model=str(tiny_model), lora=[{"path": "someone/style", "revision": revision}]) == here
+        assert recipe(model=str(tiny_model), lora=[{"path": "someone/style", "revision": revision}]) == here
 
 
-def test_identity_changes_with_content_and_not_with_place(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_recipe_changes_with_content_and_not_with_place(tiny_model: Path, tmp_path: Path) -> None:
     sentences = tmp_path / "own.yaml"
     sentences.write_text("templates: ['a {class}']\n")
-    before = identity(model=str(tiny_model), prompts=str(sentences))
+    before = recipe(model=str(tiny_model), prompts=str(sentences))
     moved = shutil.copytree(tiny_model, tmp_path / "moved")
     sentences.rename(tmp_path / "renamed.yaml")
-    assert identity(model=str(moved), prompts=str(tmp_path / "renamed.yaml")) == before
+    assert recipe(model=str(moved), prompts=str(tmp_path / "renamed.yaml")) == before
     (tmp_path / "renamed.yaml").write_text("templates: ['one {class}']\n")
-    after = identity(model=str(moved), prompts=str(tmp_path / "renamed.yaml"))
-    assert {name for name in before if before[name] != after[name]} == {"prompts"}
+    after = recipe(model=str(moved), prompts=str(tmp_path / "renamed.yaml"))
+    assert differences(before.as_dict(), after.as_dict()) == ["prompts"]
 
 
 @FEW
