@@ -82,12 +82,18 @@ def read(values: pa.ChunkedArray, column: Column, where: str) -> Labels:
 
 def _labelled(values: pa.ChunkedArray) -> NDArray[np.bool_]:
     """Return which rows have a label, (N,)."""
-    plain = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
-    lacking = pc.is_null(plain, nan_is_null=True)
-    if is_text(plain.type):
-        lacking = pc.or_kleene(lacking, pc.equal(pc.utf8_trim_whitespace(plain.cast(pa.large_string())), ""))
-    elif pa.types.is_integer(plain.type) or pa.types.is_floating(plain.type):
-        lacking = pc.or_kleene(lacking, pc.less(plain, 0))
+    if pa.types.is_dictionary(values.type):
+        # Texts stay in the dictionary: a small file can hold a long one that very many rows share.
+        chunks = values.unify_dictionaries().chunks
+        words = chunks[0].dictionary if chunks else pa.array([], values.type.value_type)
+        known = np.append(_labelled(pa.chunked_array([words])), False)
+        codes = [chunk.indices.cast(pa.int64()).fill_null(len(words)).to_numpy() for chunk in chunks]
+        return known[np.concatenate(codes)] if codes else known[:0]
+    lacking = pc.is_null(values, nan_is_null=True)
+    if is_text(values.type):
+        lacking = pc.or_kleene(lacking, pc.equal(pc.utf8_trim_whitespace(values.cast(pa.large_string())), ""))
+    elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        lacking = pc.or_kleene(lacking, pc.less(values, 0))
     without: NDArray[np.bool_] = lacking.to_numpy()
     return ~without.astype(np.bool_)
 
