@@ -37,7 +37,7 @@ def make(given: Given) -> Holdings:
     """Return every client's real images and transformed copies of them."""
     own.report_unfilled(given, _NAME)
     more, real = own.extra(given), given.source(REAL)
-    chosen = _chosen(given, more)
+    chosen = np.concatenate(own.rows(given, more))
     sources = {REAL: real, _NAME: Source(_array(real.array, chosen, given.params.seed), len(chosen))}
     rows = {REAL: given.rows(REAL), _NAME: common.stretches(more.sum(axis=1))}
     return given.holdings(_NAME, sources, rows)
@@ -45,7 +45,7 @@ def make(given: Given) -> Holdings:
 
 def images(given: Given) -> Stored:
     """Return the transformed images in order of client, from the cache or computed."""
-    chosen = _chosen(given, own.extra(given))
+    chosen = np.concatenate(own.rows(given, own.extra(given)))
     return transformed(given.workspace.arrays, given.decoded.train, chosen, given.params.seed)
 
 
@@ -87,12 +87,6 @@ def moved(images: Pixels, degrees: NDArray[np.float64], shifts: Int64) -> Pixels
     found = F.grid_sample(planes, grid, "bilinear", padding_mode="reflection", align_corners=True)
     made: Pixels = found.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     return made
-
-
-def _chosen(given: Given, more: Int64) -> Int64:
-    """Return the row of the real image that each copy is made from, in order of client."""
-    places = own.originals(given.counts, more, given.partition.labels.astype(np.int64))
-    return given.partition.rows[np.concatenate(places)]
 
 
 def _array(real: str, chosen: Int64, seed: int) -> str:

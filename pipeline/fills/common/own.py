@@ -34,6 +34,12 @@ def report_unfilled(given: Given, fill: str) -> None:
         progress.say(f"fill {fill}: {without.sum()} clients without a real image get none of the {lost} that they lack")
 
 
+def rows(given: Given, more: Int64) -> tuple[Int64, ...]:
+    """Return, for each client, the row of the real image that each of its extra images is made from."""
+    places = originals(given.counts, more, given.partition.labels.astype(np.int64))
+    return tuple(given.partition.rows[own] for own in places)
+
+
 def spread(counts: Int64, totals: Int64, rng: np.random.Generator) -> Int64:
     """Spread each client's total (clients,) over the classes that it has images of, so that these become even.
 
