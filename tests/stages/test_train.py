@@ -56,6 +56,8 @@ def test_fills_by_hand(made: tuple[Workspace, Params]) -> None:
     assert held["central-real"].sizes().tolist() == [60]
     assert held["central-synthetic"].sizes().tolist() == [int(synthetic.sum())]
     assert held["oversample"].sizes().tolist() == (real + synthetic).tolist()
+    assert held["synthetic-only"].sizes().tolist() == synthetic.tolist()
+    assert held["iid"].sizes().tolist() == real.tolist()
     for client, rows in enumerate(held["oversample"].rows["real"]):
         assert rows[: real[client]].tolist() == split.rows[split.clients == client].tolist()
         assert set(rows.tolist()) == set(rows[: real[client]].tolist())
