@@ -15,7 +15,11 @@ _NAME = "iid"
 
 def make(given: Given) -> Holdings:
     """Return as many real images for each client as the partition gives it, whichever these are."""
-    return given.holdings(_NAME, {REAL: given.source(REAL)}, {REAL: dealt(given.partition)})
+    split, rows = given.partition, dealt(given.partition)
+    labels = np.zeros(split.source.images, np.int64)
+    labels[split.rows] = split.labels
+    counts = np.array([np.bincount(labels[own], minlength=len(split.class_names)) for own in rows])
+    return given.holdings(_NAME, {REAL: given.source(REAL)}, {REAL: rows}, counts)
 
 
 def dealt(split: Partition) -> tuple[NDArray[np.int64], ...]:

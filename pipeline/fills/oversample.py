@@ -15,6 +15,7 @@ _NAME = "oversample"
 def make(given: Given) -> Holdings:
     """Return every client's real images, and after them those that it holds once more."""
     own.report_unfilled(given, _NAME)
-    again = own.rows(given, own.extra(given))
-    rows = tuple(np.concatenate(pair) for pair in zip(given.rows(REAL), again, strict=True))
-    return given.holdings(_NAME, {REAL: given.source(REAL)}, {REAL: rows})
+    more = own.extra(given)
+    pairs = zip(given.rows(REAL), own.rows(given, more), strict=True)
+    rows = tuple(np.concatenate(pair) for pair in pairs)
+    return given.holdings(_NAME, {REAL: given.source(REAL)}, {REAL: rows}, given.counts + more)

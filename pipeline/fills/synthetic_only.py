@@ -16,4 +16,4 @@ def make(given: Given) -> Holdings:
     idle = sum(not len(own) for own in rows)
     if idle:
         progress.say(f"fill {_NAME}: {idle} of {len(rows)} clients lack nothing, so they hold no image and sit out")
-    return given.holdings(_NAME, {SYNTHETIC: given.source(SYNTHETIC)}, {SYNTHETIC: rows})
+    return given.holdings(_NAME, {SYNTHETIC: given.source(SYNTHETIC)}, {SYNTHETIC: rows}, given.shard_counts)

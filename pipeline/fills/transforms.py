@@ -40,7 +40,7 @@ def make(given: Given) -> Holdings:
     chosen = np.concatenate(own.rows(given, more))
     sources = {REAL: real, _NAME: Source(_array(real.array, chosen, given.params.seed), len(chosen))}
     rows = {REAL: given.rows(REAL), _NAME: common.stretches(more.sum(axis=1))}
-    return given.holdings(_NAME, sources, rows)
+    return given.holdings(_NAME, sources, rows, given.counts + more)
 
 
 def images(given: Given) -> Stored:

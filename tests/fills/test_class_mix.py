@@ -64,6 +64,7 @@ def test_what_is_filled_by_hand(given: Given) -> None:
 @pytest.mark.parametrize("fill", fills.names())
 def test_images_by_client_and_class_by_hand(given: Given, fill: str) -> None:
     found = mix(given, fill)
+    assert fills.make(fill, given).counts.tolist() == found.tolist()
     if fill == "iid":  # drawn: every class is dealt out whole, and no size changes
         assert (found.sum(axis=0).tolist(), found.sum(axis=1).tolist()) == ([20, 20, 20], [15, 15, 15, 15])
         assert (found > 0).sum() > (np.array(REAL) > 0).sum()

@@ -58,9 +58,9 @@ def test_fills_by_hand(made: tuple[Workspace, Params]) -> None:
     assert held["oversample"].sizes().tolist() == (real + synthetic).tolist()
     assert held["synthetic-only"].sizes().tolist() == synthetic.tolist()
     assert held["iid"].sizes().tolist() == real.tolist()
-    for client, rows in enumerate(held["oversample"].rows["real"]):
-        assert rows[: real[client]].tolist() == split.rows[split.clients == client].tolist()
-        assert set(rows.tolist()) == set(rows[: real[client]].tolist())
+    for client, repeated in enumerate(held["oversample"].rows["real"]):
+        assert repeated[: real[client]].tolist() == split.rows[split.clients == client].tolist()
+        assert set(repeated.tolist()) == set(repeated[: real[client]].tolist())
     for name in ("none", "synthetic", "transforms"):
         rows = [own.tolist() for own in held[name].rows["real"]]
         assert rows == [split.rows[split.clients == client].tolist() for client in range(4)]
