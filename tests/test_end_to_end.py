@@ -174,7 +174,7 @@ def test_a_hostile_params_yaml_is_refused_in_one_line_and_touches_nothing(tmp_pa
     done = fresh.run("dvc", "repro", code=255)
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
         f"error: unknown fill {fills[0]!r}: params.yaml, train.fills: one of central-real, central-synthetic, "
-        "none, synthetic, transforms"
+        "iid, none, oversample, synthetic, synthetic-only, transforms"
     ]
     assert "Traceback" not in done.stderr
     assert re.findall(r"Running stage '(.*)'", done.stdout) == ["fingerprint-images"]

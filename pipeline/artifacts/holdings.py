@@ -18,6 +18,7 @@ from pipeline.errors import ArtifactError
 Int64 = NDArray[np.int64]
 _REDO = "run: dvc repro -f fill"
 _STEPS = "steps, equal "
+_COUNTS = "images of each class"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Holdings:
     class_names: tuple[str, ...]
     image_size: int
     """Pixels a side."""
+    counts: Int64
+    """Images of each client and class, of all sources together, (clients, classes)."""
 
     @property
     def clients(self) -> int:
@@ -79,6 +82,8 @@ class Holdings:
             values = np.concatenate(held) if ends[-1] else np.empty(0, np.int64)
             columns[name] = pa.LargeListArray.from_arrays(ends, values)
         columns |= {f"{_STEPS}{budget}": pa.array(steps, pa.int64()) for budget, steps in self.steps.items()}
+        ends = np.arange(self.clients + 1) * len(self.class_names)
+        columns[_COUNTS] = pa.LargeListArray.from_arrays(ends, np.ascontiguousarray(self.counts).ravel())
         table = pa.table(columns)
         with atomic.replacing(path) as temporary:
             pq.write_table(table.cast(parquet.with_header(table.schema, header)), temporary, compression="zstd")
@@ -107,11 +112,14 @@ def load(path: Path) -> Holdings:
             rounds=header.rounds,
             class_names=tuple(header.class_names),
             image_size=header.image_size,
+            counts=np.array(_lists(table[_COUNTS]), np.int64).reshape(-1, len(header.class_names)),
         )
         if not all(0 <= mean <= 255 for mean in held.mean) or not all(std > 0 for std in held.std):
             raise ValueError(f"mean {held.mean}, deviation {held.std}")
         if not held.steps or table["client"].to_pylist() != list(range(held.clients)):
             raise ValueError("clients missing or out of order")
+        if (held.counts < 0).any() or held.counts.sum(axis=1).tolist() != held.sizes().tolist():
+            raise ValueError("images by class are not those that clients hold")
     except (pa.ArrowException, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"damaged ({error})", path, _REDO) from None
     for name, source in sources.items():

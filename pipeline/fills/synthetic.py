@@ -7,6 +7,5 @@ from pipeline.fills.common.given import REAL, SYNTHETIC, Given
 def make(given: Given) -> Holdings:
     """Return every client's real images and its shard."""
     names = (REAL, SYNTHETIC)
-    return given.holdings(
-        "synthetic", {name: given.source(name) for name in names}, {name: given.rows(name) for name in names}
-    )
+    sources, rows = {name: given.source(name) for name in names}, {name: given.rows(name) for name in names}
+    return given.holdings("synthetic", sources, rows, given.counts + given.shard_counts)

@@ -1,6 +1,7 @@
-"""Crops, mirror images and small rotations of the client's own images, as many of each class as it lacks.
+"""Shifted and slightly rotated copies of the client's own images, as many as the synthetic fill gives it.
 
-A class that the client has no image of cannot be filled this way, and that is the point of the comparison.
+They go to the classes that the client has (see ``common.own``): a class that it has no image of cannot be filled this
+way, and that is the point of the comparison. No copy is mirrored, since a mirrored digit or letter is another one.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,81 +19,76 @@ from pipeline.artifacts.partition import Source
 from pipeline.data import arrays
 from pipeline.data.arrays import Stored
 from pipeline.fills.common import given as common
+from pipeline.fills.common import own
 from pipeline.fills.common.given import REAL, Given
 
-if TYPE_CHECKING:
-    from torchvision.transforms import v2
-
 _NAME = "transforms"
+_VERSION = 2
+"""Of what follows from equal arguments."""
+_DEGREES = 10.0
+"""The largest rotation."""
+_AT_ONCE = 1 << 22
+"""Pixels that are transformed together."""
 Int64 = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
 
 
 def make(given: Given) -> Holdings:
     """Return every client's real images and transformed copies of them."""
-    possible, real = _possible(given), given.source(REAL)
-    sources = {
-        REAL: real,
-        _NAME: Source(_array(real.array, given.partition.rows, possible, given.params.seed), int(possible.sum())),
-    }
-    rows = {REAL: given.rows(REAL), _NAME: common.stretches(possible.sum(axis=1))}
-    return given.holdings(_NAME, sources, rows)
+    own.report_unfilled(given, _NAME)
+    more, real = own.extra(given), given.source(REAL)
+    chosen = np.concatenate(own.rows(given, more))
+    sources = {REAL: real, _NAME: Source(_array(real.array, chosen, given.params.seed), len(chosen))}
+    rows = {REAL: given.rows(REAL), _NAME: common.stretches(more.sum(axis=1))}
+    return given.holdings(_NAME, sources, rows, given.counts + more)
 
 
 def images(given: Given) -> Stored:
     """Return the transformed images in order of client, from the cache or computed."""
-    real, rows = given.decoded.train, given.partition.rows
-    return transformed(given.workspace.arrays, real, rows, given.counts, _possible(given), given.params.seed)
+    chosen = np.concatenate(own.rows(given, own.extra(given)))
+    return transformed(given.workspace.arrays, given.decoded.train, chosen, given.params.seed)
 
 
-def transformed(folder: Path, real: Stored, rows: Int64, counts: Int64, missing: Int64, seed: int) -> Stored:
-    """Return transformed copies of the real images in order of client; equal arguments give equal bytes.
-
-    ``rows`` (N,) are the clients' real images in order of client; ``counts`` and ``missing`` are the real and the
-    lacking images, (clients, classes) each.
-    """
-    chosen = rows[originals(counts, missing, real.labels[rows])]
+def transformed(folder: Path, real: Stored, chosen: Int64, seed: int) -> Stored:
+    """Return a transformed copy of each chosen row (M,) of the real images; equal arguments give equal bytes."""
     pixels, size = real.pixels, real.image_size
+    most = size // 8
+    rng = seeds.generator(seed, _NAME)
+    degrees, shifts = rng.uniform(-_DEGREES, _DEGREES, len(chosen)), rng.integers(-most, most + 1, (len(chosen), 2))
+    step = max(1, _AT_ONCE // size**2)
 
-    def chunks() -> Iterable[NDArray[np.uint8]]:
-        import torch
+    def chunks() -> Iterable[Pixels]:
+        for start in range(0, len(chosen), step):
+            part = slice(start, start + step)
+            yield moved(pixels[chosen[part]], degrees[part], shifts[part])
 
-        augment = augmentation(size)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeds.derive(seed, _NAME))
-            for row in chosen:
-                image = torch.from_numpy(pixels[row].copy()).permute(2, 0, 1)
-                yield augment(image).permute(1, 2, 0).numpy()[None]
-
-    return arrays.store(folder, _array(real.path.stem, rows, missing, seed), real.labels[chosen], size, chunks)
-
-
-def augmentation(size: int) -> v2.Transform:
-    """Return random crops (an eighth of padding), mirrorings and rotations by up to 10 degrees."""
-    from torchvision.transforms import v2
-
-    crop = v2.RandomCrop(size, padding=size // 8)
-    return v2.Compose([crop, v2.RandomHorizontalFlip(), v2.RandomRotation(10)])
+    return arrays.store(folder, _array(real.path.stem, chosen, seed), real.labels[chosen], size, chunks)
 
 
-def originals(counts: Int64, missing: Int64, labels: Int64) -> Int64:
-    """Return, client by client and label by label, which real image each extra image is made from.
+def moved(images: Pixels, degrees: NDArray[np.float64], shifts: Int64) -> Pixels:
+    """Rotate images (n, size, size, 3) by so many degrees (n,), and shift them by so many pixels (n, 2), (x, y) each.
 
-    ``counts`` and ``missing`` are (clients, classes); ``labels`` (N,) are those of the real images in order of client.
-    A client's images of a label are used in turn.
+    The image is reflected at its border, as ``train.augment`` does: a black border would tell copies from originals.
     """
-    starts = np.concatenate([[0], np.cumsum(counts.sum(axis=1))])
-    chosen = [np.empty(0, np.int64)]
-    for client, label in zip(*np.nonzero((missing > 0) & (counts > 0)), strict=True):
-        own = starts[client] + np.flatnonzero(labels[starts[client] : starts[client + 1]] == label)
-        chosen.append(np.resize(own, missing[client, label]))
-    return np.concatenate(chosen)
+    import torch
+    import torch.nn.functional as F
+
+    size = images.shape[1]
+    angle = np.radians(degrees)
+    cos, sin, by = (
+        np.cos(angle),
+        np.sin(angle),
+        -2 * shifts / max(size - 1, 1),
+    )  # the grid's pixels are 2/(size - 1) apart
+    rows = [np.stack([cos, -sin, by[:, 0]], axis=1), np.stack([sin, cos, by[:, 1]], axis=1)]
+    theta = torch.from_numpy(np.stack(rows, axis=1)).float()
+    planes = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(theta, list(planes.shape), align_corners=True)
+    found = F.grid_sample(planes, grid, "bilinear", padding_mode="reflection", align_corners=True)
+    made: Pixels = found.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    return made
 
 
-def _possible(given: Given) -> Int64:
-    """Return the missing images of the classes that a client has an image of, (clients, classes)."""
-    return np.where(given.counts > 0, given.deficits.missing, 0)
-
-
-def _array(real: str, rows: Int64, missing: Int64, seed: int) -> str:
-    held = hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
-    return arrays.name_of(_NAME, [real, held, missing.tolist(), seed])
+def _array(real: str, chosen: Int64, seed: int) -> str:
+    originals = hashlib.sha256(np.ascontiguousarray(chosen).data).hexdigest()
+    return arrays.name_of(_NAME, [_VERSION, real, originals, seed])

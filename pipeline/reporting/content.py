@@ -5,16 +5,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from pipeline.artifacts import deficits, manifest, partition
+from pipeline.artifacts import deficits, holdings, manifest, partition
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
 from pipeline.data import decoded
 from pipeline.data.arrays import Stored
+from pipeline.fills.common.given import REAL
 from pipeline.params import Params
 from pipeline.reporting import contact_sheet, figures, settings, tables
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.page import Page
-from pipeline.reporting.summary import Summary, budgets, result_tables
+from pipeline.reporting.summary import Summary, Table, budgets, result_tables
 from pipeline.workspace import Workspace
 
 
@@ -30,14 +31,13 @@ def page(
     lacking = deficits.load(workspace.deficits)
     real = decoded.open_data(workspace, params.data)
     split.check_source(real.fingerprint, params.data.path)
-    algorithms = {arm.algorithm for arm in summary.arms}
     return Page(
         clients=split.client_count,
         classes=len(split.class_names),
         scheme=settings.scheme(params.partition),
         headline=headline(summary),
         remarks=summary.remarks,
-        results=tuple(table for table in result_tables(summary) if table.title in algorithms),
+        results=_results(summary),
         test_images=f"{sum(real.inventory.test_counts):,}",
         seeds=_seeds(arms),
         local_work=settings.local_work(params.train),
@@ -51,6 +51,7 @@ def page(
         costs=tables.costs(summary),
         weight_bytes=weight_bytes(arms),
         shard_megabytes=f"{sum(shard.bytes for shard in shards.shards) / 1e6:.1f}",
+        images=_images(workspace, summary),
         maps=tuple(
             figures.heat_maps(lacking.have, lacking.have + lacking.missing, split.class_names, split.client_names)
         ),
@@ -58,6 +59,16 @@ def page(
         settings=settings.table(params, split, shards, real.inventory, lacking),
         times=settings.times(workspace.timings),
     )
+
+
+def _results(summary: Summary) -> tuple[Table, ...]:
+    algorithms = {arm.algorithm for arm in summary.arms}
+    return tuple(table for table in result_tables(summary) if table.title in algorithms)
+
+
+def _images(workspace: Workspace, summary: Summary) -> Table:
+    names = dict.fromkeys(arm.fill for arm in summary.arms)
+    return tables.images([holdings.load(workspace.fill(name)) for name in names], REAL)
 
 
 def headline(summary: Summary) -> str:

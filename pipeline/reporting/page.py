@@ -40,6 +40,8 @@ class Page:
     costs: Table
     weight_bytes: str
     shard_megabytes: str
+    images: Table
+    """What clients train on with each fill."""
     maps: tuple[str, ...]
     sheet: str
     """The contact sheet as the source of an HTML image."""

@@ -1,12 +1,31 @@
-"""The page's tables besides the results: costs to the target, accuracy over clients, accuracy by class."""
+"""The page's tables besides the results: images of each fill, costs to the target, accuracy over clients, by class."""
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from pipeline.artifacts.holdings import Holdings
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.summary import Summary, Table, budgets
 
 MOST_CLASSES = 30
 """Rows of a table by class."""
+
+
+def images(held: Sequence[Holdings], real: str) -> Table:
+    """Return how many images clients train on with each fill, and which classes they cover.
+
+    ``real`` is the source of the real images. Those that a client holds once more are added ones.
+    """
+    rows = []
+    for one in held:
+        own = sum(len(np.unique(each)) for each in one.rows.get(real, ()))
+        of_class, covered = one.counts.sum(axis=0), int((one.counts > 0).sum())
+        share = f"{covered:,} of {one.counts.size:,} ({100 * covered / one.counts.size:.0f} %)"
+        spread = f"{of_class.min():,} to {of_class.max():,}"
+        rows.append((one.fill, f"{own:,}", f"{one.counts.sum() - own:,}", spread, share))
+    head = ("fill", "real images", "added images", "images of a class, all clients", "clients' classes with images")
+    return Table("", head, tuple(rows))
 
 
 def costs(summary: Summary) -> Table:

@@ -29,7 +29,8 @@ def files(tmp_path: Path) -> dict[str, Path]:
     mean, std = (128.0,) * 3, (64.0,) * 3
     Partition(rows, two, two, ("bag", "coat"), 2, 16, "abc", Source("a", 4), mean, std).save(places["partition"])
     sources, held = {"real": Source("a", 4)}, {"real": (rows[:2], rows[2:])}
-    made = Holdings("none", sources, held, {"epochs": np.array([1, 1])}, mean, std, None, ("bag", "coat"), 16)
+    steps, counts = {"epochs": np.array([1, 1])}, np.array([[2, 0], [0, 2]])
+    made = Holdings("none", sources, held, steps, mean, std, None, ("bag", "coat"), 16, counts)
     made.save(places["holdings"])
     return places
 

@@ -18,6 +18,7 @@ def rows(*lists: list[int]) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]],
     return tuple(np.array(each, np.int64) for each in lists)
 
 
+FEW = np.array([[2, 0], [0, 0], [0, 1]])
 NOTHING = rows([], [], [])
 
 
@@ -33,13 +34,15 @@ def example() -> Holdings:
         rounds=None,
         class_names=("bag", "coat"),
         image_size=16,
+        counts=np.array([[4, 1], [0, 0], [0, 2]]),
     )
 
 
 def described(held: Holdings) -> Any:
     """Return the content as lists, so that it can be compared."""
     return (
-        replace(held, rows={}, steps={}),
+        replace(held, rows={}, steps={}, counts=FEW),
+        held.counts.tolist(),
         {name: [each.tolist() for each in of_all] for name, of_all in held.rows.items()},
         {budget: taken.tolist() for budget, taken in held.steps.items()},
     )
@@ -69,11 +72,13 @@ def test_a_row_of_the_file_is_a_client(tmp_path: Path) -> None:
         "synthetic": [0, 1, 2],
         "steps, equal epochs": 1,
         "steps, equal steps": 2,
+        "images of each class": [4, 1],
     }
 
 
 def test_a_source_of_which_nobody_has_a_row(tmp_path: Path) -> None:
-    made = replace(example(), rows={"real": rows([0], [1], [2]), "synthetic": rows([], [], [])})
+    held = {"real": rows([0], [1], [2]), "synthetic": rows([], [], [])}
+    made = replace(example(), rows=held, counts=np.array([[1, 0], [1, 0], [0, 1]]))
     made.save(tmp_path / PLACE)
     assert described(holdings.load(tmp_path / PLACE)) == described(made)
 
@@ -92,12 +97,17 @@ def test_a_missing_and_a_damaged_file_are_named(tmp_path: Path) -> None:
     ("changes", "what"),
     [
         (
-            {"rows": {"real": rows([0], [], [5]), "synthetic": rows([0], [], [])}},
+            {"rows": {"real": rows([0], [], [5]), "synthetic": rows([0], [], [])}, "counts": FEW},
             "a row beyond the 5 images of source 'real'",
         ),
-        ({"rows": {"real": rows([0], [], [-1]), "synthetic": rows([0], [], [])}}, "a row beyond the 5 images"),
+        (
+            {"rows": {"real": rows([0], [], [-1]), "synthetic": rows([0], [], [])}, "counts": FEW},
+            "a row beyond the 5 images",
+        ),
         ({"mean": (0.0, 256.0, 0.0)}, r"mean \(0.0, 256.0, 0.0\)"),
         ({"std": (1.0, 0.0, 1.0)}, "deviation"),
+        ({"counts": np.array([[4, 2], [0, 0], [0, 2]])}, "images by class are not those that clients hold"),
+        ({"counts": np.array([[6, -1], [0, 0], [0, 2]])}, "images by class are not those that clients hold"),
     ],
 )
 def test_holdings_that_contradict_themselves_are_refused(tmp_path: Path, changes: dict[str, Any], what: str) -> None:

@@ -57,7 +57,8 @@ def artifacts(workspace: Workspace) -> Workspace:
     rows = {"transforms": (np.zeros(1, np.int64),)}
     sources = {"transforms": Source("transformed", 1)}
     one = (1.0,) * 3
-    held = Holdings("transforms", sources, rows, {"steps": np.ones(1, np.int64)}, one, one, None, ("a",), 16)
+    each, counts = np.ones(1, np.int64), np.ones((1, 1), np.int64)
+    held = Holdings("transforms", sources, rows, {"steps": each}, one, one, None, ("a",), 16, counts)
     held.save(workspace.fill("transforms"))
     return workspace
 

@@ -37,7 +37,8 @@ def holdings(rounds: int | None = None) -> Holdings:
     }
     sources = {"real": Source("real", 30), "extra": Source("extra", 12), "idle": Source("idle", 6)}
     steps = {"epochs": np.array([1, 1]), "steps": np.array([2, 3])}
-    return Holdings("some", sources, rows, steps, (60.0,) * 3, (40.0,) * 3, rounds, ("a", "b", "c"), 16)
+    counts = np.array([[1, 1, 1], [0, 0, 1]])
+    return Holdings("some", sources, rows, steps, (60.0,) * 3, (40.0,) * 3, rounds, ("a", "b", "c"), 16, counts)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_bytes_to_one_client_are_a_number_or_a_range() -> None:
 @pytest.fixture
 def loaded(workspace: Workspace) -> Params:
     loaded = params.load(workspace.params)
-    world.write(workspace, loaded, [])
+    world.write(workspace, loaded, [], ("none", "mine"))
     return loaded
 
 
@@ -121,6 +121,7 @@ def test_the_page_counts_what_the_artifacts_hold(workspace: Workspace, loaded: P
     assert found.references == {"central-real": ("80.0 ± 0.0", "What central-real does.")}
     assert [len(pair) for pair in found.curves] == [2]
     assert len(found.maps) == 2
+    assert [row[:3] for row in found.images.rows] == [("none", "60", "0"), ("mine", "60", "4")]
 
 
 def test_arms_of_other_numbers_of_seeds_are_said_to_have_them(workspace: Workspace, loaded: Params) -> None:

@@ -1,5 +1,9 @@
 from dataclasses import replace
 
+import numpy as np
+
+from pipeline.artifacts.holdings import Holdings
+from pipeline.artifacts.partition import Source
 from pipeline.reporting import tables
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.summarise import summarise
@@ -11,6 +15,38 @@ NAMES = ("cat", "dog", "owl")
 
 def made(*arms: ArmRuns, fill: str = "mine", names: tuple[str, ...] = NAMES) -> Summary:
     return summarise(arms, [], target=0.5, fill=fill, class_names=names, manifest="m")
+
+
+def test_images_of_each_fill_by_hand() -> None:
+    """Two clients of three classes. Client 0 has a cat and a dog, client 1 an owl.
+
+    The first fill adds nothing: 2 and 1 real images, 3 of 6 cells. The second one repeats the dog three times: 3 added.
+    The third holds an image of each class at both clients, and the real ones of client 0: 2 real, 6 added.
+    """
+    none = np.empty(0, np.int64)
+
+    def held(fill: str, real: list[list[int]], drawn: int, counts: list[list[int]]) -> Holdings:
+        rows = {
+            "real": tuple(np.array(own, np.int64) for own in real),
+            "drawn": (np.arange(drawn), np.arange(drawn)) if drawn else (none, none),
+        }
+        sources = {"real": Source("a", 9), "drawn": Source("b", 3)}
+        steps = {"steps": np.ones(2, np.int64)}
+        return Holdings(fill, sources, rows, steps, (0.0,) * 3, (1.0,) * 3, None, NAMES, 8, np.array(counts))
+
+    table = tables.images(
+        [
+            held("none", [[0, 4], [2]], 0, [[1, 1, 0], [0, 0, 1]]),
+            held("again", [[0, 4, 4, 4, 4], [2]], 0, [[1, 4, 0], [0, 0, 1]]),
+            held("drawn", [[0, 4], []], 3, [[2, 2, 1], [1, 1, 1]]),
+        ],
+        "real",
+    )
+    assert table.rows == (
+        ("none", "3", "0", "1 to 1", "3 of 6 (50 %)"),
+        ("again", "3", "3", "1 to 4", "3 of 6 (50 %)"),
+        ("drawn", "2", "6", "2 to 3", "6 of 6 (100 %)"),
+    )
 
 
 def test_costs_have_a_row_for_each_arm_and_dashes_where_no_seed_reaches_the_target() -> None:

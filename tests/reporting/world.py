@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.artifacts import history, shards
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.history import RunHistory
+from pipeline.artifacts.holdings import Holdings
 from pipeline.artifacts.inventory import Bad, Duplicates, Inventory, SplitInventory
 from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
 from pipeline.artifacts.partition import Partition, Source
@@ -95,11 +96,24 @@ def deficits(split: Partition) -> Deficits:
     return Deficits(have, have + missing, missing, split.class_names)
 
 
-def write(workspace: Workspace, params: Params, runs: Sequence[RunHistory]) -> None:
-    """Write partition, deficits, shards, manifest, and the histories by fill and algorithm."""
+def hold(split: Partition, fill: str) -> Holdings:
+    """Return holdings of the real images; with another fill than ``none`` each client holds its first one once more."""
+    once, more = split.by_client(), 0 if fill == "none" else 1
+    rows = tuple(np.concatenate([own, own[:more]]) for own in once)
+    labels = dict(zip(split.rows.tolist(), split.labels.tolist(), strict=True))
+    counts = np.array([np.bincount([labels[row] for row in own.tolist()], minlength=3) for own in rows])
+    steps = {"epochs": np.ones(4, np.int64)}
+    normal = (split.mean, split.std)
+    return Holdings(fill, {"real": split.source}, {"real": rows}, steps, *normal, None, split.class_names, 16, counts)
+
+
+def write(workspace: Workspace, params: Params, runs: Sequence[RunHistory], fills: Sequence[str] = ()) -> None:
+    """Write partition, holdings, deficits, shards, manifest, and the histories by fill and algorithm."""
     split = partition(params)
     split.save(workspace.partition)
     have = split.counts()
+    for fill in {*fills, *(run.fill for run in runs)}:
+        hold(split, fill).save(workspace.fill(fill))
     deficits(split).save(workspace.deficits)
     manifest(workspace.manifest, split.class_names)
     for fill, algorithm in dict.fromkeys((run.fill, run.algorithm) for run in runs):

@@ -9,9 +9,13 @@ from safetensors.torch import load_file
 
 from pipeline import fills, params
 from pipeline.artifacts import history, holdings, manifest, partition
+from pipeline.artifacts.partition import Source
+from pipeline.data import arrays
 from pipeline.errors import ArtifactError
+from pipeline.federated import inputs, workers
+from pipeline.federated.inputs import Inputs
 from pipeline.federated.models import FlatModel, make
-from pipeline.federated.simulation import RunState
+from pipeline.federated.simulation import RunState, begin, simulate
 from pipeline.federated.workers import ExecutionOptions
 from pipeline.fills.common.given import Given
 from pipeline.params import Params
@@ -48,10 +52,15 @@ def test_fills_by_hand(made: tuple[Workspace, Params]) -> None:
     assert {name: one.fill for name, one in held.items()} == {name: name for name in held}
     assert held["none"].sizes().tolist() == real.tolist()
     assert held["synthetic"].sizes().tolist() == (real + synthetic).tolist()
-    possible = np.where(split.counts() > 0, missing, 0).sum(axis=1)
-    assert held["transforms"].sizes().tolist() == (real + possible).tolist()
+    assert held["transforms"].sizes().tolist() == (real + synthetic).tolist()
     assert held["central-real"].sizes().tolist() == [60]
     assert held["central-synthetic"].sizes().tolist() == [int(synthetic.sum())]
+    assert held["oversample"].sizes().tolist() == (real + synthetic).tolist()
+    assert held["synthetic-only"].sizes().tolist() == synthetic.tolist()
+    assert held["iid"].sizes().tolist() == real.tolist()
+    for client, repeated in enumerate(held["oversample"].rows["real"]):
+        assert repeated[: real[client]].tolist() == split.rows[split.clients == client].tolist()
+        assert set(repeated.tolist()) == set(repeated[: real[client]].tolist())
     for name in ("none", "synthetic", "transforms"):
         rows = [own.tolist() for own in held[name].rows["real"]]
         assert rows == [split.rows[split.clients == client].tolist() for client in range(4)]
@@ -71,7 +80,7 @@ def test_fills_by_hand(made: tuple[Workspace, Params]) -> None:
 
 
 def test_fills_share_their_arrays(made: tuple[Workspace, Params]) -> None:
-    """Five fills hold rows of three arrays: real images, synthetic ones, transformed ones; and no fill copies any."""
+    """All fills hold rows of three arrays: real images, synthetic ones, transformed ones; and no fill copies any."""
     workspace, chosen = made
     given = Given(workspace, chosen)
     opened = {name: fills.open_sources(holdings.load(workspace.fill(name)), given) for name in fills.names()}
@@ -128,6 +137,27 @@ def test_holdings_of_other_images_are_refused(made: tuple[Workspace, Params]) ->
             train.run(workspace, chosen, "synthetic", "fedavg", ONE)
     finally:
         place.write_bytes(before)
+
+
+def test_repeated_rows_are_trained_on_as_often_as_they_are_held(made: tuple[Workspace, Params], tmp_path: Path) -> None:
+    """Rows that are held twice train as do rows of two arrays of the same images, each held once: to the same bits."""
+    workspace, chosen = made
+    held, given = holdings.load(workspace.fill("oversample")), Given(workspace, chosen)
+    real, sizes, rows = given.decoded.train, given.counts.sum(axis=1), held.rows["real"]
+    assert all(len(np.unique(own)) == size < len(own) for own, size in zip(rows, sizes, strict=True))
+    twin = arrays.store(tmp_path, "twin", real.labels, real.image_size, lambda: [real.pixels])
+    apart = {
+        "real": tuple(own[:size] for own, size in zip(rows, sizes, strict=True)),
+        "twin": tuple(own[size:] for own, size in zip(rows, sizes, strict=True)),
+    }
+    split = replace(held, sources={**held.sources, "twin": Source("twin", len(twin))}, rows=apart)
+    ends = []
+    for holding in (held, split):
+        data = Inputs.of(holding, {"real": real, "twin": twin}, given.decoded.test)
+        _, _, run = next(inputs.runs(holding, data, "fedavg", chosen.train, chosen.seed))
+        ends.append(workers.execute({"a": simulate(run, begin(run))}, run, data, 1, tmp_path)["a"])
+    assert np.array_equal(ends[0].weights, ends[1].weights)
+    assert [one.samples for one in ends[0].rounds[0].participants] == held.sizes().tolist()
 
 
 def test_without_deficits_the_synthetic_reference_is_untrained_and_that_is_said(

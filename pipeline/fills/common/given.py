@@ -59,6 +59,11 @@ class Given:
         return found
 
     @cached_property
+    def shard_counts(self) -> Int64:
+        """Synthetic images of each client and label, (clients, classes)."""
+        return np.array([shard.counts for shard in self.manifest.shards], np.int64).reshape(self.counts.shape)
+
+    @cached_property
     def decoded(self) -> Decoded:
         """The data set, from the cache or decoded; raises DataError if it is not the one that was partitioned."""
         found = decoded.open_data(self.workspace, self.params.data)
@@ -83,24 +88,31 @@ class Given:
             return self.partition.by_client()
         return stretches(np.array([shard.rows for shard in self.manifest.shards], np.int64))
 
-    def holdings(self, fill: str, sources: Mapping[str, Source], rows: Mapping[str, tuple[Int64, ...]]) -> Holdings:
-        """Return the holdings of clients that train on these rows, with the steps of both budgets."""
+    def holdings(
+        self, fill: str, sources: Mapping[str, Source], rows: Mapping[str, tuple[Int64, ...]], counts: Int64
+    ) -> Holdings:
+        """Return the holdings of clients that train on these rows, with the steps of both budgets.
+
+        ``counts`` are the images of each client and class, (clients, classes).
+        """
         filled = (self.counts + self.deficits.missing).sum(axis=1)
-        return self._holdings(fill, sources, rows, steps.by_budget(sizes(rows), filled, self.params.train))
+        return self._holdings(fill, sources, rows, counts, steps.by_budget(sizes(rows), filled, self.params.train))
 
     def central(self, fill: str, name: str) -> Holdings:
         """Return the holdings of one client that has all images of a source and takes ``central_steps`` in all."""
         sources = {REAL: self.source(REAL), name: self.source(name)}
         held, none = np.concatenate(self.rows(name)), np.empty(0, np.int64)
+        counts = (self.counts if name == REAL else self.shard_counts).sum(axis=0, keepdims=True)
         rows = {source: (held if source == name else none,) for source in sources}
         each = -(-self.params.train.central_steps // _CENTRAL_ROUNDS) if len(held) else 0
-        return self._holdings(fill, sources, rows, {"steps": np.array([each])}, _CENTRAL_ROUNDS)
+        return self._holdings(fill, sources, rows, counts, {"steps": np.array([each])}, _CENTRAL_ROUNDS)
 
     def _holdings(
         self,
         fill: str,
         sources: Mapping[str, Source],
         rows: Mapping[str, tuple[Int64, ...]],
+        counts: Int64,
         by_budget: Mapping[str, Int64],
         rounds: int | None = None,
     ) -> Holdings:
@@ -115,6 +127,7 @@ class Given:
             rounds=rounds,
             class_names=split.class_names,
             image_size=split.image_size,
+            counts=counts,
         )
 
 
