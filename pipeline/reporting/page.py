@@ -41,6 +41,8 @@ class Page:
     weight_bytes: str
     shard_megabytes: str
     maps: tuple[str, ...]
+    skew: Table
+    """How skewed the clients' labels are, a row for each fill."""
     sheet: str
     """The contact sheet as the source of an HTML image."""
     settings: dict[str, str]

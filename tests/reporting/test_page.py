@@ -38,6 +38,7 @@ EXAMPLE = Page(
     weight_bytes="248,024",
     shard_megabytes="11.5",
     maps=(FIGURE.format("before"), FIGURE.format("after")),
+    skew=Table("", ("fill", "Hellinger"), (("none", "0.72 (0.05)"),)),
     sheet="data:image/png;base64,AAAA",
     settings={"model": "a model", "seeds": "1, 2, 3"},
     times={"generate": "61 s"},
@@ -138,6 +139,7 @@ def test_every_table_is_on_the_page_cell_by_cell() -> None:
         [["algorithm", "fill", "budget", "least"], ["fedavg", "none", "equal epochs", "15.7"]],
         [["class", "none"], ["t-shirt", "63.9"], ["bag", "80.7"]],
         [["algorithm", "fill", "budget", "rounds"], ["fedavg", "none", "equal epochs", "-"]],
+        [["fill", "Hellinger"], ["none", "0.72 (0.05)"]],
         [["model", "a model"], ["seeds", "1, 2, 3"]],
         [["generate", "61 s"]],
     ]
@@ -193,7 +195,7 @@ def test_headline_remarks_and_references_leave_no_trace_where_there_are_none() -
 def test_without_accuracies_by_class_the_page_says_so() -> None:
     found = parsed(replace(EXAMPLE, over_clients=Table("", ("algorithm",), ()), by_class=()))
     assert "No run measured accuracy by class." in found.text
-    assert len(found.tables) == 4
+    assert len(found.tables) == 5
 
 
 def test_work_and_numbers_are_in_the_sentences() -> None:

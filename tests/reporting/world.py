@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from pipeline import fills
 from pipeline.artifacts import history, shards
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.history import RunHistory
@@ -15,7 +17,8 @@ from pipeline.artifacts.inventory import Bad, Duplicates, Inventory, SplitInvent
 from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
 from pipeline.artifacts.partition import Partition, Source
 from pipeline.artifacts.spec import ImageSpec
-from pipeline.data import images
+from pipeline.data import decoded, images
+from pipeline.fills.common.given import Given
 from pipeline.params import Params
 from pipeline.workspace import Workspace
 
@@ -96,12 +99,20 @@ def deficits(split: Partition) -> Deficits:
 
 
 def write(workspace: Workspace, params: Params, runs: Sequence[RunHistory]) -> None:
-    """Write partition, deficits, shards, manifest, and the histories by fill and algorithm."""
-    split = partition(params)
+    """Write partition, deficits, shards, manifest, the histories by fill and algorithm, and holdings of each fill.
+
+    With every fill but none, clients hold the synthetic images, too.
+    """
+    split, real = partition(params), decoded.open_data(workspace, params.data).train
+    split = replace(split, source=Source(real.path.stem, len(real)))
     split.save(workspace.partition)
     have = split.counts()
     deficits(split).save(workspace.deficits)
     manifest(workspace.manifest, split.class_names)
+    given = Given(workspace, params)
+    for fill in {run.fill for run in runs}:
+        held = fills.make("none" if fill == "none" else "synthetic", given)
+        replace(held, fill=fill).save(workspace.fill(fill))
     for fill, algorithm in dict.fromkeys((run.fill, run.algorithm) for run in runs):
         mine = [run for run in runs if (run.fill, run.algorithm) == (fill, algorithm)]
         history.save(workspace.run(fill, algorithm), mine, split.class_names, have)
