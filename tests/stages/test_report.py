@@ -63,7 +63,7 @@ def test_page_numbers_and_curves_of_a_small_experiment(workspace: Workspace, doc
     """Synthetic ends 0.1 above none for either seed, budget and algorithm; the central run ends at 0.8.
 
     Clients hold the classes 15; 5, 10; 10, 5; 15: they see 1/2; (5/2 + 10/4) / 15 = 1/3; (10/4 + 5) / 15 = 1/2; and 1.
-    Least 1/3, median 1/2, greatest 1. There are 20 of each class, so the total variation of clients is 2/3, 1/3, 1/3 and
+    Least 1/3, median 1/2, greatest 1. There are 20 of each class, so the total variation of clients is 2/3, 1/3, 1/3,
     2/3, and 6 of 12 cells are empty; the synthetic images fill two of them. Of 3 rounds, one is untested: 8 arms have 2
     points each. A second report of the same artifacts is the same to the byte, and the numbers name no place of this
     machine.
