@@ -111,7 +111,7 @@ def _sums(counts: Int64, pool: Int64) -> NDArray[np.float64]:
 def _mean(sums: list[NDArray[np.float64]], sizes: Int64, classes: int) -> Skew:
     images = sizes.sum()
     totals = np.sum(sums, axis=0) / [images, images, images, (sizes > 0).sum(), len(sizes) * classes]
-    return Skew(*totals.tolist(), _gini(sizes))
+    return Skew(*[*totals.tolist(), _gini(sizes)])
 
 
 def _gini(sizes: Int64) -> float:
