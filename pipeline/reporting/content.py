@@ -28,7 +28,7 @@ def page(
     partitioned.
     """
     split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
-    lacking = deficits.load(workspace.deficits)
+    lacks = deficits.load(workspace.deficits)
     real = decoded.open_data(workspace, params.data)
     split.check_source(real.fingerprint, params.data.path)
     return Page(
@@ -52,11 +52,10 @@ def page(
         weight_bytes=weight_bytes(arms),
         shard_megabytes=f"{sum(shard.bytes for shard in shards.shards) / 1e6:.1f}",
         images=_images(workspace, summary),
-        maps=tuple(
-            figures.heat_maps(lacking.have, lacking.have + lacking.missing, split.class_names, split.client_names)
-        ),
+        maps=tuple(figures.heat_maps(lacks.have, lacks.have + lacks.missing, split.class_names, split.client_names)),
+        skew=tables.skew(summary),
         sheet=figures.png(sheet(params.report.images_per_class, split, shards, real.train)),
-        settings=settings.table(params, split, shards, real.inventory, lacking),
+        settings=settings.table(params, split, shards, real.inventory, lacks),
         times=settings.times(workspace.timings),
     )
 

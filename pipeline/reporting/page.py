@@ -43,6 +43,8 @@ class Page:
     images: Table
     """What clients train on with each fill."""
     maps: tuple[str, ...]
+    skew: Table
+    """How skewed the clients' labels are, a row for each fill."""
     sheet: str
     """The contact sheet as the source of an HTML image."""
     settings: dict[str, str]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pipeline import printable
 from pipeline.reporting.arms import ArmRuns, ordered
 from pipeline.reporting.interval import DECIMALS, Interval
+from pipeline.reporting.skew import FillSkew
 from pipeline.reporting.summary import Arm, ClassAccuracy, Comparison, Reference, Spread, Summary
 
 
@@ -16,12 +17,13 @@ def summarise(
     fill: str,
     class_names: Sequence[str],
     manifest: str,
+    skew: Sequence[FillSkew] = (),
 ) -> Summary:
     """Return all numbers of the report.
 
     ``fill`` is the fill that each other one is compared with, ``target`` the accuracy whose cost is reported,
-    ``manifest`` the SHA-256 of the manifest of the synthetic images. Arms without a tested run are left out and
-    remarked.
+    ``manifest`` the SHA-256 of the manifest of the synthetic images, ``skew`` what was measured of each fill. Arms
+    without a tested run are left out and remarked.
     """
     usable = ordered([arm for arm in arms if arm.runs])
     pairs = [
@@ -45,6 +47,7 @@ def summarise(
             *(remark for arm in (*arms, *references) for remark in _on_arm(arm)),
             *_on_seeds([*usable, *central]),
         ),
+        skew=tuple(skew),
     )
 
 

@@ -6,6 +6,7 @@ The file, data/report.json, is nested objects, since ``dvc metrics`` reads numbe
      "arms":        {ALGORITHM: {BUDGET: {FILL: {"final": {"mean": 0.6, "half_width": 0.03}, ...}}}},
      "comparisons": {ALGORITHM: {BUDGET: {FILL: {CONTROL: {"difference": {...}, "by_seed": {...}}}}}},
      "references":  {FILL: {"final": {...}, "final_by_seed": {...}}},
+     "skew":        {FILL: {"clients": {"hellinger": 0.7, ...}, "iid": {"hellinger": 0.05, ...}}},
      "remarks":     [TEXT, ...]}
 
 Names of algorithms, budgets and fills are only ever keys below these fixed sections, so none is reserved.
@@ -22,12 +23,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pipeline import atomic
 from pipeline.errors import ArtifactError
 from pipeline.reporting.interval import Interval
+from pipeline.reporting.skew import FillSkew
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _KEYS = {
     "arms": ("algorithm", "budget", "fill"),
     "comparisons": ("algorithm", "budget", "fill", "control"),
     "references": ("fill",),
+    "skew": ("fill",),
 }
 """The fields that are keys in the file, from the outermost inwards."""
 _REDO = "run: dvc repro -f report"
@@ -123,6 +126,8 @@ class Summary:
     references: tuple[Reference, ...]
     remarks: tuple[str, ...]
     """What was left out or should be known before the numbers are used, one sentence each."""
+    skew: tuple[FillSkew, ...] = ()
+    """Of the real images, which is the fill none, and of every fill that changes what clients hold."""
 
 
 def save(path: Path, summary: Summary) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.artifacts.holdings import Holdings
+from pipeline.reporting import skew as skews
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.summary import Summary, Table, budgets
 
@@ -49,6 +50,11 @@ def over_clients(summary: Summary) -> Table:
             rows.append((arm.algorithm, arm.fill, f"equal {arm.budget}", *map(_percent, shares), worst))
     head = ("algorithm", "fill", "budget", "least", "median", "greatest", "worst class")
     return Table("", head, tuple(rows))
+
+
+def skew(summary: Summary) -> Table:
+    """Return how skewed the clients' labels are with each fill, and in parentheses what IID clients would show."""
+    return Table("", ("fill", *skews.HEAD), tuple((one.fill, *skews.cells(one)) for one in summary.skew))
 
 
 def by_class(summary: Summary, arms: Sequence[ArmRuns], class_names: Sequence[str]) -> list[Table]:

@@ -10,7 +10,7 @@ from pipeline.data import decoded, histograms
 from pipeline.data.decoded import Decoded
 from pipeline.generation import words
 from pipeline.params import Params
-from pipeline.reporting import heatmap, inventory
+from pipeline.reporting import heatmap, inventory, skew
 from pipeline.reporting.deficits import holders
 from pipeline.workspace import Workspace
 
@@ -50,6 +50,7 @@ def run(workspace: Workspace, params: Params) -> None:
     for remark in (*(owned.remarks if owned else ()), *holders(made)):
         progress.say(f"partition: {remark}")
     progress.say(f"partition: {len(rows)} images over {made.client_count} clients, {len(made.class_names)} classes")
+    progress.say(f"partition: {skew.line(skew.measure('none', made.counts(), params.seed))}")
     for line in words.lines(data.class_names, spoken):
         progress.say(f"partition: {line}")
 

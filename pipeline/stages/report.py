@@ -1,9 +1,11 @@
 """Stage ``report``: one page for people, and the same numbers as DVC metrics and plots."""
 
 from pipeline import atomic, progress
-from pipeline.artifacts import manifest, partition
+from pipeline.artifacts import holdings, manifest, partition
+from pipeline.artifacts.partition import Partition
 from pipeline.params import Params
-from pipeline.reporting import arms, content, curves, page, summary
+from pipeline.reporting import arms, content, curves, page, skew, summary
+from pipeline.reporting.skew import FillSkew
 from pipeline.reporting.summarise import summarise
 from pipeline.workspace import Workspace
 
@@ -13,7 +15,8 @@ def run(workspace: Workspace, params: Params) -> None:
 
     Raises ArtifactError if an artifact is missing or damaged.
     """
-    names = partition.load(workspace.partition).class_names
+    split = partition.load(workspace.partition)
+    names = split.class_names
     federated = arms.ordered(
         [
             arm
@@ -30,6 +33,7 @@ def run(workspace: Workspace, params: Params) -> None:
         fill=params.report.fill,
         class_names=names,
         manifest=atomic.sha256(manifest.load(workspace.manifest).place),
+        skew=_skew(workspace, params, split),
     )
     from pipeline import fills  # its files can load torchvision
 
@@ -40,3 +44,9 @@ def run(workspace: Workspace, params: Params) -> None:
     for remark in numbers.remarks:
         progress.say(f"report: {remark}")
     progress.say(f"report: {workspace.report_page}")
+
+
+def _skew(workspace: Workspace, params: Params, split: Partition) -> tuple[FillSkew, ...]:
+    """Return the skew of the real images, and of what clients hold with each fill that is trained."""
+    filled = {fill: holdings.load(workspace.fill(fill)).counts for fill in params.train.fills}
+    return skew.of_fills(split.counts(), filled, params.seed)

@@ -39,6 +39,7 @@ EXAMPLE = Page(
     shard_megabytes="11.5",
     images=Table("", ("fill", "real images", "added images"), (("none", "2,000", "0"), ("mine", "2,000", "9,000"))),
     maps=(FIGURE.format("before"), FIGURE.format("after")),
+    skew=Table("", ("fill", "Hellinger"), (("none", "0.72 (0.05)"),)),
     sheet="data:image/png;base64,AAAA",
     settings={"model": "a model", "seeds": "1, 2, 3"},
     times={"generate": "61 s"},
@@ -140,6 +141,7 @@ def test_every_table_is_on_the_page_cell_by_cell() -> None:
         [["class", "none"], ["t-shirt", "63.9"], ["bag", "80.7"]],
         [["algorithm", "fill", "budget", "rounds"], ["fedavg", "none", "equal epochs", "-"]],
         [["fill", "real images", "added images"], ["none", "2,000", "0"], ["mine", "2,000", "9,000"]],
+        [["fill", "Hellinger"], ["none", "0.72 (0.05)"]],
         [["model", "a model"], ["seeds", "1, 2, 3"]],
         [["generate", "61 s"]],
     ]
@@ -195,7 +197,7 @@ def test_headline_remarks_and_references_leave_no_trace_where_there_are_none() -
 def test_without_accuracies_by_class_the_page_says_so() -> None:
     found = parsed(replace(EXAMPLE, over_clients=Table("", ("algorithm",), ()), by_class=()))
     assert "No run measured accuracy by class." in found.text
-    assert len(found.tables) == 5
+    assert len(found.tables) == 6
 
 
 def test_work_and_numbers_are_in_the_sentences() -> None:

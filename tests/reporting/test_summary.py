@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.clients.skew import Skew
 from pipeline.errors import ArtifactError
 from pipeline.reporting import summary
 from pipeline.reporting.interval import Interval
+from pipeline.reporting.skew import FillSkew
 from pipeline.reporting.summary import Arm, ClassAccuracy, Comparison, Reference, Spread, Summary, Table
 
 
@@ -50,6 +52,7 @@ def example() -> Summary:
         ),
         references=(Reference("central-real", Interval(0.818, 0.02), {1: 0.8, 2: 0.836}),),
         remarks=("one seed only ± nothing",),
+        skew=(FillSkew("none", Skew(0.7, 0.8, 0.75, 2.2, 0.6, 0.4), Skew(0.05, 0.06, 0.05, 9.7, 0.0, 0.4)),),
     )
 
 
@@ -64,7 +67,7 @@ def test_the_file_has_fixed_sections_of_objects_so_that_dvc_shows_every_number(t
     summary.save(path, example())
     document = json.loads(path.read_text(encoding="utf-8"))
     assert list(document) == [
-        "target_accuracy", "manifest", "fill", "arms", "comparisons", "references", "remarks",
+        "target_accuracy", "manifest", "fill", "arms", "comparisons", "references", "remarks", "skew",
     ]  # fmt: skip
     assert document["arms"]["fedavg"]["epochs"]["none"] == {
         "final": {"mean": 0.25, "half_width": 0.01},
@@ -85,6 +88,10 @@ def test_the_file_has_fixed_sections_of_objects_so_that_dvc_shows_every_number(t
         "central-real": {"final": {"mean": 0.818, "half_width": 0.02}, "final_by_seed": {"1": 0.8, "2": 0.836}}
     }
     assert document["remarks"] == ["one seed only ± nothing"]
+    assert document["skew"]["none"]["clients"] == {
+        "hellinger": 0.7, "jensen_shannon": 0.8, "total_variation": 0.75,
+        "effective_classes": 2.2, "missing_cells": 0.6, "gini": 0.4,
+    }  # fmt: skip
 
 
 def test_dvc_reads_the_numbers_of_the_file(tmp_path: Path) -> None:
@@ -96,6 +103,7 @@ def test_dvc_reads_the_numbers_of_the_file(tmp_path: Path) -> None:
     (shown,) = (file["data"] for file in found[""]["data"].values())
     assert shown["comparisons"]["fedavg"]["epochs"]["mine"]["none"]["difference"] == {"mean": 0.5, "half_width": 0.02}
     assert shown["references"]["central-real"]["final"]["mean"] == 0.818
+    assert shown["skew"]["none"]["iid"]["hellinger"] == 0.05
     assert "remarks" not in shown
     assert "clients" not in shown["arms"]["fedavg"]["steps"]["iid"]
 
@@ -139,6 +147,9 @@ NONE = ["arms", "fedavg", "epochs", "none"]
         ([*NONE, "fill"], "other", "'fill' is a key already"),
         ([*NONE, "stray"], 1, "arms.0.stray: Unexpected"),
         (["remarks"], "text", "remarks"),
+        (["skew"], ..., "'skew'"),
+        (["skew", "none", "iid", "gini"], "0.4", "skew.0.iid.gini: Input should be a valid number"),
+        (["skew", "none", "clients", "stray"], 1, "skew.0.clients.stray: Unexpected"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_place(tmp_path: Path, keys: list[str], value: object, said: str) -> None:
@@ -199,6 +210,7 @@ def test_each_algorithm_has_a_table_of_its_own() -> None:
 
 
 numbers = st.floats(0, 1).map(lambda value: round(value, 4))
+skews = st.builds(Skew, *[st.floats(allow_nan=False, allow_infinity=False)] * 6)
 intervals = st.builds(Interval, numbers, st.none() | numbers)
 by_seed = st.dictionaries(st.integers(0, 2**62), numbers, min_size=1, max_size=3)
 names = st.text(min_size=1, max_size=5)
@@ -240,6 +252,7 @@ def test_any_summary_comes_back_whatever_its_names(
         comparisons=tuple(Comparison(*key, "c", data.draw(intervals), data.draw(by_seed)) for key in keys),
         references=tuple(Reference(fill, data.draw(intervals), data.draw(by_seed)) for fill in fills),
         remarks=tuple(data.draw(st.lists(st.text(), max_size=2))),
+        skew=tuple(FillSkew(fill, *data.draw(st.tuples(skews, skews))) for fill in fills),
     )
     path = tmp_path_factory.mktemp("report") / "report.json"
     summary.save(path, made)

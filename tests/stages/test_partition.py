@@ -92,6 +92,7 @@ def test_bad_pictures_are_left_out_if_asked(workspace: Workspace, capsys: pytest
     said = capsys.readouterr().err
     found, split = inventory.load(workspace.inventory), artifact.load(workspace.partition)
     assert (found.train_counts, found.test_counts) == ((20, 3), (1, 2))
+    assert re.search(r"\npartition: skew of labels \(.*\): Hellinger 0.\d\d \(0.\d\d\), .*, Gini of sizes 0.02\n", said)
     train, test = found.splits
     assert (train.rows, test.rows, train.modes, test.sizes) == (45, 4, {"RGB": 23}, {"20x16": 3})
     assert train.bad[0] == Bad(23, train.bad[0].name, train.bad[0].why)

@@ -63,8 +63,10 @@ def test_page_numbers_and_curves_of_a_small_experiment(workspace: Workspace, doc
     """Synthetic ends 0.1 above none for either seed, budget and algorithm; the central run ends at 0.8.
 
     Clients hold the classes 15; 5, 10; 10, 5; 15: they see 1/2; (5/2 + 10/4) / 15 = 1/3; (10/4 + 5) / 15 = 1/2; and 1.
-    Least 1/3, median 1/2, greatest 1. Of 3 rounds, one is untested: 8 arms have 2 points each. A second report of the
-    same artifacts is the same to the byte, and the numbers name no place of this machine.
+    Least 1/3, median 1/2, greatest 1. There are 20 of each class, so the total variation of clients is 2/3, 1/3, 1/3,
+    2/3, and 6 of 12 cells are empty; the fill repeats an image of each client, so it fills none of them. Of 3 rounds,
+    one is untested: 8 arms have 2 points each. A second report of the same artifacts is the same to the byte, and the
+    numbers name no place of this machine.
     """
     algorithms = ["fedavg", "moon"]
     loaded = written(workspace, document, runs(algorithms=algorithms), algorithms=algorithms)
@@ -84,6 +86,9 @@ def test_page_numbers_and_curves_of_a_small_experiment(workspace: Workspace, doc
     )
     assert found.references == (Reference("central-real", Interval(0.8, 0.0), {1: 0.8, 2: 0.8}),)
     assert found.remarks == ()
+    before, after = found.skew
+    assert (before.fill, before.clients.total_variation, before.clients.missing_cells) == ("none", 0.5, 0.5)
+    assert (after.fill, after.clients.missing_cells, before.iid.missing_cells < 0.05) == ("synthetic", 0.5, True)
     rows = list(csv.DictReader(workspace.report_curves.read_text().splitlines()))
     assert len(rows) == 8 * 2
     assert rows[1] == {
@@ -94,6 +99,7 @@ def test_page_numbers_and_curves_of_a_small_experiment(workspace: Workspace, doc
     assert "synthetic - none" in text
     assert "+10.0 ± 0.0 points at equal epochs" in text
     assert text.count("<svg") == 2 * 2 + 2
+    assert "<td>50 % (" in text.replace(' class="number"', "")
     outputs = (workspace.report_page, workspace.report_metrics, workspace.report_curves)
     first = [path.read_bytes() for path in outputs]
     report.run(workspace, loaded)
