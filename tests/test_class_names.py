@@ -57,7 +57,7 @@ def counts(names: tuple[str, ...]) -> Deficits:
     return Deficits(one, one * 2, one, names)
 
 
-@settings(max_examples=20)
+@settings(max_examples=settings().max_examples // 5)
 @given(NAMES)
 @example(ODD)
 def test_stages_hand_on_the_very_same_names(names: tuple[str, ...]) -> None:
@@ -81,7 +81,7 @@ def test_names_with_line_ends_are_read_where_blocks_of_the_file_end(tmp_path: Pa
     assert deficits.load(tmp_path / "deficits.csv").class_names == names
 
 
-@settings(max_examples=15)
+@settings(max_examples=settings().max_examples // 7)
 @given(NAMES, UTF8)
 @example(ODD, "</ul><script>")
 def test_the_page_shows_names_as_text(names: tuple[str, ...], remark: str) -> None:
@@ -113,7 +113,7 @@ def test_figures_show_names_as_text(start: int) -> None:
         assert list(filter(None, drawn))[: len(shown)] == shown
 
 
-@settings(max_examples=30)
+@settings(max_examples=settings().max_examples // 3)
 @given(NAMES)
 @example(ODD)
 def test_a_contact_sheet_has_a_row_for_each_class(names: tuple[str, ...]) -> None:

@@ -124,7 +124,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.dictionaries(st.sampled_from(KEYS), values, min_size=1, max_size=3))
 def test_any_values_anywhere_are_parameters_or_one_line(changes: dict[Key, Any]) -> None:
     document = DOCUMENT
@@ -137,7 +137,7 @@ def test_any_values_anywhere_are_parameters_or_one_line(changes: dict[Key, Any])
     outcome(document)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(KEYS), values)
 def test_a_written_file_is_parameters_or_one_line(tmp_path: Path, key: Key, value: Any) -> None:
     """Through YAML, which has values of its own: dates, bytes, sets."""

@@ -21,7 +21,7 @@ Files = st.builds(
 Trees = st.lists(st.builds(lambda inner, file: (*inner, file), st.lists(Names, max_size=3), Files), max_size=12)
 
 
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(Trees)
 def test_rows_and_skipped_files_are_all_files(tree: list[tuple[str, ...]]) -> None:
     """And every row is below its class's folder, whatever characters names have."""

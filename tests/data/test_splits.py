@@ -43,7 +43,7 @@ def test_files_are_in_the_order_of_their_numbers_and_no_patterns(tmp_path: Path)
     assert reds(tmp_path) == [0, 1, 2, 3]
 
 
-@settings(max_examples=30)
+@settings(max_examples=settings().max_examples // 3)
 @given(st.sets(st.integers(0, 3)), st.integers(1, 4))
 def test_numbered_sets_are_whole(tmp_path_factory: pytest.TempPathFactory, numbers: set[int], count: int) -> None:
     folder = tmp_path_factory.mktemp("set")

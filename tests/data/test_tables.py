@@ -183,7 +183,7 @@ def test_files_with_other_columns_or_names_are_refused(tmp_path: Path) -> None:
         images.load(params(tmp_path), "train")
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings().max_examples // 4)
 @given(
     st.lists(st.integers(1, 7), min_size=1, max_size=3), st.integers(1, 4), st.lists(st.integers(0, 100), max_size=8)
 )

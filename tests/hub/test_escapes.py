@@ -142,7 +142,7 @@ def skeleton(code: ast.Module) -> str:
     return ast.dump(Blank().visit(code))
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     TEXTS.filter(lambda text: "@" not in text),
     TEXTS.filter(bool),
@@ -173,7 +173,7 @@ def test_a_name_that_would_be_other_code_is_refused(key: str, name: str) -> None
         card.by_client("ada/fill", manifest(NAMES, **{key: name}), "mit", None)
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(TEXTS, min_size=1, max_size=3, unique=True).map(tuple), TEXTS, TEXTS, TEXTS)
 def test_a_card_of_any_text_has_the_same_elements(names: tuple[str, ...], title: str, remark: str, model: str) -> None:
     """Only the words differ: elements of Markdown, and no HTML, come from the template alone."""
