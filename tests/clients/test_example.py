@@ -25,7 +25,7 @@ def test_the_numbers_of_the_worked_example() -> None:
     """Two clients, three classes: every line with settings says what clients want, and what they are given."""
     have = np.array([[int(cell) for cell in row[1:4]] for row in rows() if re.fullmatch(r"client \d has", row[0])])
     assert have.shape == (2, 3)
-    examples = [row for row in rows() if row[0].startswith("`{")]
+    examples = [row for row in rows() if row[0].startswith("`{rule")]
     chosen = [DeficitsParams.model_validate(yaml.safe_load(row[0].strip("`"))) for row in examples]
     for row, params in zip(examples, chosen, strict=True):
         want, missing = deficits(have, params, 2)
