@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from pipeline.workspace import Workspace
 _DAY = 86_400
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 """Names of files that are not yet whole, see ``atomic.replacing``."""
+_IMPORTS = ".import-"
+"""What names of folders begin with that hold another pool's copy while it is imported."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,9 @@ def gc(workspace: Workspace, older_than: float | None, dry_run: bool) -> Collect
             parts.append(_part(kind, _each(files)))
             for path in [] if dry_run else files:
                 path.unlink(missing_ok=True)
+                if path.parent.name.startswith(_IMPORTS):
+                    with suppress(OSError):  # it holds another file, which may be new
+                        path.parent.rmdir()
     except OSError as error:
         where = error.filename or workspace.cache
         raise ArtifactError(f"cannot delete ({error.strerror})", where, "check the rights") from None
@@ -120,6 +126,7 @@ def _leftovers(cache: Path, older_than: float) -> list[Path]:
     whole = {place.stem for place in arrays.listed(cache / "arrays")}
     beside = [path for path in (cache / "arrays").glob("[!.]*") if path.name.partition(".")[0] not in whole]
     unfinished = [path for path in cache.rglob(".*") if _TEMPORARY.fullmatch(path.name)]
+    unfinished += cache.glob(f"{_IMPORTS}*/*")
     before = time.time() - older_than * _DAY
     return [path for path in (*beside, *unfinished) if path.is_file() and path.stat().st_mtime <= before]
 

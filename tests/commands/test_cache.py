@@ -126,6 +126,7 @@ def test_checkpoints_of_finished_runs_and_old_leftovers_are_deleted(workspace: W
         "checkpoints/.b.safetensors.12345678",
         "arrays/lost.sha256",
         ".pool.sqlite.aaaaaaaa",
+        ".import-abcd_123/copy.sqlite",
     )
     for place in (*old, "arrays/.own", ".note"):
         left(workspace.cache / place, days=1.1)
@@ -134,8 +135,9 @@ def test_checkpoints_of_finished_runs_and_old_leftovers_are_deleted(workspace: W
     for dry_run in (True, False):
         assert cache.gc(workspace, None, dry_run).parts[1:] == (
             Part("checkpoints", 1, 10),
-            Part("left by killed processes", 4, 40),
+            Part("left by killed processes", 5, 50),
         )
+    assert not (workspace.cache / ".import-abcd_123").exists()
     assert {str(path.relative_to(workspace.cache)) for path in workspace.cache.rglob("*") if path.is_file()} == {
         "runs/a.safetensors",
         "checkpoints/b.safetensors",
