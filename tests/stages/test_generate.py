@@ -125,7 +125,7 @@ def test_no_other_run_may_write_until_the_manifest_is_there(workspace: Workspace
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Manifest, "save", late)
         generate.run(workspace, loaded, CPU)
-    assert started[0].communicate(timeout=60)[0] == "True\n"
+    assert started[0].communicate(timeout=300)[0] == "True\n"
 
 
 def test_what_auto_stands_for_is_recorded_before_anything_is_rendered(

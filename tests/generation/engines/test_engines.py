@@ -30,7 +30,7 @@ from pipeline.processes import Workers
 
 Pictures = dict[ImageSpec, Picture | None]
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds after which something that should have ended is taken to hang; machines may be slow."""
 
 

@@ -290,7 +290,7 @@ def test_a_second_writer_waits_says_so_and_then_writes(recipe: Recipe) -> None:
             pool.put(recipe, [StoredImage(recipe.spec("0", "bag", 0), b"first")])
             assert second.poll() is None
             assert [one.image for one in pool.fetch(recipe, want)] == [b"first"]
-        assert second.communicate(timeout=60)[0] == "done\n"
+        assert second.communicate(timeout=300)[0] == "done\n"
         assert second.returncode == 0
         assert [one.image for one in pool.fetch(recipe, want)] == [b"second"]
 
@@ -346,7 +346,7 @@ def test_readers_do_not_wait_for_a_writer(recipe: Recipe) -> None:
         pool.put(recipe, stored(recipe, "0", "bag", range(1)))
         text = "with Pool(Path(sys.argv[1])) as pool: print(pool.lacks(recipe, [Wanted('0', 'bag', 1, range(2))]))\n"
         reader = subprocess.run(
-            script(text, Workspace().pool), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=60
+            script(text, Workspace().pool), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=300
         )
         assert reader.stdout == "1\n"
         assert held(pool, recipe, want) == 1
@@ -474,10 +474,10 @@ def test_two_processes_may_make_the_same_pool(recipe: Recipe, tmp_path: Path) ->
     with subprocess.Popen(script(text, tmp_path, "first"), cwd=ROOT) as first:
         try:
             second = subprocess.run(
-                script(text, tmp_path, "second"), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+                script(text, tmp_path, "second"), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
             )
             assert (second.returncode, second.stderr) == (0, "")
-            assert first.wait(timeout=60) == 0
+            assert first.wait(timeout=300) == 0
         finally:
             first.kill()
     for i in range(50):
