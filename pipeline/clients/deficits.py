@@ -51,7 +51,8 @@ def global_share(have: Int64, params: DeficitsParams, rng: np.random.Generator) 
     """Fewest images that give the client the label shares of all clients together without dropping one.
 
     The class that is largest against its global share decides the client's total; sizes are rounded by largest
-    remainder, and never below what the client has. Equal remainders are ordered by chance, for each client anew.
+    remainder, and never below what the client has. ``rng`` orders equal remainders, separately for
+    each client.
     """
     shares = have.sum(axis=0) / have.sum()
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -22,8 +22,8 @@ _BITS = 30
 def largest_remainder(exact: Float, totals: Int64, rng: np.random.Generator | None = None) -> Int64:
     """Round each row of ``exact`` (rows, cells) to integers that sum to its total.
 
-    Of equal remainders ``rng`` chooses, for each row anew; without it the lower cell goes first. Each total must lie
-    within one row's length of the row's sum, rounded down cell by cell.
+    ``rng`` orders equal remainders, separately for each row; without it the lower cell is rounded up first. Each total
+    must lie within one row's length of the row's sum, rounded down cell by cell.
     """
     floor = np.floor(exact + _HAIR).astype(np.int64)
     keys = floor - exact

@@ -86,7 +86,7 @@ def open_data(workspace: Workspace, params: DataParams) -> Decoded:
 
 
 def look(workspace: Workspace, params: DataParams) -> Decoded:
-    """Return the data set whatever the parameters say about bad pictures; see ``open_data``."""
+    """Return the data set as ``open_data`` does, but do not refuse bad pictures."""
     train = images.load(params, params.train, workspace.root)
     test = images.load(params, params.test, workspace.root)
     first = decoding.split(workspace.arrays, train.whole(), f"look at {params.train}")

@@ -25,8 +25,8 @@ def make(given: Given) -> Holdings:
 def dealt(split: Partition) -> tuple[NDArray[np.int64], ...]:
     """Return the rows of each client, in order of row.
 
-    They are drawn from the partition itself: another partition, as of another seed, is dealt anew, and a root seed that
-    changes images only deals as before.
+    The partition decides the draw: another partition gives another draw, and a root seed that changes only the
+    synthetic images gives the same one.
     """
     held = hashlib.sha256(split.rows.tobytes() + split.clients.tobytes()).hexdigest()
     shuffled = seeds.generator(0, "fills", _NAME, held).permutation(split.rows)

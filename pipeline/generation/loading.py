@@ -28,7 +28,7 @@ from pipeline.generation.model import ResolvedModel
 from pipeline.generation.recipe import Recipe
 
 _MISTAKES = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, AssertionError)
-"""What diffusers raises for values that it cannot use."""
+"""What diffusers raises for values that it cannot use. Other errors are faults of ours and keep their traceback."""
 _TRANSPORT: type[Exception] = HfHubHTTPError.__bases__[0]
 """What the Hub's client raises if the Hub refuses something or cannot be reached; the library behind it may change."""
 

@@ -20,7 +20,7 @@ _MOST_NUMBERS = 400  # cells in which the count is still printed
 
 @contextmanager
 def drawing(settings: dict[str, object] | None = None) -> Iterator[None]:
-    """Take text as it is while figures are drawn, whatever the user's matplotlibrc says: ``$`` begins no formula.
+    """Draw text as it is, also where the user's matplotlibrc says otherwise: ``$`` begins no formula.
 
     Letters that the font lacks are drawn as boxes, without a warning for each.
     """

@@ -1,7 +1,11 @@
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pipeline.errors import ParameterError
 from pipeline.generation import prompts
@@ -193,3 +197,30 @@ def test_a_file_that_is_not_there_names_the_shipped_ones(project: Path) -> None:
         assert str(caught.value) == (
             f"no such prompt set: {path}: set generate.prompts to a file: data/prompts/a.yaml, data/prompts/b.yaml"
         )
+
+
+TEXTS = st.text(max_size=30) | st.sampled_from(
+    ["a {class}", "{a} {class}", "{class} {{a}", "{}", "{class}{class}", " "]
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | TEXTS
+VALUES = st.recursive(SCALARS, lambda some: st.lists(some, max_size=3) | st.dictionaries(TEXTS, some, max_size=3))
+LISTS = st.lists(TEXTS, max_size=3)
+SETS = st.fixed_dictionaries({"templates": LISTS | VALUES}, optional={"a": LISTS | VALUES, "class": LISTS}) | VALUES
+
+
+@given(SETS)
+@example({"templates": ["{a} {class}"], "a": ["red"]})
+@example({"templates": ["a {class}"], "a": ["x"]})
+def test_any_prompt_set_gives_sentences_or_is_refused_in_one_line(document: object) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "own.yaml")
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        try:
+            made = sentences(prompts.load(path), "crane", 5)
+        except ParameterError as error:
+            made, refusal = [], str(error)
+        else:
+            refusal = "none"
+    assert all("crane" in sentence for sentence in made)
+    assert len(refusal.splitlines()) == 1
+    assert len(refusal) < 2_000

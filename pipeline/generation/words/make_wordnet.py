@@ -64,9 +64,9 @@ def first_meanings(path: Path) -> dict[str, int]:
 
 
 def distinct(nouns: dict[int, Noun], first: dict[str, int]) -> dict[int, str]:
-    """Return words for each noun, no two alike whatever the case of letters.
+    """Return words for each noun; no two nouns have words that differ only in the case of letters.
 
-    Its first name, if that means this noun more often than any other; else what it is follows in brackets.
+    A noun gets its first name, if that means this noun more often than any other. Else its kind follows in brackets.
     """
     plain = {number for number, noun in nouns.items() if first[noun.names[0].lower()] == number}
     words = {number: nouns[number].names[0] for number in sorted(plain)}
