@@ -75,11 +75,8 @@ def moved(images: Pixels, degrees: NDArray[np.float64], shifts: Int64) -> Pixels
 
     size = images.shape[1]
     angle = np.radians(degrees)
-    cos, sin, by = (
-        np.cos(angle),
-        np.sin(angle),
-        -2 * shifts / max(size - 1, 1),
-    )  # the grid's pixels are 2/(size - 1) apart
+    # The grid's pixels are 2 / (size - 1) apart.
+    cos, sin, by = np.cos(angle), np.sin(angle), -2 * shifts / max(size - 1, 1)
     rows = [np.stack([cos, -sin, by[:, 0]], axis=1), np.stack([sin, cos, by[:, 1]], axis=1)]
     theta = torch.from_numpy(np.stack(rows, axis=1)).float()
     planes = torch.from_numpy(images).permute(0, 3, 1, 2).float()

@@ -44,11 +44,6 @@ class _Found:
     revision: str | None
     config: str | None = None
 
-    @property
-    def settings(self) -> str:
-        """Where the configuration, the tokenizers and the scheduler are: a folder, or with ``revision`` a Hub id."""
-        return self.model
-
 
 def resolve(workspace: Workspace, params: GenerateParams, seed: int, image_size: int, dtype: str) -> ResolvedModel:
     """Pin the model and fill in what the parameters leave open.

@@ -49,9 +49,8 @@ def spread(counts: Int64, totals: Int64, rng: np.random.Generator) -> Int64:
     held = counts > 0
     ordered = np.sort(np.where(held, counts, np.inf), axis=1)
     levels = (np.cumsum(ordered, axis=1) + totals[:, None]) / np.arange(1, counts.shape[1] + 1)
-    raised = (np.isfinite(ordered) & (levels >= ordered)).sum(
-        axis=1
-    )  # the classes that the total lifts off their place
+    # How many classes the total lifts off their place.
+    raised = (np.isfinite(ordered) & (levels >= ordered)).sum(axis=1)
     level = np.take_along_axis(levels, np.maximum(raised - 1, 0)[:, None], axis=1)
     exact = np.where(held, np.maximum(level - counts, 0), 0)
     return largest_remainder(exact, np.where(held.any(axis=1), totals, 0), rng)
