@@ -89,7 +89,7 @@ def load(model: ResolvedModel) -> Any:
     """
     recipe = model.recipe
     try:
-        settings = _settings(model)
+        settings = model.folder(*(f"*{ending}" for ending in weights.CONFIGURATION))
         index = _checked(model, settings)
         scheduler = _scheduler_of(recipe, index, settings)
         with _telling_of_random_weights():
@@ -102,14 +102,6 @@ def load(model: ResolvedModel) -> Any:
         pipeline.scheduler = scheduler
     adapters.add(pipeline, model.lora, recipe)
     return pipeline
-
-
-def _settings(model: ResolvedModel) -> Path:
-    """Return the folder of the model's configuration; from the Hub only its small files are fetched."""
-    if model.revision is None:
-        return Path(model.settings)
-    patterns = [f"*{ending}" for ending in weights.CONFIGURATION]
-    return Path(snapshot_download(model.settings, revision=model.revision, allow_patterns=patterns))
 
 
 def _checked(model: ResolvedModel, settings: Path) -> dict[str, Any]:

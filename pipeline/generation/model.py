@@ -34,6 +34,14 @@ class ResolvedModel:
         """Where the configuration, the tokenizers and the scheduler are: a folder, or with ``revision`` a Hub id."""
         return self.model if self.config is None else self.config
 
+    def folder(self, *patterns: str) -> Path:
+        """Return the folder of ``settings``; of a Hub id, files of these names are fetched if they are not there."""
+        if self.revision is None:
+            return Path(self.settings)
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(self.settings, revision=self.revision, allow_patterns=list(patterns)))
+
 
 @dataclass(frozen=True)
 class _Found:

@@ -69,9 +69,9 @@ def encoders(model: ResolvedModel) -> list[Encoder]:
     tokenizer that cannot be read.
     """
     try:
-        index = json.loads((_files(model, "model_index.json") / "model_index.json").read_text(encoding="utf-8"))
+        index = json.loads((model.folder("model_index.json") / "model_index.json").read_text(encoding="utf-8"))
         parts = {name: value for name, value in index.items() if "tokenizer" in name and value and value[0] == _LIBRARY}
-        kind, folder = index["_class_name"], _files(model, *(f"{name}/*" for name in parts))
+        kind, folder = index["_class_name"], model.folder(*(f"{name}/*" for name in parts))
         loaded = {name: _tokenizer(folder / name, value[1]) for name, value in parts.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
         raise GenerationError(
@@ -86,15 +86,6 @@ def encoders(model: ResolvedModel) -> list[Encoder]:
         splits = type(tokenizer).__name__.removesuffix("Fast") in _SPLITTING
         found.append(Encoder(name.replace("tokenizer", "text_encoder"), limit, splits, tokenizer, kind in _LOWERED))
     return found
-
-
-def _files(model: ResolvedModel, *patterns: str) -> Path:
-    """Return the folder of a model where these files are; fetch them if it is a Hub model."""
-    if model.revision is None:
-        return Path(model.settings)
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(model.settings, revision=model.revision, allow_patterns=list(patterns)))
 
 
 def _tokenizer(folder: Path, kind: str) -> Any:
