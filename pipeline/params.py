@@ -28,7 +28,7 @@ from pipeline.values import (
 )
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
-Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
+Rule = Literal["own-max", "global-mean", "global-share", "fixed", "same-total"]
 
 
 class Section(BaseModel):
@@ -149,6 +149,13 @@ class GenerateParams(Section):
     shard_megabytes: Positive = 500
 
 
+class FillParams(Section):
+    """How the fill ``transforms`` changes copies of a client's own images."""
+
+    mirror: bool = False
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+
+
 class TrainParams(Section):
     """The federated runs, and the central ones beside them."""
 
@@ -209,6 +216,7 @@ class Params(Section):
     partition: PartitionParams
     deficits: DeficitsParams
     generate: GenerateParams
+    fill: FillParams
     train: TrainParams
     report: ReportParams
 
