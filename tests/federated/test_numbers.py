@@ -34,7 +34,7 @@ def test_a_run_computes_what_its_version_says(inputs: Inputs, run: Callable[...,
         algorithm=algorithms.make(name, {}),
         schedule=Schedule(0.05, "cosine"),
     )
-    made = replace(made, settings=replace(made.settings, augment=True, weight_decay=0.01, clip_norm=1.0))
+    made = replace(made, settings=replace(made.settings, augment="shift-mirror", weight_decay=0.01, clip_norm=1.0))
     end = workers.execute({"a": simulate(made, begin(made))}, made, inputs, 1, inputs.test.path.parent)["a"]
     moved = end.weights - begin(made).weights
     found = (1e3 * float(np.abs(moved).mean(dtype=np.float64)), end.rounds[-1].loss)
