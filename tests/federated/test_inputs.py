@@ -18,7 +18,7 @@ from pipeline.federated.simulation import Client, Run, Schedule
 from pipeline.params import TrainParams
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
-CLIENTS = (Client(10, 2), Client(20, 4))
+CLIENTS = (Client(10, 12), Client(20, 24))
 
 
 def params(**others: object) -> TrainParams:
@@ -36,9 +36,9 @@ def holdings(rounds: int | None = None) -> Holdings:
         "idle": (np.empty(0, np.int64),) * 2,
     }
     sources = {"real": Source("real", 30), "extra": Source("extra", 12), "idle": Source("idle", 6)}
-    steps = {"epochs": np.array([1, 1]), "steps": np.array([2, 3])}
+    samples, own = {"epochs": np.array([3, 1]), "steps": np.array([12, 18])}, np.array([2, 4])
     counts = np.array([[1, 1, 1], [0, 0, 1]])
-    return Holdings("some", sources, rows, steps, (60.0,) * 3, (40.0,) * 3, rounds, ("a", "b", "c"), 16, counts)
+    return Holdings("some", sources, rows, samples, own, (60.0,) * 3, (40.0,) * 3, rounds, ("a", "b", "c"), 16, counts)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,9 @@ def test_parameters_reach_the_run(inputs: Inputs) -> None:
         momentum=0.5,
         weight_decay=0.01,
         clip_norm=3.0,
-        augment=True,
+        augment="shift",
+        sampling="class-balanced",
+        real_weight=2.0,
         schedule="exponential",
         decay=0.75,
         eval_every=2,
@@ -80,7 +82,9 @@ def test_parameters_reach_the_run(inputs: Inputs) -> None:
         norm="batch",
         image_size=16,
         tests=(3, 3, 3, 0),
-        settings=LocalSettings(6, 0.5, 0.01, clip_norm=3.0, augment=True),
+        settings=LocalSettings(
+            6, 0.5, 0.01, clip_norm=3.0, augment="shift", sampling="class-balanced", real_weight=2.0
+        ),
         schedule=Schedule(0.05, "exponential", 0.75),
         rounds=2,
         clients_per_round=1,
@@ -139,9 +143,41 @@ def test_every_budget_and_seed_is_a_run(inputs: Inputs) -> None:
     """Runs of one seed start alike under both budgets and under every fill."""
     made = list(federated.runs(holdings(), inputs, "fedavg", params(), 9))
     assert [(budget, seed) for budget, seed, _ in made] == [("epochs", 1), ("epochs", 4), ("steps", 1), ("steps", 4)]
-    assert [run.clients for *_, run in made[::2]] == [(Client(3, 1), Client(1, 1)), (Client(3, 2), Client(1, 3))]
+    assert [run.clients for *_, run in made[::2]] == [(Client(3, 3), Client(1, 1)), (Client(3, 12), Client(1, 18))]
     assert [run.seed for *_, run in made] == [seeds.derive(9, "train", 1), seeds.derive(9, "train", 4)] * 2
     assert {run.images for *_, run in made} == {inputs.digest}
+
+
+@pytest.mark.parametrize(("by", "weights"), [("images", (3, 1)), ("real", (2, 4))])
+def test_clients_weigh_by_all_images_or_by_their_own_real_ones(
+    inputs: Inputs, by: str, weights: tuple[int, int]
+) -> None:
+    """Clients hold 3 and 1 images and have 2 and 4 real ones of their own."""
+    for *_, made in federated.runs(holdings(), inputs, "fedavg", params(weights=by), 9):
+        assert tuple(client.weight for client in made.clients) == weights
+
+
+def test_a_client_without_a_real_image_sits_out_if_they_are_what_counts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that has real images but nothing to train on sits out, too, as it always does."""
+    held = replace(holdings(), own=np.array([0, 4]))
+    assert federated.client_weights(held, params(weights="real")).tolist() == [0, 4]
+    assert capsys.readouterr().err == (
+        "fill some: 1 of 2 clients have images, but no real one of their own: with train.weights = real they sit out\n"
+    )
+    nothing = (np.empty(0, np.int64),) * 2
+    assert federated.client_weights(replace(held, rows={"real": nothing}), params(weights="real")).tolist() == [0, 0]
+    assert federated.client_weights(held, params()).tolist() == [3, 1]
+    assert capsys.readouterr().err == ""
+
+
+def test_real_images_are_those_of_the_source_of_that_name(inputs: Inputs) -> None:
+    real, extra = inputs.sources
+    made = Inputs.of(holdings(), {"real": real, "extra": extra}, inputs.test)
+    assert made.real(0).tolist() == [True, True, False]
+    assert made.real(1).tolist() == [True]
+    assert replace(made, names=("extra", "real")).real(0).tolist() == [False, False, True]
 
 
 def test_the_digest_is_of_content_and_of_who_holds_what(inputs: Inputs) -> None:
@@ -153,6 +189,7 @@ def test_the_digest_is_of_content_and_of_who_holds_what(inputs: Inputs) -> None:
     others = [
         replace(inputs, sources=(replace(real, content="0" * 64), extra)),
         replace(inputs, sources=(extra, real)),
+        replace(inputs, names=("extra", "real")),
         replace(inputs, test=replace(inputs.test, content="0" * 64)),
         replace(inputs, clients=(second, first, third)),
         replace(inputs, clients=(first, (second[0][:-1], second[1]), third)),

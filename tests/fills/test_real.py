@@ -95,8 +95,8 @@ def test_a_surplus_leaves_every_fill_that_fills_gaps(balanced: Given) -> None:
         assert set(own.tolist()) <= set(balanced.partition.by_client()[client].tolist())
         counts = np.bincount(labels[own], minlength=3)
         assert counts.tolist() == (balanced.counts - surplus)[client].tolist()
-    steps = held.steps["steps"].tolist()
-    assert steps == held.steps["epochs"].tolist() == fills.make("none", balanced).steps["epochs"].tolist()
+    samples = held.samples["steps"].tolist()
+    assert samples == held.samples["epochs"].tolist() == fills.make("none", balanced).samples["epochs"].tolist()
 
 
 def test_the_synthetic_fill_leaves_the_same_ones_out(balanced: Given) -> None:
