@@ -124,13 +124,14 @@ def run(
         eval_every=1 if rounds else params.eval_every,
         stop_at=None if rounds else params.stop_at,
         seed=seed,
+        last_rounds=1 if rounds else min(params.last_rounds, count),
     )
 
 
 def _schedule(params: TrainParams, rounds: int, algorithm: Algorithm) -> Schedule:
     """Return the schedule; raise ParameterError if it ends at 0 and the algorithm divides by it."""
     schedule = Schedule(params.learning_rate, params.schedule, params.decay)
-    if algorithm.divides_by_rate and np.float32(schedule.rate(rounds, rounds)) == 0:
+    if algorithm.divides_by_rate and np.float32(schedule.rate(rounds - 1, rounds)) == 0:
         name = type(algorithm).__name__.lower()
         what = f"the learning rate falls to 0 by round {rounds}, and {name} divides by it"
         where = f"params.yaml, train.learning_rate = {params.learning_rate}, train.decay = {params.decay}"

@@ -60,6 +60,7 @@ class _Training:
             for name, run in runs.items()
         }
         self._states = {name: self._checkpoints[name].load() or begin(run) for name, run in runs.items()}
+        self._shown = {name: len(at.rounds) for name, at in self._states.items()}
         self._diverged: set[str] = set()
 
     def carry_out(self) -> dict[str, RunState]:
@@ -89,6 +90,7 @@ class _Training:
         self._store.keep(run, end, f"{self._title} {name}", time.monotonic() - self._start)
         self._checkpoints[name].forget()
         if spared := run.rounds - len(end.rounds):
+            self._shown[name] = run.rounds
             self._advance(spared, f"{name}: stopped after round {len(end.rounds)}")
         return end
 
@@ -96,7 +98,8 @@ class _Training:
         rounds = self._states[name].rounds
         tested = [(done.number, done.accuracy) for done in rounds if done.accuracy is not None]
         note = f", {100 * tested[-1][1]:.1f} % after {tested[-1][0]}" if tested else ""
-        self._advance(1, f"{name}: round {len(rounds)}{note}")
+        done, self._shown[name] = len(rounds) - self._shown[name], len(rounds)  # 0 when only a test was left
+        self._advance(done, f"{name}: round {len(rounds)}{note}")
 
     def _look(self, name: str, at: RunState) -> None:
         if name not in self._diverged and (number := first_infinite(at)):
@@ -117,7 +120,7 @@ def first_infinite(at: RunState) -> int | None:
     return None if np.isfinite(at.weights).all() else at.rounds[-1].number
 
 
-def history(end: RunState, fill: str, algorithm: str, budget: str, seed: int) -> RunHistory:
+def history(end: RunState, fill: str, algorithm: str, budget: str, seed: int, last_rounds: int) -> RunHistory:
     """Return a run's history, with tests rounded to what their digits mean."""
     rounds = tuple(
         Round(
@@ -126,10 +129,11 @@ def history(end: RunState, fill: str, algorithm: str, budget: str, seed: int) ->
             accuracy=_rounded(done.accuracy),
             loss=_rounded(done.loss),
             by_class=None if done.by_class is None else tuple(map(_rounded, done.by_class)),
+            averaged=_rounded(done.averaged),
         )
         for done in end.rounds
     )
-    return RunHistory(fill, algorithm, budget, seed, rounds)
+    return RunHistory(fill, algorithm, budget, seed, rounds, last_rounds)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -29,8 +29,8 @@ def run(workspace: Workspace, params: Params, fill: str, algorithm: str, options
 
     folder = workspace.run(fill, algorithm)
     histories = []
-    for (budget, seed), end in zip(runs, ends.values(), strict=True):
-        histories.append(training.history(end, fill, algorithm, budget, seed))
+    for ((budget, seed), made), end in zip(runs.items(), ends.values(), strict=True):
+        histories.append(training.history(end, fill, algorithm, budget, seed, made.last_rounds))
         path = folder / "weights" / f"{budget}-{seed}.safetensors"
         save_weights(path, params.train.model, params.train.norm, inputs.classes, held.image_size, end)
     history.save(folder, histories, held.class_names, given.counts)
