@@ -36,5 +36,5 @@ def identity(workspace: Workspace, params: JudgeParams, where: str = "evaluate.j
     if params.model == trained.NAME:
         return {"model": f"{trained.NAME} {trained.VERSION}"}
     kind = clip.PREFIX if params.model.startswith(clip.PREFIX) else ""
-    found = files.find(params.model.removeprefix(clip.PREFIX), params.revision, workspace.root, where)
+    found = files.find(params.model.removeprefix(clip.PREFIX), params.revision, workspace.root, f"{where}.model")
     return {"model": f"{kind}{found.identity}", "labels": params.labels}

@@ -60,8 +60,8 @@ class Classifier:
 def load(
     params: JudgeParams, class_names: Sequence[str], words: Sequence[str], root: Path, device: str, where: str
 ) -> Classifier:
-    """Return the classifier of a folder or id; raise ParameterError if there is none, or it lacks one of our classes."""
-    found = files.find(params.model, params.revision, root, where)
+    """Return the classifier of a folder or id; raise ParameterError if there is none, or it lacks a class."""
+    found = files.find(params.model, params.revision, root, f"{where}.model")
     assert isinstance(params.labels, dict)
     places = class_labels.match(class_names, words, _labels(found.config), params.labels, where)
     return Classifier(params.model, found, places, device)

@@ -71,7 +71,7 @@ def load(
 
     ``params.labels`` replaces the words of a class in its sentence.
     """
-    found = files.find(params.model.removeprefix(PREFIX), params.revision, root, where)
+    found = files.find(params.model.removeprefix(PREFIX), params.revision, root, f"{where}.model")
     assert isinstance(params.labels, dict)
     spoken = [params.labels.get(name, said) for name, said in zip(class_names, words, strict=True)]
     return Clip(params.model, found, [_SENTENCE.format(said) for said in spoken], device)

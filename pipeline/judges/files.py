@@ -29,7 +29,7 @@ class Files:
     """``sha256:`` and a digest of settings and weights, whatever their place; or ``id@commit``."""
     config: Mapping[str, Any]
     where: str
-    """The section of params.yaml."""
+    """The key of params.yaml that names it."""
 
     def folder(self) -> Path:
         """Return the folder of all files; those of a Hub id are fetched if they are not there.
@@ -50,14 +50,15 @@ class Files:
 def find(model: str, revision: str | None, root: Path, where: str) -> Files:
     """Return a model's files; of a Hub id the configuration is fetched, or found in the local cache.
 
-    ``root`` is where relative paths start, ``where`` the section of params.yaml. Raises ParameterError if there is no
+    ``root`` is where relative paths start, ``where`` the key of params.yaml that
+    names the model. Raises ParameterError if there is no
     such model.
     """
     folder = root / model
     if folder.is_dir():
         config = folder / "config.json"
         if not config.is_file():
-            raise ParameterError("no transformers model here: config.json is missing", folder, f"check {where}.model")
+            raise ParameterError("no transformers model here: config.json is missing", folder, f"check {where}")
         return Files(str(folder), None, f"sha256:{_digest(folder)}", _read(config), where)
     config = _fetched(model, revision, where)
     commit = config.parent.name
@@ -105,4 +106,4 @@ def _snapshot(model: str, commit: str, where: str) -> Path:
 
 def _missing(model: str, where: str, error: Exception) -> ParameterError:
     what = f"no such folder, and not found on the Hub ({error})"
-    return ParameterError(what, f"params.yaml, {where}.model = {model!r}", "write trained, a folder or a Hub id")
+    return ParameterError(what, f"params.yaml, {where} = {model!r}", "write trained, a folder or a Hub id")

@@ -31,7 +31,7 @@ def opened(kind: Any, folder: Path, where: str, **options: Any) -> Any:
         return kind.from_pretrained(str(folder), local_files_only=True, **options)
     except Exception as error:  # transformers raises many types for a folder that does not fit
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ParameterError(f"no {kind.__name__} ({reason})", folder, f"choose another {where}.model") from error
+        raise ParameterError(f"no {kind.__name__} ({reason})", folder, f"choose another {where}") from error
 
 
 @torch.inference_mode()
