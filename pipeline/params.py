@@ -30,8 +30,21 @@ from pipeline.values import (
 )
 
 __all__ = [
-    *("DataParams", "DeficitsParams", "EvaluateParams", "GenerateParams", "JudgeParams", "LoraParams", "Params"),
-    *("PartitionParams", "ReportParams", "Rule", "Scheme", "Section", "TrainParams", "check", "load"),
+    "DataParams",
+    "DeficitsParams",
+    "EvaluateParams",
+    "GenerateParams",
+    "JudgeParams",
+    "LoraParams",
+    "Params",
+    "PartitionParams",
+    "ReportParams",
+    "Rule",
+    "Scheme",
+    "Section",
+    "TrainParams",
+    "check",
+    "load",
 ]
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
