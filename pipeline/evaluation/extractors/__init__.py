@@ -48,5 +48,17 @@ def load(name: str, root: Path = Path(), revision: str | None = None, device: st
         from pipeline.evaluation.extractors import efficientnet_lite0
 
         return efficientnet_lite0.load(device)
+    if kind == "dinov2":
+        from pipeline.evaluation.extractors import dinov2
+
+        return dinov2.load(place or None, root, revision, device)
+    if kind == "clip":
+        from pipeline.evaluation.extractors import clip
+
+        return clip.load(place or None, root, revision, device)
+    if kind == "inception":
+        from pipeline.evaluation.extractors import inception
+
+        return inception.load(place or None, root, device)
     known = "efficientnet-lite0, dinov2, clip or inception; a place may follow the last three, as in clip:PLACE"
     raise ParameterError("no such extractor", repr(name), f"use {known}")

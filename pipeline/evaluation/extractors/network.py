@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.evaluation.extractors import Features, Pixels
+from pipeline.judges.judge import in_batches
 
 VERSION = 1
 """Raise it when a change of code changes features: then every image is embedded again."""
@@ -65,12 +66,11 @@ class Network:
         # TensorFloat-32 would round features as coarsely as float16.
         exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
         with torch.inference_mode(), exact:
-            for start in range(0, len(images), BATCH):
-                chunk = images[start : start + BATCH]
-                padded = np.zeros((BATCH, *images.shape[1:]), np.uint8)
-                padded[: len(chunk)] = chunk
-                batch = self.forward(torch.from_numpy(padded).to(self.device))
-                found[start : start + len(chunk)] = batch[: len(chunk)].float().cpu().numpy()
+            start = 0
+            for batch, count in in_batches(images, BATCH):
+                rows = self.forward(torch.from_numpy(batch).to(self.device))[:count]
+                found[start : start + count] = rows.float().cpu().numpy()
+                start += count
         return found
 
 
