@@ -63,6 +63,9 @@ def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
         "eval_every": 2,
         "stop_at": 0.5,
         "seed": 2,
+        "last_rounds": 2,
+        "start": "a digest",
+        "alone": True,
     }
     assert set(others) == {field.name for field in fields(Run)}
     found = [replace(made, **{name: value}) for name, value in others.items()]
