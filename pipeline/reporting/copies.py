@@ -8,14 +8,14 @@ from pipeline.reporting import contact_sheet
 
 
 def draw(synthetic: Side, real: Reference, likeness: Likeness) -> Image.Image:
-    """Return the pairs that are nearest to each other, copies first; the picture says so if there are none."""
+    """Return the pairs that are nearest to each other, a row each, copies first; ``none`` if there are no images."""
     found = likeness.pairs
     pixels, trained = synthetic.images.pixels, real.training.images.pixels
     rows = {
-        f"{place + 1} {real.class_names[pair.label]}{' !' if pair.copy else ''}": [
+        f"{'COPY ' if pair.copy else ''}{place} {real.class_names[pair.label]}": [
             [Image.fromarray(pixels[pair.synthetic])],
             [Image.fromarray(trained[pair.training])],
         ]
-        for place, pair in enumerate(found)
+        for place, pair in enumerate(found, start=1)
     }
-    return contact_sheet.draw(rows or {"none": [[], []]}, ["synthetic", "training (!: a copy)"])
+    return contact_sheet.draw(rows or {"none": [[], []]}, ["synthetic", "training"])
