@@ -2,8 +2,8 @@
 
 The network is that of Tan & Le, "EfficientNet" (ICML 2019, arXiv 1905.11946), in the variant that Google published for
 small devices: ReLU6, no squeeze-and-excitation. Features are the 1,280 averages before the classifier. The weights are
-in this folder as float16, batch normalisation folded into the convolutions; ``data/extractors`` has the program that
-made them. Without the classifier they take 7 MB, so that features need no download and no further package.
+in this folder, most of them as float16, batch normalisation folded into the convolutions; ``data/extractors`` has the
+program that made them. Without the classifier they take 7 MB: features need no download and no further package.
 """
 
 from pathlib import Path
