@@ -155,6 +155,11 @@ class Workspace:
         return self.cache / "checkpoints"
 
     @property
+    def embeddings(self) -> Path:
+        """The folder of images' features, a file for each extractor."""
+        return self.cache / "embeddings"
+
+    @property
     def judges(self) -> Path:
         """The folder of the judges that were trained here."""
         return self.cache / "judges"

@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.federated.workers import ExecutionOptions
 from pipeline.params import Params, Section
-from pipeline.stages import deficits, fill, fingerprint, generate, partition, report, train
+from pipeline.stages import deficits, evaluate, fill, fingerprint, generate, partition, report, train
 from pipeline.workspace import Workspace
 from tests.conftest import small_document
 
@@ -73,6 +73,7 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
         "partition": lambda: partition.run(workspace, params),
         "deficits": lambda: deficits.run(workspace, params),
         "generate": lambda: generate.run(workspace, params, ["cpu"]),
+        "evaluate": lambda: evaluate.run(workspace, params),
         "fill": every_fill,
         "train": every_pair,
         "report": lambda: report.run(workspace, params),

@@ -1,5 +1,7 @@
 """The verdict: usefulness decides, agreement lowers, distances only name what is wrong."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.artifacts.quality import Copies, Distance, Flags, Quality, Spread, Usefulness
@@ -29,7 +31,7 @@ def quality(
     usefulness = Usefulness(spreads[0], spreads[1], spreads[1])
     known = Quality(name, 100, 100, 100, 100, usefulness, agreement, 0.9, distances, copies, flags, "unknown", (), "")
     decided = verdict.decide(known, PARAMS)
-    return Quality(**{**vars(known), "verdict": decided.verdict, "failures": decided.failures, "why": decided.why})
+    return replace(known, verdict=decided.verdict, failures=decided.failures, why=decided.why)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,21 @@ def test_copies_of_training_images_make_good_images_doubtful() -> None:
     copied = quality(copies=Copies(100, 0, 0, 0.0, 6, 0.06))
     assert (copied.verdict, copied.failures) == ("doubtful", ("copies",))
     assert quality(copies=Copies(100, 0, 0, 0.0, 5, 0.05)).verdict == "good"
+    assert quality(copies=Copies(100, 0, 0, 0.0, 6, None)).failures == ("copies",)
+    assert quality(copies=Copies(20, 0, 0, 0.0, 0, 0.1)).verdict == "good"  # two images are an accident
+    assert quality(copies=Copies(20, 0, 0, 0.0, 0, 0.15)).verdict == "doubtful"
     assert quality((0.1, 0.9), copies=Copies(100, 0, 0, 0.0, 6, 0.06)).verdict == "bad"
+
+
+def test_a_difference_within_one_standard_error_counts_in_the_images_favour() -> None:
+    """Deviations 0.06 and 0.08 over four seeds: the error is sqrt(0.01 / 4) = 0.05, and 0.76 + 0.05 is 90 % of 0.9."""
+    four = EvaluateParams(distances=(), seeds=(1, 2, 3, 4))
+    known = quality((0.76, 0.9))
+    assert verdict.decide(known, four).verdict == "doubtful"
+    unsure = replace(known, usefulness=Usefulness(Spread(0.76, 0.06), Spread(0.9, 0.08), None))
+    assert verdict.decide(unsure, four).verdict == "good"
+    less = replace(known, usefulness=Usefulness(Spread(0.75, 0.06), Spread(0.9, 0.08), None))
+    assert verdict.decide(less, four).verdict == "doubtful"
 
 
 def test_the_reason_and_the_sentence_say_the_numbers() -> None:
