@@ -156,7 +156,7 @@ class Workspace:
 
     @property
     def embeddings(self) -> Path:
-        """The folder of images' features, a file for each extractor."""
+        """The folder of images' features, one file for each extractor."""
         return self.cache / "embeddings"
 
     @property

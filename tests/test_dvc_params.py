@@ -68,7 +68,7 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
         for name in params.train.alone:
             train.run_alone(workspace, params, name, ONE)
 
-    stages: dict[str, Callable[[], None]] = {
+    stages: dict[str, Callable[[], object]] = {
         **{of: partial(fingerprint.run, workspace, params, of) for of in FINGERPRINTS.values()},
         "partition": lambda: partition.run(workspace, params),
         "deficits": lambda: deficits.run(workspace, params),

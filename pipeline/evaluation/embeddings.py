@@ -87,6 +87,8 @@ class Store:
                         at = np.searchsorted(wanted, names[asked])
                         found[at] = values.flatten().to_numpy().reshape(len(names), -1)[asked]
                         lacking[at] = False
+            with suppress(OSError):  # a shared cache may be read-only; only its order of use is lost
+                os.utime(self.path)
         except FileNotFoundError:
             pass
         except _DAMAGED:

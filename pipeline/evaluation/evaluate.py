@@ -171,4 +171,6 @@ def _left_out(params: Params, real: Reference, subject: Subject, found: Found) -
         fewest = params.evaluate.least_images
         what = "usefulness and distances leave out classes with"
         said.append(f"{what} fewer than {fewest} synthetic, reference or validation images: {', '.join(lacking)}")
+    if not found.likeness.hashed:
+        said.append("the perceptual hash does not tell these images apart, so only equal images count as nearly equal")
     return said + diagnosis.left_out(found.sets, params.evaluate.distances)

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from pipeline import judges
 from pipeline.artifacts.quality import Copies
-from pipeline.evaluation import copies, extractors
+from pipeline.evaluation import copies, embeddings, extractors
 from pipeline.evaluation.agreement import share
 from pipeline.evaluation.extractors import Extractor
+from pipeline.evaluation.pixels import Identities, identities
 from pipeline.evaluation.sides import Int64, Reference, Side
 from pipeline.judges import trained
 from pipeline.params import Params
@@ -60,6 +61,8 @@ class Likeness:
     real_near: Int64
     calibrated: bool
     """Whether there were held-out images to say how near is usual."""
+    hashed: bool
+    """Whether the perceptual hash tells these images apart; else only equal ones count as nearly equal."""
     pairs: tuple[Pair, ...]
 
     def of(self, labels: Int64) -> Copies:
@@ -86,59 +89,79 @@ def extractor(workspace: Workspace, params: Params, real: Reference, device: str
 
 def features(workspace: Workspace, extract: Extractor, real: Reference, synthetic: Side) -> Features:
     """Return the features of all sides, from the cache or extracted now."""
+    store = embeddings.Store(workspace.embeddings, extract)
     sides = (synthetic, real.reference, real.validation, real.training)
-    return Features(*(_of(workspace, extract, side) for side in sides))
-
-
-def _of(workspace: Workspace, extract: Extractor, side: Side) -> Floats:
-    found = [np.empty((0, extract.dimension), np.float32)]
-    found += [extract.features(chunk) for chunk in side.chunks()]
-    return np.concatenate(found)
+    return Features(*(store.features(side.pixels()) for side in sides))
 
 
 def first(found: Floats, side: Side, counts: Int64) -> Floats:
     """Return the features of a side's first images of each class, as many as ``counts`` (classes,) says."""
     starts = np.cumsum(side.counts) - side.counts
     places = [np.arange(start, start + count) for start, count in zip(starts.tolist(), counts.tolist(), strict=True)]
-    return found[np.concatenate(places)]
+    chosen: Floats = found[np.concatenate(places)]
+    return chosen
 
 
 def measure(synthetic: Side, real: Reference, found: Features) -> Likeness:
     """Look for copies among the synthetic images, and of the clients' training images.
 
-    An image is a copy if it is equal or nearly equal to a training image. It is close if it is nearer to one, by its
-    features, than all but 1 % of the real validation images are, which nobody trained on.
+    What is near is calibrated on real validation images, which nobody trained on: at most 1 % of them are nearly equal
+    to a training image by their perceptual hash, and 1 % are close to one by their features.
     """
-    pixels, trained_on = _pixels(synthetic), _pixels(real.training)
-    exact, near = copies.repeats(pixels) >= 0, copies.near_repeats(pixels) >= 0
-    twin = copies.repeats_of(pixels, trained_on)
-    real_near = copies.near_repeats(_pixels(real.reference)) >= 0
-    distance, nearest = copies.nearest(found.synthetic, found.training)
-    usual, _ = copies.nearest(found.validation, found.training)
-    calibrated = len(usual) >= _LEAST and len(found.training) > 0
-    close = distance < np.quantile(usual, _EXPECTED) if calibrated else np.zeros(len(distance), bool)
+    names, hashes = _described(synthetic)
+    trained_names, trained_hashes = _described(real.training)
+    calibrated = len(found.validation) >= _LEAST and len(found.training) > 0
+    bits = -1
+    if calibrated:
+        bits = copies.most_bits(copies.closest(_described(real.validation)[1], trained_hashes)[0], _EXPECTED)
     labels, classes = synthetic.labels, len(synthetic.by_class)
 
     def by_class(chosen: NDArray[np.bool_]) -> Int64:
         return np.bincount(labels[chosen], minlength=classes)
 
-    nearest = np.where(twin >= 0, twin, nearest)
-    order = np.lexsort((distance, twin < 0))
-    rows, trained_rows = synthetic.rows, real.training.rows
-    pairs = [Pair(int(labels[i]), int(rows[i]), int(trained_rows[nearest[i]]), bool(twin[i] >= 0)) for i in order]
+    exact = copies.exact_within(names) >= 0
+    twin = copies.exact_of(names, trained_names)
+    if bits >= 0:
+        twin = np.where(twin >= 0, twin, copies.near_of(hashes, trained_hashes, bits))
+    distance, nearest = _distances(found)
+    close = np.zeros(len(labels), bool)
+    if calibrated:
+        close = distance < copies.threshold(copies.nearest(found.validation, found.training)[0], _EXPECTED).distance
+    real_names, real_hashes = _described(real.reference)
+    repeated = (copies.exact_within(real_names) >= 0) | (copies.near_within(real_hashes, bits) >= 0)
     return Likeness(
         images=synthetic.counts,
         exact=by_class(exact),
-        near=by_class(exact | near),
+        near=by_class(exact | (copies.near_within(hashes, bits) >= 0)),
         training=by_class(twin >= 0),
         close=by_class(close),
         real=real.reference.counts,
-        real_near=np.bincount(real.reference.labels[real_near], minlength=classes),
+        real_near=np.bincount(real.reference.labels[repeated], minlength=classes),
         calibrated=calibrated,
-        pairs=tuple(pairs[:_PAIRS]),
+        hashed=bits >= 0,
+        pairs=_pairs(synthetic, real.training, np.where(twin >= 0, twin, nearest), distance, twin >= 0),
     )
 
 
-def _pixels(side: Side) -> NDArray[np.uint8]:
-    size = side.images.image_size
-    return np.concatenate([np.empty((0, size, size, 3), np.uint8), *side.chunks()])
+def _described(side: Side) -> tuple[Identities, copies.Hashes]:
+    pixels = side.pixels()
+    return identities(pixels), copies.perceptual(pixels)
+
+
+def _distances(found: Features) -> tuple[NDArray[np.float64], Int64]:
+    """Return for each synthetic image the distance to the nearest training image, and its place; (N,) each."""
+    if not len(found.training) or not len(found.synthetic):
+        return np.full(len(found.synthetic), np.inf), np.full(len(found.synthetic), -1)
+    return copies.nearest(found.synthetic, found.training)
+
+
+def _pairs(
+    synthetic: Side, training: Side, other: Int64, distance: NDArray[np.float64], copied: NDArray[np.bool_]
+) -> tuple[Pair, ...]:
+    """Return the nearest pairs, copies first."""
+    labels, rows, trained_rows = synthetic.labels, synthetic.rows, training.rows
+    order = [place for place in np.lexsort((distance, ~copied)).tolist() if other[place] >= 0]
+    return tuple(
+        Pair(int(labels[place]), int(rows[place]), int(trained_rows[other[place]]), bool(copied[place]))
+        for place in order[:_PAIRS]
+    )

@@ -51,6 +51,10 @@ class Side:
         """The labels of ``rows``."""
         return np.repeat(np.arange(len(self.by_class)), self.counts)
 
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return the images (N, H, W, 3) of ``rows``, copied into memory."""
+        return self.images.pixels[self.rows]
+
     def chunks(self) -> Iterator[NDArray[np.uint8]]:
         """Yield the pixels of ``rows``, some hundred images at a time."""
         pixels, rows = self.images.pixels, self.rows

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
-from pipeline.artifacts.quality import Copies, Distance, Failure, Quality, Verdict
+from pipeline.artifacts.quality import Copies, Distance, Failure, Quality, Spread, Verdict
 from pipeline.evaluate_params import Bounds, EvaluateParams
 
 _ORDER: tuple[Verdict, ...] = ("bad", "doubtful", "good")
 _SHOWN = 4  # classes in one sentence
+_FEWEST = 3  # copies that are no accident of one or two images
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,20 @@ def decide(known: Quality, params: EvaluateParams) -> Judgement:
     """Return the verdict on images of which the numbers are known.
 
     Usefulness is the accuracy with synthetic images as a share of that with as many real ones; agreement is a share of
-    the judge's own accuracy. Usefulness gives the verdict. Agreement that is worse lowers it by one step, and decides
-    where usefulness is not known. Too many copies of training images lower a good verdict to doubtful.
+    the judge's own accuracy. Usefulness gives the verdict; what trainings with other seeds differ by counts in the
+    images' favour, up to one standard error. Agreement that is worse lowers it by one step, and decides where
+    usefulness is not known. Too many copies of training images lower a good verdict to doubtful.
     """
-    useful, copies = known.usefulness, known.copies
-    worth = ratio(useful.synthetic.mean if useful.synthetic else None, useful.real.mean if useful.real else None)
+    copies, made, real = known.copies, known.usefulness.synthetic, known.usefulness.real
+    worth = ratio(made.mean if made else None, real.mean if real else None)
     agreed = ratio(known.agreement, known.judge_accuracy)
-    verdict = _level(worth, params.useful)
+    verdict = None
+    if made and real and worth is not None:
+        verdict = _level(worth + _error(made, real, params) / real.mean, params.useful)
     other = _level(agreed, params.agreeing)
     if verdict is None or (other is not None and _ORDER.index(other) < _ORDER.index(verdict)):
         verdict = other if verdict is None else _ORDER[_ORDER.index(verdict) - 1]
-    copied = copies.close is not None and copies.close > params.most_copied
+    copied = _copied(copies, params)
     if copied and verdict in ("good", None):
         verdict = "doubtful"
     failures = _failures(verdict, other, known.distances, copies, params, copied)
@@ -43,6 +48,17 @@ def decide(known: Quality, params: EvaluateParams) -> Judgement:
 def ratio(value: float | None, of: float | None) -> float | None:
     """Return a share, None if it is not known, or if real images reach nothing."""
     return None if value is None or not of else value / of
+
+
+def _error(made: Spread, real: Spread, params: EvaluateParams) -> float:
+    """Return the standard error of the difference between two means over seeds; 0 with one seed."""
+    return sqrt(((made.std or 0.0) ** 2 + (real.std or 0.0) ** 2) / len(params.seeds))
+
+
+def _copied(copies: Copies, params: EvaluateParams) -> bool:
+    """Return whether too many images are equal, nearly equal or close to a training image."""
+    most = max(copies.training, round((copies.close or 0.0) * copies.images))
+    return most >= _FEWEST and most > params.most_copied * copies.images
 
 
 def _level(value: float | None, bounds: Bounds) -> Verdict | None:
