@@ -2,24 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline.evaluation.sides import Reference
 from pipeline.workspace import Workspace
-from tests.conftest import save_parquet
-from tests.evaluation.images import coloured, reference
+from tests.evaluation.images import reference
 
 EACH = 120
-
-
-@pytest.fixture(scope="session")
-def plenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("plenty")
-    for split, each in (("train", EACH), ("test", 2)):
-        labels = np.repeat(np.arange(3), each)
-        save_parquet(folder / f"{split}.parquet", coloured(labels, each), labels.tolist())
-    return folder
 
 
 @pytest.fixture(scope="session")
