@@ -6,6 +6,7 @@ from pipeline.artifacts import deficits, partition
 from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError
 from pipeline.generation import model
+from pipeline.generation.gate import OpenGate
 from pipeline.generation.model import ResolvedModel
 from pipeline.generation.plan import Plan
 from pipeline.generation.recipe import differences
@@ -19,6 +20,8 @@ class Request:
 
     plan: Plan
     model: ResolvedModel
+    gate: OpenGate | None = None
+    """That of the plan, with its judge."""
 
     def check_recipe(self, known: Manifest) -> None:
         """Raise ArtifactError unless the shards of a manifest were made by this recipe."""
