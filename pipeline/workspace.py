@@ -145,6 +145,11 @@ class Workspace:
         return self.cache / "checkpoints"
 
     @property
+    def judges(self) -> Path:
+        """The folder of the judges that were trained here."""
+        return self.cache / "judges"
+
+    @property
     def runs(self) -> Path:
         """The store of finished training runs."""
         return self.cache / "runs"
