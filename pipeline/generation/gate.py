@@ -8,32 +8,27 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline import progress
+from pipeline import judges, progress
+from pipeline.artifacts import partition
+from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.gate import DIGITS, Gate, Score
+from pipeline.data import decoded
+from pipeline.data.real_parts import real_parts
 from pipeline.errors import GenerationError
 from pipeline.generation.plan import Plan, Wanted
 from pipeline.generation.pool import Pool, StoredImage, scores
 from pipeline.generation.recipe import Recipe
+from pipeline.judges import Judge, Training
+from pipeline.params import Params
+from pipeline.workspace import Workspace
 
+WHERE = "generate.gate.judge"
+"""The section of params.yaml that names the judge."""
 _AT_ONCE = 256  # images that are decoded and judged together
-
-
-class Judge(Protocol):
-    """What says which class images show."""
-
-    name: str
-    digest: str
-    """Decides every answer."""
-
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the probability of each class, (N, classes), of images (N, H, W, 3); no row depends on others."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +63,28 @@ class OpenGate:
         ]
 
 
+def opened(workspace: Workspace, params: Params, lacking: Deficits, device: str) -> OpenGate | None:
+    """Return the gate that parameters ask for, or None; its judge is loaded, or trained, when it is first asked.
+
+    ``device`` is where the judge works. Raises ParameterError if there is no such judge, or if it lacks a class.
+    """
+    chosen = params.generate.gate
+    if chosen is None:
+        return None
+
+    def training() -> Training:
+        data, split = decoded.open_data(workspace, params.data), partition.load(workspace.partition)
+        split.check_source(data.fingerprint, params.data.path)
+        parts = real_parts(data, split)
+        if parts.source == "clients":
+            progress.say(f"note: the gate's judge learns from {parts.describe}")
+        return Training(data.train, parts.judge)
+
+    names, words = lacking.class_names, lacking.words
+    judge = judges.load(workspace, chosen.judge, names, words, training, device, WHERE)
+    return OpenGate(Gate(judge.digest, judge.name, chosen.least_probability), judge, chosen.most_refusals)
+
+
 @dataclass(frozen=True)
 class Refusals:
     """What a gate said so far of the images that a plan wants, by label."""
@@ -78,6 +95,15 @@ class Refusals:
     @property
     def judged(self) -> int:
         return sum(self.accepted) + sum(self.refused)
+
+    def text(self, class_names: Sequence[str]) -> str:
+        """Return how many images were refused, in all and of each class that has any, of how many."""
+        each = [
+            f"{name} {refused} of {refused + accepted}"
+            for name, refused, accepted in zip(class_names, self.refused, self.accepted, strict=True)
+            if refused
+        ]
+        return f"{sum(self.refused)} of {self.judged} images refused{': ' if each else ''}{', '.join(each)}"
 
 
 def settled(pool: Pool, plan: Plan, clients: Sequence[int] | None = None) -> tuple[Plan, Refusals]:
@@ -130,6 +156,14 @@ class Watch:
     def refusals(self) -> str:
         """How many images were refused, of how many."""
         return f"{sum(self._count.refused)} of {self._count.judged} images"
+
+    def ready(self) -> None:
+        """Have the judge loaded or trained, and tried on one black image, before the diffusion model takes its place.
+
+        Also since training draws random numbers for all threads of this process.
+        """
+        size = self._plan.recipe.image_size
+        self._gate.judge.probabilities(np.zeros((1, size, size, 3), np.uint8))
 
     def settle(self) -> Plan:
         """Judge what the pool holds of the plan, until nothing of it is left to judge; return the plan as it is then.

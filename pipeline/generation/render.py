@@ -52,9 +52,12 @@ def render_missing(
             progress.say(f"the gate refused {watch.refusals}: {found[1]} more are drawn in their place")
         return found
 
+    first = missing()
     if watch is None:
-        return _render(pool, *missing(), request.model, devices, make)
-    return _render(pool, *missing(), request.model, devices, make, watch.judge, replacements)
+        return _render(pool, *first, request.model, devices, make)
+    if first[1]:
+        watch.ready()
+    return _render(pool, *first, request.model, devices, make, watch.judge, replacements)
 
 
 def render_probe(pool: Pool, request: Request, devices: list[str], make: MakeEngine = engines.make) -> int:
