@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.artifacts import deficits, partition
+from pipeline.artifacts.gate import Gate
 from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError
 from pipeline.generation import gate, model
@@ -31,6 +32,19 @@ class Request:
             what = f"the shards were made by another recipe (differs in {changed})"
             where = f"{known.place}, recipe {known.recipe}, now {recipe.digest}"
             raise ArtifactError(what, where, "run: dvc repro generate")
+
+    def check_gate(self, known: Manifest) -> None:
+        """Raise ArtifactError unless the shards of a manifest went through this gate, or through none if it is None."""
+        mine, theirs = (None if one is None else one.digest for one in (self.plan.gate, known.gate))
+        if mine != theirs:
+            what = f"the shards were made with {_called(known.gate)}, and params.yaml asks for {_called(self.plan.gate)}"
+            raise ArtifactError(what, known.place, "run: dvc repro generate")
+
+
+def _called(rule: Gate | None) -> str:
+    if rule is None:
+        return "no gate"
+    return f"the gate {rule.name} ({rule.judge[:12]}, least_probability {rule.least_probability:g})"
 
 
 def current(workspace: Workspace, params: Params, dtype: str, device: str = "cpu") -> Request:
