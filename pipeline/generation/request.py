@@ -1,6 +1,8 @@
 """What every command on synthetic images starts from: the plan of the current parameters, and the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from pipeline.artifacts import deficits, partition
 from pipeline.artifacts.gate import Gate
@@ -24,6 +26,14 @@ class Request:
     gate: OpenGate | None = None
     """That of the plan, with its judge."""
 
+    @property
+    def furthest(self) -> Plan:
+        """The plan with all images that may have to be drawn until the gate has passed enough of them, or gives up."""
+        if self.gate is None:
+            return self.plan
+        most = np.array(self.gate.bounds(self.plan))
+        return replace(self.plan, missing=np.where(self.plan.missing > 0, self.plan.missing + most, 0))
+
     def check_recipe(self, known: Manifest) -> None:
         """Raise ArtifactError unless the shards of a manifest were made by this recipe."""
         recipe = self.plan.recipe
@@ -37,7 +47,9 @@ class Request:
         """Raise ArtifactError unless the shards of a manifest went through this gate, or through none if it is None."""
         mine, theirs = (None if one is None else one.digest for one in (self.plan.gate, known.gate))
         if mine != theirs:
-            what = f"the shards were made with {_called(known.gate)}, and params.yaml asks for {_called(self.plan.gate)}"
+            what = (
+                f"the shards were made with {_called(known.gate)}, and params.yaml asks for {_called(self.plan.gate)}"
+            )
             raise ArtifactError(what, known.place, "run: dvc repro generate")
 
 
