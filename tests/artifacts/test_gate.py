@@ -27,7 +27,8 @@ def test_judge_and_bound_are_the_gates_identity_and_its_name_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "score", [(3, 0, 0.5), (0, 3, 0.5), (-1, 0, 0.5), (0, 0, 1.5), (0, 0, -0.1), (0, 0, float("nan")), (0, 0, 1), (0.0, 0, 0.5)]
+    "score",
+    [(3, 0, 0.5), (0, 3, 0.5), (-1, 0, 0.5), (0, 0, 1.5), (0, 0, -0.1), (0, 0, float("nan")), (0, 0, 1), (0.0, 0, 0.5)],
 )  # fmt: skip
 def test_what_is_no_score_among_three_classes_is_refused(score: tuple[object, ...]) -> None:
     Score(2, 0, 1.0).check(3)

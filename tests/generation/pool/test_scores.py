@@ -54,9 +54,7 @@ def test_the_first_score_migrates_the_pool_and_touches_no_image(stocked: tuple[R
 
 def test_a_pool_of_rates_is_migrated_too(stocked: tuple[Recipe, Recipe]) -> None:
     with closing(sqlite3.connect(Workspace().pool)) as database:
-        database.execute(
-            "create table if not exists rates (recipe text primary key, images_per_second real not null)"
-        )
+        database.execute("create table if not exists rates (recipe text primary key, images_per_second real not null)")
     with Pool(Workspace().pool) as pool:
         score(pool, stocked[0], [1])
     with Pool(Workspace().pool) as pool:
