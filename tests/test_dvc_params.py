@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from pipeline.federated.workers import ExecutionOptions
+from pipeline.generation import request
 from pipeline.params import Params, Section
 from pipeline.stages import deficits, fill, fingerprint, generate, partition, report, train
 from pipeline.workspace import Workspace
@@ -58,6 +59,12 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
     params = Params.model_validate(document)
     sections = {type(section): f"{name}." for name, section in params if isinstance(section, Section)} | {Params: ""}
 
+    def both_kinds_of_generate() -> None:
+        """A run without a gate, and what a gate adds that learns from the real images: they are its judge's identity."""
+        generate.run(workspace, params, ["cpu"])
+        gated = {**document["generate"], "gate": {"judge": {"model": "trained"}}}
+        assert request.current(workspace, Params.model_validate({**document, "generate": gated}), "float32").gate
+
     def every_fill() -> None:
         for name in params.train.all_fills():
             fill.run(workspace, params, name)
@@ -70,7 +77,7 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
         **{of: partial(fingerprint.run, workspace, params, of) for of in FINGERPRINTS.values()},
         "partition": lambda: partition.run(workspace, params),
         "deficits": lambda: deficits.run(workspace, params),
-        "generate": lambda: generate.run(workspace, params, ["cpu"]),
+        "generate": both_kinds_of_generate,
         "fill": every_fill,
         "train": every_pair,
         "report": lambda: report.run(workspace, params),

@@ -117,7 +117,7 @@ def gated_text(gated: "Gated") -> str:
     share = f" ({100 * gated.refused / gated.judged:.0f} %)" if gated.judged else ""
     known = f"gate {gated.name}: {gated.judged} of the images are judged, and {gated.refused} of them refused{share}"
     if gated.unknown:
-        known += f"; the estimate has no refusals of {gated.unknown} images, in classes of which none is judged"
+        known += f"; the estimate has no refusals of {gated.unknown} images, in classes of which none passed yet"
     return known
 
 
