@@ -57,13 +57,14 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
     workspace, document = Workspace(folder, folder / "cache"), small_document(small_data, tiny_model)
     document["train"] |= {"algorithms": ["fedavg", "fedprox"], "options": document["train"]["options"]}
     params = Params.model_validate(document)
+    judged = {**document["generate"], "gate": {"judge": {"model": "trained"}}}
+    gated = Params.model_validate({**document, "generate": judged})
     sections = {type(section): f"{name}." for name, section in params if isinstance(section, Section)} | {Params: ""}
 
     def both_kinds_of_generate() -> None:
         """A run without a gate, and what a gate adds that learns from the real images: they are its judge's identity."""
         generate.run(workspace, params, ["cpu"])
-        gated = {**document["generate"], "gate": {"judge": {"model": "trained"}}}
-        assert request.current(workspace, Params.model_validate({**document, "generate": gated}), "float32").gate
+        assert request.current(workspace, gated, "float32").gate
 
     def every_fill() -> None:
         for name in params.train.all_fills():

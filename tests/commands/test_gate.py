@@ -76,7 +76,7 @@ def test_verify_names_a_refused_file_that_is_not_as_the_manifest_says(made: Work
     elif what == "changed":
         path.write_bytes(content[:-1] + b"x")
     else:
-        path = shutil.copy(path, path.with_name("client-00077.parquet"))
+        path = Path(shutil.copy(path, path.with_name("client-00077.parquet")))
     said = {
         "missing": f"{path}: shard missing: run: gen-fedsd regenerate --client {client}",
         "changed": f"{path}: shard differs from the manifest: run: gen-fedsd regenerate --client {client}",

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -39,7 +40,7 @@ def made(original: Workspace, tmp_path: Path) -> Workspace:
     return gated.copied(original, tmp_path / "copy")
 
 
-def rows(paths: list[Path]) -> list[dict[str, object]]:
+def rows(paths: list[Path]) -> list[dict[str, Any]]:
     return [row for path in paths for row in pq.read_table(path).to_pylist()]
 
 
