@@ -62,7 +62,7 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
     sections = {type(section): f"{name}." for name, section in params if isinstance(section, Section)} | {Params: ""}
 
     def both_kinds_of_generate() -> None:
-        """A run without a gate, and what a gate adds that learns from the real images: they are its judge's identity."""
+        """A run without a gate, and what the identity of a judge adds that learns from the real images."""
         generate.run(workspace, params, ["cpu"])
         assert request.current(workspace, gated, "float32").gate
 
