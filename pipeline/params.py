@@ -5,12 +5,14 @@ and environment variables, and never change a byte, unless ``dtype: auto`` resol
 """
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline import bad_params, progress, yaml_file
 from pipeline.errors import ParameterError
+from pipeline.evaluate_params import EvaluateParams, JudgeParams
+from pipeline.section import Section
 from pipeline.values import (
     ClassNames,
     Colour,
@@ -28,23 +30,27 @@ from pipeline.values import (
     StrictPositive,
 )
 
+__all__ = [
+    "DataParams",
+    "DeficitsParams",
+    "EvaluateParams",
+    "GateParams",
+    "GenerateParams",
+    "JudgeParams",
+    "LoraParams",
+    "Params",
+    "PartitionParams",
+    "ReportParams",
+    "Rule",
+    "Scheme",
+    "Section",
+    "TrainParams",
+    "check",
+    "load",
+]
+
 Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
 Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
-
-
-class Section(BaseModel):
-    """One section of params.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    retired: ClassVar[frozenset[str]] = frozenset()
-    """Keys of older files, which are read over."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_retired(cls, given: object) -> object:
-        if cls.retired and isinstance(given, dict):
-            return {key: value for key, value in given.items() if key not in cls.retired}
-        return given
 
 
 class DataParams(Section):
@@ -123,22 +129,6 @@ class LoraParams(Section):
     scale: Annotated[float, Field(strict=True)] = 1.0
 
 
-class JudgeParams(Section):
-    """A classifier that says which class an image shows."""
-
-    model: str = "trained"
-    """``trained``, a folder or Hub id of a transformers image classifier, or ``clip:`` and one of a CLIP model."""
-    revision: str | None = None
-    labels: Overrides = {}
-    """What the model calls a class, by class name; for CLIP the words of the class in its sentence."""
-
-    @model_validator(mode="after")
-    def _labels_are_written_here(self) -> Self:
-        if isinstance(self.labels, str):
-            raise ValueError("write {class name: label}")
-        return self
-
-
 class GateParams(Section):
     """Which rendered images pass: those of which a judge says that they show their class."""
 
@@ -157,11 +147,11 @@ class GenerateParams(Section):
     variant: str | None = None
     lora: tuple[LoraParams, ...] = ()
     scheduler: str | None = None
-    scheduler_options: dict[str, Any] = {}
+    scheduler_options: dict[str, Any] = Field(default_factory=dict)
     steps: Positive = 30
     guidance: Scales = (2.0,)
     prompts: str = "data/prompts/plain.yaml"
-    class_overrides: Overrides = {}
+    class_overrides: Overrides = Field(default_factory=dict)
     negative_prompt: str = ""
     render_size: Pixels | None = None
     image_size: Pixels | None = None
@@ -180,9 +170,10 @@ class TrainParams(Section):
 
     fills: Names
     references: Names = ()
+    alone: Names = ()
     algorithms: Names
     seeds: Seeds
-    options: dict[RunName, dict[RunName, float]] = {}
+    options: dict[RunName, dict[RunName, float]] = Field(default_factory=dict)
     model: str = "simple-cnn"
     norm: Literal["group", "batch"] = "group"
     rounds: Positive
@@ -199,6 +190,7 @@ class TrainParams(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     augment: bool = False
     eval_every: Positive = 1
+    last_rounds: Positive = 10
     stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
 
     @model_validator(mode="after")
@@ -207,6 +199,13 @@ class TrainParams(Section):
         chosen = (*self.algorithms, *(("fedavg",) if self.references else ()))
         if lacking := [name for name in chosen if name not in self.options]:
             raise ValueError(f"no train.options.{lacking[0]}: add {lacking[0]}: {{}} there")
+        return self
+
+    @model_validator(mode="after")
+    def _alone_beside_federated(self) -> Self:
+        """Clients that train alone are compared with the same clients in a federation."""
+        if lacking := [name for name in self.alone if name not in self.fills]:
+            raise ValueError(f"train.alone names {lacking[0]!r}, which train.fills does not: add it there")
         return self
 
     def all_fills(self) -> tuple[str, ...]:
@@ -235,6 +234,7 @@ class Params(Section):
     partition: PartitionParams
     deficits: DeficitsParams
     generate: GenerateParams
+    evaluate: EvaluateParams
     train: TrainParams
     report: ReportParams
 

@@ -113,6 +113,16 @@ class Workspace:
         return self.data / "arithmetic.json"
 
     @property
+    def quality(self) -> Path:
+        """What the stage ``evaluate`` found out about the synthetic images."""
+        return self.data / "quality.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder of the pictures that the stage ``evaluate`` draws."""
+        return self.data / "evaluate"
+
+    @property
     def report_page(self) -> Path:
         return self.data / "report.html"
 
@@ -145,6 +155,11 @@ class Workspace:
         return self.cache / "checkpoints"
 
     @property
+    def embeddings(self) -> Path:
+        """The folder of images' features, one file for each extractor."""
+        return self.cache / "embeddings"
+
+    @property
     def judges(self) -> Path:
         """The folder of the judges that were trained here."""
         return self.cache / "judges"
@@ -155,7 +170,7 @@ class Workspace:
         return self.cache / "runs"
 
     def fingerprint(self, of: str) -> Path:
-        """Return the place of the fingerprint of the images or of the model."""
+        """Return the place of the fingerprint of the images, the words, the model or the judge."""
         return self.data / "fingerprints" / f"{_plain(of)}.json"
 
     def fill(self, name: str) -> Path:
@@ -166,6 +181,10 @@ class Workspace:
         """Return the folder of the results of one fill and algorithm."""
         return self.data / "train" / f"{_plain(fill)}-{_plain(algorithm)}"
 
+    def alone(self, fill: str) -> Path:
+        """Return the folder of the results of clients that train alone with one fill."""
+        return self.data / "train" / f"alone-{_plain(fill)}"
+
     def metrics(self, fill: str, algorithm: str) -> Path:
         """Return the place of the figures of one fill and algorithm that DVC shows."""
         return self.data / "metrics" / f"{_plain(fill)}-{_plain(algorithm)}.json"
@@ -173,6 +192,10 @@ class Workspace:
     def preview(self, client: int) -> Path:
         """Return the place of a client's contact sheet."""
         return self.data / f"preview-client-{client:05}.png"
+
+    def comparison(self, kind: str) -> Path:
+        """Return the place of what ``evaluate --compare`` writes, ``png`` or ``json``."""
+        return self.data / f"compare.{kind}"
 
     def timing(self, stage: str) -> Path:
         """Return the place of a stage's wall time."""

@@ -28,7 +28,7 @@ def load(
     if params.model == trained.NAME:
         return trained.Trained(class_names, training, workspace.judges)
     pretrained = clip.load if params.model.startswith(clip.PREFIX) else classifier.load
-    return pretrained(params, class_names, words, workspace.root, device, where)
+    return pretrained(params, class_names, words, workspace.at(""), device, where)
 
 
 def identity(workspace: Workspace, params: JudgeParams, where: str = "evaluate.judge") -> dict[str, object]:
@@ -36,5 +36,5 @@ def identity(workspace: Workspace, params: JudgeParams, where: str = "evaluate.j
     if params.model == trained.NAME:
         return {"model": f"{trained.NAME} {trained.VERSION}"}
     kind = clip.PREFIX if params.model.startswith(clip.PREFIX) else ""
-    found = files.find(params.model.removeprefix(clip.PREFIX), params.revision, workspace.root, f"{where}.model")
+    found = files.find(params.model.removeprefix(clip.PREFIX), params.revision, workspace.at(""), f"{where}.model")
     return {"model": f"{kind}{found.identity}", "labels": params.labels}

@@ -50,9 +50,8 @@ class Files:
 def find(model: str, revision: str | None, root: Path, where: str) -> Files:
     """Return a model's files; of a Hub id the configuration is fetched, or found in the local cache.
 
-    ``root`` is where relative paths start, ``where`` the key of params.yaml that
-    names the model. Raises ParameterError if there is no
-    such model.
+    ``root`` is where relative paths start, ``where`` the key of params.yaml that names the model. Raises ParameterError
+    if there is no such model.
     """
     folder = root / model
     if folder.is_dir():

@@ -48,7 +48,7 @@ def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
     made = run()
     store.keep(made, end(), "a title", 1.5)
     others: dict[str, Any] = {
-        "clients": (*made.clients[:2], replace(made.clients[2], steps=2)),
+        "clients": (*made.clients[:2], replace(made.clients[2], samples=2)),
         "images": "other",
         "normalisation": Normalisation((1.0, 2.0, 3.0), made.normalisation.std),
         "algorithm": FedProx(),
@@ -63,6 +63,9 @@ def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
         "eval_every": 2,
         "stop_at": 0.5,
         "seed": 2,
+        "last_rounds": 2,
+        "start": "a digest",
+        "alone": True,
     }
     assert set(others) == {field.name for field in fields(Run)}
     found = [replace(made, **{name: value}) for name, value in others.items()]
