@@ -26,6 +26,7 @@ from pipeline.values import (
     Seed,
     Seeds,
     Share,
+    StrictCount,
     StrictPositive,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "DataParams",
     "DeficitsParams",
     "EvaluateParams",
+    "GateParams",
     "GenerateParams",
     "JudgeParams",
     "LoraParams",
@@ -127,6 +129,14 @@ class LoraParams(Section):
     scale: Annotated[float, Field(strict=True)] = 1.0
 
 
+class GateParams(Section):
+    """Which rendered images pass: those of which a judge says that they show their class."""
+
+    judge: JudgeParams = JudgeParams()
+    least_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    most_refusals: StrictCount | Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.8
+
+
 class GenerateParams(Section):
     """The diffusion model, how it is sampled and prompted, and how its images are stored."""
 
@@ -151,6 +161,7 @@ class GenerateParams(Section):
     batch_size: Positive = 16
     compile: bool = False
     sharing: Literal["own", "common"] = "own"
+    gate: GateParams | None = None
     shard_megabytes: Positive = 500
 
 

@@ -20,6 +20,7 @@ from pipeline.data.images import Images
 from pipeline.errors import ParameterError, PipelineError
 from pipeline.evaluation.extractors import identity
 from pipeline.generation import model, words
+from pipeline.generation.gate import WHERE
 from pipeline.params import Params, PartitionParams
 from pipeline.workspace import Workspace
 
@@ -87,9 +88,17 @@ def _digest(values: Iterable[object]) -> str:
 
 
 def _model(workspace: Workspace, params: Params) -> Print:
-    """Return the recipe, which has content where ``generate`` has places, but for what other stages decide."""
+    """Return the recipe, which has content where ``generate`` has places, but for what other stages decide.
+
+    If there is a gate, it is an entry beside those of the recipe.
+    """
     chosen = params.generate
-    return model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()
+    found = model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()
+    if chosen.gate is None:
+        return found
+    judge = judges.identity(workspace, chosen.gate.judge, WHERE)
+    bounds = {"least_probability": chosen.gate.least_probability, "most_refusals": chosen.gate.most_refusals}
+    return {**found, "gate": {"judge": judge, **bounds}}
 
 
 def _judge(workspace: Workspace, params: Params) -> Print:
@@ -124,6 +133,7 @@ _PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
         params.generate.prompts,
         params.generate.config or "",
         *(one.path for one in params.generate.lora),
+        params.generate.gate.judge.model.removeprefix("clip:") if params.generate.gate else "",
     ),
 }
 """The texts that can name a file or folder below the project's folder."""
