@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import seeds
-from pipeline.artifacts.holdings import Holdings
+from pipeline import progress, seeds
+from pipeline.artifacts.holdings import REAL, Holdings
 from pipeline.data.arrays import Stored
 from pipeline.errors import ParameterError
 from pipeline.federated import algorithms
@@ -28,6 +28,8 @@ class Inputs:
 
     sources: tuple[Stored, ...]
     """Those that some client holds rows of."""
+    names: tuple[str, ...]
+    """Of the sources, as holdings name them."""
     clients: tuple[tuple[Int64, ...], ...]
     """For each client, its rows of each source."""
     test: Stored
@@ -44,6 +46,7 @@ class Inputs:
         used = [name for name, rows in holdings.rows.items() if any(map(len, rows))]
         return cls(
             sources=tuple(sources[name] for name in used),
+            names=tuple(used),
             clients=tuple(tuple(holdings.rows[name][i] for name in used) for i in range(holdings.clients)),
             test=test,
             normalisation=Normalisation(holdings.mean, holdings.std),
@@ -61,10 +64,19 @@ class Inputs:
         held = zip(self.sources, self.clients[client], strict=True)
         return np.concatenate([np.empty(0, np.int64), *(source.labels[rows] for source, rows in held)])
 
+    def real(self, client: int) -> NDArray[np.bool]:
+        """Tell which of a client's images are real, source by source."""
+        held = [np.full(len(rows), name == REAL) for name, rows in zip(self.names, self.clients[client], strict=True)]
+        return np.concatenate([np.empty(0, np.bool), *held])
+
     @property
     def digest(self) -> str:
-        """The identity of the images, of who holds which, and of the test images, whatever they were made from."""
-        whole = hashlib.sha256(json.dumps([self.test.content, *(source.content for source in self.sources)]).encode())
+        """The identity of the images, which are real, who holds which, and of the test images.
+
+        It does not depend on what they were made from.
+        """
+        kinds = [[source.content, name == REAL] for source, name in zip(self.sources, self.names, strict=True)]
+        whole = hashlib.sha256(json.dumps([self.test.content, *kinds]).encode())
         for client in self.clients:
             for rows in client:
                 whole.update(len(rows).to_bytes(8, "little"))
@@ -87,8 +99,7 @@ def runs(
     ``starts`` are the digests, by seed, of the runs whose last weights these start from. Raises ParameterError if the
     algorithm cannot take its hyper-parameters, its learning rate falls to 0, or a central run has another than FedAvg.
     """
-    weights = holdings.sizes().tolist()
-    images = inputs.digest
+    weights, images = client_weights(holdings, params).tolist(), inputs.digest
     for budget, samples in holdings.samples.items():
         clients = tuple(Client(weight, drawn) for weight, drawn in zip(weights, samples.tolist(), strict=True))
         for seed in params.seeds:
@@ -97,6 +108,21 @@ def runs(
             if holdings.rounds:
                 made = central(made, params, holdings.rounds)
             yield budget, seed, replace(made, start=start)
+
+
+def client_weights(holdings: Holdings, params: TrainParams) -> Int64:
+    """Return what each client counts in averages, (clients,): the images it trains on, or those that are its own.
+
+    A client with nothing to train on has none. Clients that are left out because they have no real image are reported.
+    """
+    sizes = holdings.sizes()
+    if params.weights == "images":
+        return sizes
+    weights = np.where(sizes > 0, holdings.own, 0)
+    if lost := int(((sizes > 0) & (weights == 0)).sum()):
+        what = f"{lost} of {holdings.clients} clients have images, but no real one of their own"
+        progress.say(f"fill {holdings.fill}: {what}: with train.weights = real they sit out")
+    return weights
 
 
 def run(
@@ -117,9 +143,7 @@ def run(
         norm=params.norm,
         image_size=inputs.test.image_size,
         tests=tuple(np.bincount(inputs.test_labels, minlength=inputs.classes).tolist()),
-        settings=LocalSettings(
-            params.batch_size, params.momentum, params.weight_decay, params.clip_norm, params.augment
-        ),
+        settings=_settings(params),
         schedule=_schedule(params, made),
         rounds=params.rounds,
         clients_per_round=_clients_per_round(params, len(clients)),
@@ -155,6 +179,18 @@ def alone(made: Run) -> Run:
     """Return the run in which each client of a federated run trains alone, on as many samples as in that run."""
     clients = tuple(replace(client, weight=int(client.samples > 0)) for client in made.clients)
     return replace(made, clients=clients, eval_every=made.rounds, stop_at=None, last_rounds=1, alone=True)
+
+
+def _settings(params: TrainParams) -> LocalSettings:
+    return LocalSettings(
+        batch_size=params.batch_size,
+        momentum=params.momentum,
+        weight_decay=params.weight_decay,
+        clip_norm=params.clip_norm,
+        augment=params.augment,
+        sampling=params.sampling,
+        real_weight=params.real_weight,
+    )
 
 
 def _schedule(params: TrainParams, algorithm: Algorithm) -> Schedule:

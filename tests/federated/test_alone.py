@@ -14,35 +14,12 @@ from pipeline.federated.algorithm import WEIGHTS, Update, Vector
 from pipeline.federated.checkpoints import Checkpoint
 from pipeline.federated.inputs import Inputs
 from pipeline.federated.models import FlatModel
-from pipeline.federated.simulation import Client, Run, RunState, Schedule, Score, Task, TrainTask, begin, choose
+from pipeline.federated.simulation import Client, Run, Schedule, Score, Task, TrainTask, begin, choose
 from pipeline.federated.worker import Worker
 from pipeline.workspace import Workspace
+from tests.federated.playing import Interrupted, play
 
 MakeRun = Callable[..., Run]
-
-
-class Interrupted(Exception):
-    """Ends a run after some client."""
-
-
-def play(run: Run, inputs: Inputs, kept: Checkpoint | None = None, until: int | None = None) -> RunState:
-    """Carry a run out from where it was kept, and keep it after each client; give up after round ``until``."""
-    at, worker = (kept.load() if kept else None) or begin(run), Worker(inputs, run)
-
-    def on_client(now: RunState) -> None:
-        if kept:
-            kept.keep(now)
-        if len(now.rounds) == until:
-            raise Interrupted
-
-    execution = alone.simulate(run, at, on_client)
-    try:
-        tasks = next(execution)
-        while True:
-            tasks = execution.send([worker.carry_out(task) for task in tasks])
-    except StopIteration as end:
-        last: RunState = end.value
-        return last
 
 
 def central(run: MakeRun, quarters: int, samples: int = 12, **others: object) -> Run:
@@ -95,7 +72,7 @@ def test_quarters_are_one_uninterrupted_training(inputs: Inputs, run: MakeRun) -
 
 def test_batches_and_random_streams_continue_too(inputs: Inputs, run: MakeRun) -> None:
     """With images shifted at random and passes that end inside a quarter, the number of tests changes no weight."""
-    settings = replace(run().settings, augment=True)
+    settings = replace(run().settings, augment="shift-mirror")
     ends = [play(central(run, quarters, samples=48 // quarters, settings=settings), inputs) for quarters in (1, 2, 4)]
     assert all(np.array_equal(end.weights, ends[0].weights) for end in ends)
     assert ends[1].rounds[1].accuracy == ends[2].rounds[3].accuracy == ends[0].rounds[0].accuracy

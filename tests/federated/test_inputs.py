@@ -63,7 +63,9 @@ def test_parameters_reach_the_run(inputs: Inputs) -> None:
         momentum=0.5,
         weight_decay=0.01,
         clip_norm=3.0,
-        augment=True,
+        augment="shift",
+        sampling="class-balanced",
+        real_weight=2.0,
         schedule="exponential",
         decay=0.75,
         eval_every=2,
@@ -80,7 +82,9 @@ def test_parameters_reach_the_run(inputs: Inputs) -> None:
         norm="batch",
         image_size=16,
         tests=(3, 3, 3, 0),
-        settings=LocalSettings(6, 0.5, 0.01, clip_norm=3.0, augment=True),
+        settings=LocalSettings(
+            6, 0.5, 0.01, clip_norm=3.0, augment="shift", sampling="class-balanced", real_weight=2.0
+        ),
         schedule=Schedule(0.05, "exponential", 0.75),
         rounds=2,
         clients_per_round=1,
@@ -185,6 +189,7 @@ def test_the_digest_is_of_content_and_of_who_holds_what(inputs: Inputs) -> None:
     others = [
         replace(inputs, sources=(replace(real, content="0" * 64), extra)),
         replace(inputs, sources=(extra, real)),
+        replace(inputs, names=("extra", "real")),
         replace(inputs, test=replace(inputs.test, content="0" * 64)),
         replace(inputs, clients=(second, first, third)),
         replace(inputs, clients=(first, (second[0][:-1], second[1]), third)),

@@ -56,7 +56,7 @@ def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
         "norm": "batch",
         "image_size": 17,
         "tests": (3, 2, 4),
-        "settings": replace(made.settings, augment=True),
+        "settings": replace(made.settings, augment="shift"),
         "schedule": replace(made.schedule, decay=0.5),
         "rounds": 4,
         "clients_per_round": 2,
