@@ -27,6 +27,7 @@ SHARDS = [[0, 0, 0], [2, 0, 1], [0, 1, 1], [1, 0, 0]]
 """As ``world.FILLED`` has them: 0, 3, 2 and 1 images, so client 0 lacks none."""
 EXPECTED: dict[str, Any] = {
     "none": REAL,
+    "warm-up": REAL,
     "synthetic": [[15, 0, 0], [7, 10, 1], [0, 11, 6], [1, 0, 15]],
     "synthetic-gated": [[15, 0, 0], [7, 10, 1], [0, 11, 6], [1, 0, 15]],
     "synthetic-only": SHARDS,
@@ -77,6 +78,10 @@ def test_what_is_filled_by_hand(given: Given) -> None:
 
 @pytest.mark.parametrize("fill", fills.names())
 def test_images_by_client_and_class_by_hand(given: Given, gated: Given, fill: str) -> None:
+    if fill == "real":  # its own tests are in test_real.py
+        with pytest.raises(ParameterError, match="the clients hold all images of the training split: fill real: lower"):
+            fills.make(fill, given)
+        return
     if fill == "synthetic-gated":
         message = "^the fill synthetic-gated needs a gate, .*: params.yaml, generate.gate: set it, e.g. to {judge: "
         with pytest.raises(ParameterError, match=message):
