@@ -52,7 +52,7 @@ def page(
         weight_bytes=weight_bytes(arms),
         shard_megabytes=f"{sum(shard.bytes for shard in shards.shards) / 1e6:.1f}",
         images=_images(workspace, summary),
-        maps=tuple(figures.heat_maps(lacks.have, lacks.have + lacks.missing, split.class_names, split.client_names)),
+        maps=tuple(figures.heat_maps(lacks.have, lacks.filled, split.class_names, split.client_names)),
         skew=tables.skew(summary),
         sheet=figures.png(sheet(params.report.images_per_class, split, shards, real.train)),
         settings=settings.table(params, split, shards, real.inventory, lacks),
