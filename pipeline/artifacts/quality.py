@@ -74,10 +74,12 @@ class Copies:
     """Equal, pixel for pixel, to an earlier synthetic image."""
     near: int
     """Nearly equal to an earlier synthetic image, exact ones included."""
+    near_real: float | None
+    """Share of as many real images that are nearly equal to an earlier one: what is usual for this data set."""
     training: int
     """Equal or nearly equal to a real training image."""
     close: float | None
-    """Share that is closer to a training image than all but 1 % of held-out real images are; expected are 0.01."""
+    """Share that is closer to a training image than all but 1 % of other real images of its class; expected: 0.01."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -27,11 +28,22 @@ def digest(identity: str, classes: object) -> str:
 
 def opened(kind: Any, folder: Path, where: str, **options: Any) -> Any:
     """Return one part of a model in a local folder; raise ParameterError if transformers cannot load it."""
+    transformers.utils.logging.disable_progress_bar()
     try:
         return kind.from_pretrained(str(folder), local_files_only=True, **options)
     except Exception as error:  # transformers raises many types for a folder that does not fit
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ParameterError(f"no {kind.__name__} ({reason})", folder, f"choose another {where}") from error
+
+
+def model(kind: Any, folder: Path, where: str, device: str) -> Any:
+    """Return a model in a local folder, on a device; raise ParameterError if its files lack some of its weights."""
+    made, report = opened(kind, folder, where, use_safetensors=True, output_loading_info=True)
+    # transformers would draw them at random.
+    if missing := sorted(report["missing_keys"]):
+        what = f"{len(missing)} weights of {kind.__name__} are not in the model's files, such as {missing[0]}"
+        raise ParameterError(what, folder, f"choose another {where}")
+    return made.eval().to(device)
 
 
 @torch.inference_mode()

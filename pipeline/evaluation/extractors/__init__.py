@@ -6,7 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data import digests
 from pipeline.errors import ParameterError
+from pipeline.judges import files
 
 Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
@@ -62,3 +64,16 @@ def load(name: str, root: Path = Path(), revision: str | None = None, device: st
         return inception.load(place or None, root, device)
     known = "efficientnet-lite0, dinov2, clip or inception; a place may follow the last three, as in clip:PLACE"
     raise ParameterError("no such extractor", repr(name), f"use {known}")
+
+
+def identity(name: str, revision: str | None, root: Path) -> str:
+    """Return what an extractor is, without loading it: content or a commit in place of a place.
+
+    Raises ParameterError if a model that is named by a place is not found.
+    """
+    kind, _, place = name.partition(":")
+    if not place:
+        return name if revision is None else f"{name}@{revision}"
+    if kind == "inception":
+        return f"{kind}:{digests.of(root, [root / place])[0]}"
+    return f"{kind}:{files.find(place, revision, root, 'evaluate.extractor').identity}"
