@@ -18,6 +18,7 @@ def run(
     steps: int = 2,
     by_class: Shares | None = None,
     losses: Mapping[int, float] | None = None,
+    last_rounds: int = 1,
 ) -> RunHistory:
     """Return a run with one round for each accuracy, None in rounds without a test.
 
@@ -30,7 +31,7 @@ def run(
         loss = None if accuracy is None else given.get(number, 1.0)
         shares = by_class if number == len(accuracies) else None
         rounds.append(Round(number, (Participation(0, 64, steps, 1_000, 500),), accuracy, loss, shares))
-    return RunHistory(fill, algorithm, budget, seed, tuple(rounds))
+    return RunHistory(fill, algorithm, budget, seed, tuple(rounds), last_rounds)
 
 
 def arm(
