@@ -19,7 +19,8 @@ Equal values give equal results: the draws are seeded, and the order of replicat
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ Float64 = NDArray[np.float64]
 Replicate = tuple[int, int]
 """Partition seed and training seed."""
 
+DECIMALS = 4
+"""Of accuracies, shares of 1, in reports."""
 LEAST = 6
 """Partitions that a claim needs: with fewer no sign-flip test falls below .05."""
 LEVEL = 0.95
@@ -57,6 +60,13 @@ class Estimate:
     def unit(self) -> str:
         """What the interval is over: ``partition``, or with one partition ``seed``."""
         return "partition" if self.partitions > 1 else "seed"
+
+    def rounded(self) -> Self:
+        """Return the numbers as reports store them."""
+        known: dict[str, Any] = {
+            name: round(value, DECIMALS) for name, value in vars(self).items() if isinstance(value, float)
+        }
+        return replace(self, **known)
 
     def percent(self) -> str:
         """Return ``83.6 (82.4 to 84.8)`` for shares of 1."""

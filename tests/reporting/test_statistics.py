@@ -143,6 +143,12 @@ def test_texts() -> None:
     assert Estimate(0.5, None, None, 1, 1).percent() == "50.0"
 
 
+def test_rounding_keeps_four_decimals_counts_and_what_is_missing() -> None:
+    found = Difference(0.123456, -0.000049, 0.5, 6, 12, 0.03125)
+    assert found.rounded() == Difference(0.1235, 0.0, 0.5, 6, 12, 0.0312)
+    assert Estimate(0.123456, None, None, 1, 1).rounded() == Estimate(0.1235, None, None, 1, 1)
+
+
 drawn = st.dictionaries(
     st.tuples(st.integers(0, 7), st.integers(0, 2)), st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=1
 )
