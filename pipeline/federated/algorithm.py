@@ -5,7 +5,7 @@ The moments are called in this order::
     server, once         start(weights)
     server, each round   broadcast(state)
     each client          loss, before_step, after_step (for each batch), then end
-    server, each round   aggregate(state, updates, trainable, clients)
+    server, each round   aggregate(state, updates, trainable, total)
 
 Each algorithm is one file in ``algorithms``.
 """
@@ -39,8 +39,8 @@ class Update:
     """What the client sends to the server."""
     client_state: State
     """What the client keeps for the next round in which it takes part; it is not sent."""
-    size: int
-    """Images that the client holds."""
+    weight: int
+    """What it counts in averages."""
     steps: int
     """Local steps it took."""
     samples: int
@@ -56,8 +56,12 @@ class LocalSettings:
     weight_decay: float
     clip_norm: float | None = None
     """Largest norm of a gradient (Euclidean, of all parameters together); None: no limit."""
-    augment: bool = False
-    """Shift and mirror images at random (see ``local.Augmented``)."""
+    augment: str = "none"
+    """``none``, ``shift`` or ``shift-mirror`` (see ``local.Augmented``)."""
+    sampling: str = "shuffled"
+    """``shuffled`` or ``class-balanced`` (see ``draws.chances``)."""
+    real_weight: float = 1.0
+    """How often a real image is drawn, compared with any other."""
 
 
 @dataclass
@@ -73,6 +77,8 @@ class Local:
     learning_rate: float
     """Of this round."""
     second_model: SecondModel
+    labels: Tensor
+    """Of the client's images, (n,)."""
     steps: int = 0
     """Steps taken so far."""
     scratch: dict[str, Tensor] = field(default_factory=dict)
@@ -118,23 +124,23 @@ class Algorithm(ABC):
         return {WEIGHTS: local.model.vector.cpu().numpy().copy()}, {}
 
     @abstractmethod
-    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, clients: int) -> State:
+    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, total: int) -> State:
         """Return the server's next state.
 
-        The first ``trainable`` numbers of the weights are parameters, the rest buffers. ``clients`` is the number of
-        all clients of the federation, not only of those that took part.
+        The first ``trainable`` numbers of the weights are parameters, the rest buffers. ``total`` is the
+        weight of all clients of the federation together, not only of those that took part.
         """
 
 
 def average(weights: Vector, updates: Sequence[Update], name: str = WEIGHTS) -> Vector:
-    """Return the clients' vectors averaged by their numbers of images, summed in the order given in float64.
+    """Return the clients' vectors averaged by the clients' weights, summed in the order given in float64.
 
-    If the clients have no image, return a copy of ``weights``, the global ones.
+    If no client has a weight, return a copy of ``weights``, the global model's.
     """
-    images = sum(update.size for update in updates)
-    if images == 0:
+    together = sum(update.weight for update in updates)
+    if together == 0:
         return weights.copy()
     total = np.zeros(weights.shape, np.float64)
     for update in updates:
-        total += (update.size / images) * update.up[name].astype(np.float64)
+        total += (update.weight / together) * update.up[name].astype(np.float64)
     return total.astype(np.float32)

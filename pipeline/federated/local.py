@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -15,7 +15,9 @@ from torch import Tensor
 
 from pipeline import seeds
 from pipeline.data import histograms
+from pipeline.federated import draws
 from pipeline.federated.algorithm import WEIGHTS, Algorithm, Local, LocalSettings, SecondModel, State, Update
+from pipeline.federated.draws import Chances
 from pipeline.federated.models import FlatModel
 
 _TEST_BATCH = 100  # what fits a core's cache: larger ones are slower, ResNet-20 by a fifth
@@ -78,13 +80,14 @@ class Loaded:
 
 
 class Augmented:
-    """Images that are shifted by up to an eighth of their size and mirrored at random, each time they are read.
+    """Images that are shifted at random by up to an eighth of their size, each time they are read.
 
-    The image is reflected at its border, as in NIID-Bench's training on CIFAR-10.
+    With ``mirror`` half of them are also mirrored, which makes another picture of a digit or of text. The image is
+    reflected at its border, as in NIID-Bench's training on CIFAR-10.
     """
 
-    def __init__(self, pictures: Pictures, seed: int) -> None:
-        self.pictures, self.chance = pictures, torch.Generator().manual_seed(seed)
+    def __init__(self, pictures: Pictures, seed: int, *, mirror: bool) -> None:
+        self.pictures, self.chance, self.mirror = pictures, torch.Generator().manual_seed(seed), mirror
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -94,9 +97,10 @@ class Augmented:
         count, height, width, channels = images.shape
         most, rows_read, bytes_read = _shifts(height, width, channels)
         down, right = torch.randint(0, 2 * most + 1, (2, count), generator=self.chance)
-        mirrored = torch.randint(0, 2, (count,), generator=self.chance)
+        if self.mirror:
+            right.add_(torch.randint(0, 2, (count,), generator=self.chance), alpha=2 * most + 1)
         y = rows_read.index_select(0, down).add_(torch.arange(0, count * height, height)[:, None])
-        x = bytes_read.index_select(0, right.add_(mirrored, alpha=2 * most + 1))
+        x = bytes_read.index_select(0, right)
         # First whole rows, then the bytes within a row: several times as fast as one index of both.
         shifted = images.reshape(count * height, -1).index_select(0, y.view(-1).to(images.device))
         index = x[:, None].to(images.device).expand(count, height, width * channels)
@@ -122,19 +126,6 @@ def _reflected(places: Tensor, size: int) -> Tensor:
     return size - 1 - (size - 1 - places.abs()).abs()
 
 
-def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:
-    """Yield ``steps`` batches of indexes below ``count``.
-
-    Each pass over all indexes has its own order; its last batch is smaller where ``batch_size`` does not divide
-    ``count``.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    while steps > 0:
-        for batch in torch.randperm(count, generator=generator).split(batch_size)[:steps]:
-            yield batch
-            steps -= 1
-
-
 def train_client(
     model: FlatModel,
     algorithm: Algorithm,
@@ -143,25 +134,27 @@ def train_client(
     images: Pictures,
     labels: Tensor,
     *,
+    real: Tensor,
     normalise: Normalise,
     settings: LocalSettings,
     learning_rate: float,
-    steps: int,
+    samples: int,
+    weight: int,
     seed: int,
     second_model: SecondModel,
 ) -> Update:
-    """Train one client for a round and return its update; a pure function of its arguments.
+    """Train one client on ``samples`` images and return its update; a pure function of its arguments.
 
-    ``model`` gives the architecture and the memory: its weights are overwritten. ``labels`` (n,) are on its device,
-    ``broadcast`` and ``client_state`` in the memory of the CPU, as is everything in the update.
+    ``model`` gives the architecture and the memory: its weights are overwritten. ``labels`` (n,) are on its device.
+    ``real`` (n,) says which images are real; it, ``broadcast`` and ``client_state`` are in the memory of the CPU, as is
+    everything in the update. ``weight`` is what the client counts in averages.
     """
     device = model.vector.device
-    local = Local(
-        model, _tensors(broadcast, device), _tensors(client_state, device), settings, learning_rate, second_model
-    )
-    samples = train(local, algorithm, images, labels, normalise, steps, seed)
+    sent, own = _tensors(broadcast, device), _tensors(client_state, device)
+    local = Local(model, sent, own, settings, learning_rate, second_model, labels)
+    train(local, algorithm, images, normalise, samples, seed, draws.chances(labels.cpu(), real, settings))
     up, kept = algorithm.end(local)
-    return Update(up, kept, len(labels), local.steps, samples)
+    return Update(up, kept, weight, local.steps, samples)
 
 
 def _tensors(state: State, device: torch.device) -> dict[str, Tensor]:
@@ -171,27 +164,27 @@ def _tensors(state: State, device: torch.device) -> dict[str, Tensor]:
 
 
 def train(
-    local: Local, algorithm: Algorithm, images: Pictures, labels: Tensor, normalise: Normalise, steps: int, seed: int
-) -> int:
-    """Take ``steps`` of SGD from the global weights, with a fresh momentum; return the samples used.
+    local: Local,
+    algorithm: Algorithm,
+    images: Pictures,
+    normalise: Normalise,
+    samples: int,
+    seed: int,
+    uneven: Chances | None = None,
+) -> None:
+    """Take steps of SGD on ``samples`` images in all, from the global weights, with a fresh momentum.
 
-    ``labels`` is (n,), one for each of ``images``. ``seed`` decides the order of batches; augmentation and dropout have
-    random streams of their own, derived from it: from a shared one, an image's shift would follow from its index.
+    ``uneven`` says how often each of ``images`` is drawn; None: all alike. ``seed`` decides the order of batches;
+    augmentation and dropout have random streams of their own, derived from it: from a shared one, an image's shift
+    would follow from its index.
     """
-    model, settings, samples = local.model, local.settings, 0
+    model, settings, labels = local.model, local.settings, local.labels
     model.vector.copy_(local.broadcast[WEIGHTS])
     model.module.train()
-    optimizer = torch.optim.SGD(
-        [model.parameters],
-        lr=local.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+    optimizer = _optimizer(local)
     torch.manual_seed(seeds.derive(seed, "dropout"))  # where a model has any
-    if settings.augment:
-        images = Augmented(images, seeds.derive(seed, "augmentation"))
-    for batch in batches(len(labels), settings.batch_size, steps, seed):
+    images = _augmented(images, settings.augment, seed)
+    for batch in draws.batches(len(labels), settings.batch_size, samples, seed, uneven):
         alone = len(batch) == 1 and len(model.vector) > len(model.parameters)
         if alone:  # one image has no batch statistics, so the running ones are used
             model.module.eval()
@@ -200,13 +193,29 @@ def train(
         algorithm.before_step(local)
         if settings.clip_norm is not None:
             model.gradient.mul_(torch.clamp(settings.clip_norm / (model.gradient.norm() + 1e-6), max=1.0))
+        optimizer.param_groups[0]["lr"] = local.learning_rate  # an algorithm may change it from step to step
         optimizer.step()
         local.steps += 1
         algorithm.after_step(local)
-        samples += len(batch)
         if alone:
             model.module.train()
-    return samples
+
+
+def _optimizer(local: Local) -> torch.optim.SGD:
+    settings = local.settings
+    return torch.optim.SGD(
+        [local.model.parameters],
+        lr=local.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def _augmented(images: Pictures, how: str, seed: int) -> Pictures:
+    if how == "none":
+        return images
+    return Augmented(images, seeds.derive(seed, "augmentation"), mirror=how == "shift-mirror")
 
 
 @torch.inference_mode()
