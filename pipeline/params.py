@@ -241,7 +241,7 @@ class ReportParams(Section):
     """What the report derives from the histories."""
 
     fill: str = "synthetic"
-    target_accuracy: Annotated[float, Field(gt=0, le=1)]
+    target_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
     images_per_class: Positive = 8
 
 

@@ -12,10 +12,11 @@ from pipeline.data import decoded
 from pipeline.data.arrays import Stored
 from pipeline.fills.common.given import REAL
 from pipeline.params import Params
-from pipeline.reporting import contact_sheet, figures, settings, tables
+from pipeline.reporting import contact_sheet, figures, settings, tables, verdict
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.page import Page
-from pipeline.reporting.summary import Summary, Table, budgets, result_tables
+from pipeline.reporting.summary import Summary
+from pipeline.reporting.tables import Table
 from pipeline.workspace import Workspace
 
 
@@ -35,19 +36,18 @@ def page(
         clients=split.client_count,
         classes=len(split.class_names),
         scheme=settings.scheme(params.partition),
-        headline=headline(summary),
+        headline=verdict.headline(summary),
         remarks=summary.remarks,
         results=_results(summary),
         test_images=f"{sum(real.inventory.test_counts):,}",
         seeds=_seeds(arms),
         local_work=settings.local_work(params.train),
         fills={arm.fill: describe(arm.fill) for arm in summary.arms},
-        references={one.fill: (one.final.percent(), describe(one.fill)) for one in summary.references},
+        references={one.fill: (one.accuracy.percent(), describe(one.fill)) for one in summary.references},
         central_steps=f"{params.train.central_steps:,}",
         curves=_curves(summary, arms),
         over_clients=tables.over_clients(summary),
         by_class=tuple(tables.by_class(summary, arms, split.class_names)),
-        target=f"{100 * summary.target_accuracy:g} %",
         costs=tables.costs(summary),
         weight_bytes=weight_bytes(arms),
         shard_megabytes=f"{sum(shard.bytes for shard in shards.shards) / 1e6:.1f}",
@@ -61,30 +61,12 @@ def page(
 
 
 def _results(summary: Summary) -> tuple[Table, ...]:
-    algorithms = {arm.algorithm for arm in summary.arms}
-    return tuple(table for table in result_tables(summary) if table.title in algorithms)
+    return tuple(table for table in tables.results(summary) if table.title != tables.CENTRAL)
 
 
 def _images(workspace: Workspace, summary: Summary) -> Table:
     names = dict.fromkeys(arm.fill for arm in summary.arms)
     return tables.images([holdings.load(workspace.fill(name)) for name in names], REAL)
-
-
-def headline(summary: Summary) -> str:
-    """Return the first algorithm's differences from its first control, and the smallest difference from any control."""
-    if not summary.comparisons:
-        return ""
-    first = summary.comparisons[0]
-    mine = [one for one in summary.comparisons if one.algorithm == first.algorithm]
-    beside = [one for one in mine if one.control == first.control]
-    parts = [f"{one.difference.percent(signed=True)} points at equal {one.budget}" for one in beside]
-    text = f"The fill {first.fill} changes the accuracy of {first.algorithm} by {' and '.join(parts)}"
-    text = f"{text}, compared with the fill {first.control}."
-    least = min(mine, key=lambda one: one.difference.mean)
-    if least.control != first.control:
-        gain = least.difference.percent(signed=True)
-        text += f" Its smallest difference from any fill is {gain} points ({least.control}, equal {least.budget})."
-    return text
 
 
 def weight_bytes(arms: Sequence[ArmRuns]) -> str:
@@ -111,11 +93,11 @@ def sheet(most: int, split: Partition, shards: Manifest, real: Stored) -> Image.
 
 def _curves(summary: Summary, arms: Sequence[ArmRuns]) -> tuple[tuple[str, ...], ...]:
     fills = list(dict.fromkeys(arm.fill for arm in summary.arms))
-    references = {one.fill: one.final.mean for one in summary.references}
+    references = {one.fill: one.accuracy.mean for one in summary.references}
     drawn = []
     for algorithm in dict.fromkeys(arm.algorithm for arm in summary.arms):
         pair = []
-        for budget in budgets(summary):
+        for budget in summary.budgets:
             chosen = [arm for arm in arms if (arm.algorithm, arm.budget) == (algorithm, budget) and arm.runs]
             if chosen:
                 pair.append(figures.curves(chosen, fills, f"{algorithm}, equal {budget}", references))

@@ -7,7 +7,7 @@ import jinja2
 import markupsafe
 
 from pipeline import printable
-from pipeline.reporting.summary import Table
+from pipeline.reporting.tables import Table
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Page:
     """Figures, a tuple for each algorithm."""
     over_clients: Table
     by_class: tuple[Table, ...]
-    target: str
     costs: Table
     weight_bytes: str
     shard_megabytes: str
