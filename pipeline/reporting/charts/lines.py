@@ -141,7 +141,7 @@ def _levels(levels: Mapping[str, float], y: Scale) -> list[Markup]:
         at = y.at(value)
         made.append(element("line", x1=_LEFT, x2=WIDTH - _RIGHT, y1=at, y2=at, class_="level"))
         shown = f"{printable.short(name, 28)} {number(value)}"
-        made.append(element("text", shown, x=WIDTH - _RIGHT, y=at - 3, class_="end"))
+        made.append(element("text", shown, x=_LEFT + 2, y=at - 3))
     return made
 
 

@@ -40,8 +40,13 @@ def draw(rows: Sequence[Row], title: str, *, unit: str, ticks: Sequence[float] |
     """Return the chart; ``unit`` says what the numbers are, ``ticks`` are those of the axis."""
     marks = tuple(ticks) if ticks else ticks_of(rows)
     drawn = [line(row.name, row.text, _bar(row, marks), row.tip, row.strong) for row in rows]
-    about = f"{unit}."
-    return frame(title, element("p", unit, class_="unit"), *drawn, axis(marks), kind="rows", about=about)
+    return framed(drawn, title, unit, marks)
+
+
+def framed(drawn: Sequence[Markup], title: str, unit: str, ticks: Sequence[float]) -> Markup:
+    """Return rows and their axis as a figure."""
+    lines = element("div", *drawn, axis(ticks), class_="lines")
+    return frame(title, element("p", unit, class_="unit"), lines, kind="rows", about=f"{unit}.")
 
 
 def line(name: str, text: str, marks: Sequence[Markup], tip: str = "", strong: bool = False) -> Markup:

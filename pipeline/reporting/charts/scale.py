@@ -23,7 +23,7 @@ class Scale:
 def around(values: Iterable[float | None], most: int = 5, least: float | None = None) -> tuple[float, ...]:
     """Return about ``most`` equally spaced round numbers that enclose all finite values, and ``least`` if given.
 
-    Without any value they are 0 and 1. Steps are 1, 2 or 5 times a power of ten (Heckbert, Graphics Gems, 1990).
+    Without any value they are 0 and 1. Steps are 1, 2, 2.5 or 5 times a power of ten (Heckbert, Graphics Gems, 1990).
     """
     known = [value for value in values if value is not None and math.isfinite(value)]
     if least is not None:
@@ -40,4 +40,4 @@ def around(values: Iterable[float | None], most: int = 5, least: float | None = 
 
 def _step(wanted: float) -> float:
     power = 10.0 ** math.floor(math.log10(wanted))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted * (1 - 1e-9))
+    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= wanted * (1 - 1e-9))

@@ -7,7 +7,6 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.reporting.charts import rows
-from pipeline.reporting.charts.figure import frame
 from pipeline.reporting.charts.markup import element, number
 from pipeline.reporting.charts.palette import style
 from pipeline.reporting.charts.scale import Scale
@@ -33,7 +32,7 @@ def draw(strips: Sequence[Strip], title: str, *, unit: str, ticks: Sequence[floa
     for strip in strips:
         marks = "; ".join(f"{name} {number(value)}" for name, value in strip.marks.items())
         drawn.append(rows.line(strip.name, strip.text, _columns(strip, ticks), f"{len(strip.values):,} values; {marks}"))
-    return frame(title, element("p", unit, class_="unit"), *drawn, rows.axis(ticks), kind="rows", about=f"{unit}.")
+    return rows.framed(drawn, title, unit, ticks)
 
 
 def _columns(strip: Strip, ticks: Sequence[float]) -> list[Markup]:
