@@ -13,7 +13,9 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
     """
     given = {name.rstrip("_").replace("_", "-"): text(value) for name, value in attributes.items() if value is not None}
     inner = Markup("").join(text(child) for child in children if child is not None)
-    listed = Markup("").join(Markup(' {}="{}"').format(Markup(name), value) for name, value in given.items())
+    # XML reads a line end in an attribute as a space, so it is written as its number.
+    told = ((Markup(name), value.replace("\n", Markup("&#10;"))) for name, value in given.items())
+    listed = Markup("").join(Markup(' {}="{}"').format(name, value) for name, value in told)
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), listed, inner)
 
 

@@ -2,7 +2,7 @@
 
 COLOURS = ("#555555", "#d55e00", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
 """That colour-blind readers can tell apart (Okabe and Ito; their yellow left out, since it is faint on white)."""
-DARK = ("#b4b4b4", "#ff8d4d", "#58adf0", "#f2b84b", "#2fc79a", "#e5a3c9", "#a5dcff", "#f4f4f4")
+DARK = ("#b4b4b4", "#f0703a", "#58adf0", "#f7c64f", "#2fc79a", "#ee9fd4", "#a5dcff", "#f4f4f4")
 """The same hues on a dark page."""
 DASHES = ("1 4", "6 4", "", "7 3 1 3", "9 2", "2 2", "6 2 1 2 1 2", "12 4")
 """Lengths of stroke and gap."""

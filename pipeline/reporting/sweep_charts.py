@@ -1,0 +1,115 @@
+"""The charts of a sweep's page: accuracy in each setting, gains over the settings, and accuracy over rounds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from pipeline.reporting.charts import lines, rows
+from pipeline.reporting.charts.lines import Line, Point
+from pipeline.reporting.charts.rows import Row
+from pipeline.reporting.statistics import Difference
+from pipeline.reporting.sweep_summary import Comparison, Setting
+from pipeline.reporting.verdict import evidence, named
+
+PERCENT = "percent of the test images; the whisker is the 95 % interval"
+POINTS = "points of accuracy; the band is the 95 % interval"
+Axes = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where each fill is among the fills, which decides its colour on the whole page."""
+
+    fills: Sequence[str]
+
+    def of(self, fill: str) -> int:
+        return self.fills.index(fill)
+
+
+def label(axes: Mapping[str, str], without: str = "") -> str:
+    """Return a setting in words; an axis whose name says the same as its value is not repeated."""
+    return ", ".join(f"{name} {value}" for name, value in axes.items() if name != without)
+
+
+def multiples(settings: Sequence[Setting], places: Places) -> list[Markup]:
+    """Return a chart for each setting, algorithms together: the accuracy of every fill, all on one axis."""
+    by_axes: dict[str, list[Row]] = {}
+    algorithms = {setting.algorithm for setting in settings}
+    for setting in settings:
+        found = by_axes.setdefault(label(setting.axes), [])
+        for fill in setting.fills:
+            name = fill.fill if len(algorithms) == 1 else f"{fill.fill}, {setting.algorithm}"
+            mean, low, high = percent(fill.primary.mean), percent(fill.primary.low), percent(fill.primary.high)
+            count = f"{fill.primary.partitions} partitions, {fill.primary.replicates} runs"
+            text = fill.primary.percent()
+            found.append(Row(name, mean, text, places.of(fill.fill), low, high, tip=f"{text}, {count}"))
+    ticks = rows.ticks_of([row for found in by_axes.values() for row in found])
+    return [rows.draw(found, title or "The one setting", unit=PERCENT, ticks=ticks) for title, found in by_axes.items()]
+
+
+def gains(settings: Sequence[Setting], axis: str, values: Sequence[str], places: Places) -> list[Markup]:
+    """Return charts of the compared fill's gain along one axis: a line for each control, one for the best control.
+
+    There is a chart for each algorithm and each choice of the other axes' values; all have the same vertical axis.
+    """
+    grouped: dict[tuple[str, str], dict[str, list[tuple[int, Comparison]]]] = {}
+    for setting in settings:
+        title = ", ".join(part for part in (setting.algorithm, label(setting.axes, axis)) if part)
+        group = grouped.setdefault((title, setting.budget), {})
+        for one in setting.comparisons:
+            name = "the best control" if one.role == "best" else named(one.control_algorithm, one.control)
+            group.setdefault(name, []).append((values.index(setting.axes[axis]), one))
+    drawn = []
+    for (title, _), group in grouped.items():
+        made = [
+            Line(name, len(places.fills) if name == "the best control" else places.of(found[0][1].control), points(found))
+            for name, found in group.items()
+        ]
+        drawn.append((title, made))
+    ticks = lines.ticks_of([line for _, made in drawn for line in made], 0.0)
+    return [
+        lines.draw(made, f"Gain over {axis}: {title}", across=axis, up=POINTS, ticks=ticks, names=values)
+        for title, made in drawn
+    ]
+
+
+def points(found: Iterable[tuple[int, Comparison]]) -> list[Point]:
+    """Return the differences of one line in percent, in order of the axis."""
+    return [
+        Point(place, 100 * one.difference.mean, percent(one.difference.low), percent(one.difference.high))
+        for place, one in sorted(found, key=lambda pair: pair[0])
+    ]
+
+
+def percent(share: float | None) -> float | None:
+    """Return a share of 1 in percent."""
+    return None if share is None else 100 * share
+
+
+def over_rounds(curves: Sequence[Mapping[str, object]], axes: Sequence[str], places: Places) -> list[Markup]:
+    """Return a chart of accuracy over rounds for each setting and algorithm: mean, lowest and highest of all runs."""
+    grouped: dict[str, dict[str, dict[int, list[float]]]] = {}
+    for row in curves:
+        title = ", ".join([label({axis: str(row[axis]) for axis in axes}), str(row["algorithm"])])
+        by_round = grouped.setdefault(title, {}).setdefault(str(row["fill"]), {})
+        by_round.setdefault(int(str(row["round"])), []).append(100 * float(str(row["accuracy"])))
+    drawn = {
+        title: [Line(fill, places.of(fill), _means(by_round)) for fill, by_round in by_fill.items()]
+        for title, by_fill in grouped.items()
+    }
+    ticks = lines.ticks_of([line for made in drawn.values() for line in made])
+    up = "percent of the test images; the band is from the lowest to the highest run"
+    return [lines.draw(made, title, across="round", up=up, ticks=ticks) for title, made in drawn.items()]
+
+
+def _means(by_round: Mapping[int, Sequence[float]]) -> list[Point]:
+    return [
+        Point(number, float(np.mean(shares)), min(shares), max(shares)) for number, shares in sorted(by_round.items())
+    ]
+
+
+def told(difference: Difference) -> str:
+    """Return a difference with all that says how sure it is."""
+    return f"{100 * difference.mean:+.1f} points, {evidence(difference)}"
