@@ -122,6 +122,22 @@ class LoraParams(Section):
     scale: Annotated[float, Field(strict=True)] = 1.0
 
 
+class JudgeParams(Section):
+    """A classifier that says which class an image shows."""
+
+    model: str = "trained"
+    """``trained``, a folder or Hub id of a transformers image classifier, or ``clip:`` and one of a CLIP model."""
+    revision: str | None = None
+    labels: Overrides = {}
+    """What the model calls a class, by class name; for CLIP the words of the class in its sentence."""
+
+    @model_validator(mode="after")
+    def _labels_are_written_here(self) -> Self:
+        if isinstance(self.labels, str):
+            raise ValueError("write {class name: label}")
+        return self
+
+
 class GenerateParams(Section):
     """The diffusion model, how it is sampled and prompted, and how its images are stored."""
 
