@@ -24,6 +24,7 @@ from pipeline.values import (
     Seed,
     Seeds,
     Share,
+    StrictCount,
     StrictPositive,
 )
 
@@ -138,6 +139,14 @@ class JudgeParams(Section):
         return self
 
 
+class GateParams(Section):
+    """Which rendered images pass: those of which a judge says that they show their class."""
+
+    judge: JudgeParams = JudgeParams()
+    least_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    most_refusals: StrictCount | Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.5
+
+
 class GenerateParams(Section):
     """The diffusion model, how it is sampled and prompted, and how its images are stored."""
 
@@ -162,6 +171,7 @@ class GenerateParams(Section):
     batch_size: Positive = 16
     compile: bool = False
     sharing: Literal["own", "common"] = "own"
+    gate: GateParams | None = None
     shard_megabytes: Positive = 500
 
 

@@ -115,7 +115,8 @@ def _used_arrays(workspace: Workspace) -> set[str]:
         split = partition.load(workspace.partition)
         used.add(split.source.array)
         if workspace.manifest.is_file():
-            used.add(arrays.synthetic_name(manifest.load(workspace.manifest), split.image_size))
+            made = manifest.load(workspace.manifest)
+            used |= {arrays.synthetic_name(made, split.image_size), arrays.gated_name(made, split.image_size)}
     for path in workspace.fill("x").parent.glob("*.parquet"):
         used |= {source.array for source in holdings.load(path).sources.values()}
     return used

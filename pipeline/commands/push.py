@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import progress
-from pipeline.artifacts import manifest
+from pipeline.artifacts import manifest, shard_pictures
 from pipeline.artifacts.manifest import Manifest, Shard
 from pipeline.commands import results
 from pipeline.errors import ArtifactError, ParameterError
@@ -49,7 +49,7 @@ def _draw_sheet(known: Manifest, files: Sequence[Path], out: Path) -> None:
     """Draw the first images of each class in these files."""
     fix = "run again when nothing writes shards"
     found = contact_sheet.by_class(
-        manifest.pictures(files, known.class_names, known.encoding, fix, SHEET_IMAGES), known.class_names
+        shard_pictures.pictures(files, known.class_names, known.encoding, fix, SHEET_IMAGES), known.class_names
     )
     sheet = contact_sheet.draw({name: [images] for name, images in found.items() if images}, ["synthetic images"])
     sheet.save(out, "PNG")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pipeline.artifacts import deficits, partition
 from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError
-from pipeline.generation import model
+from pipeline.generation import gate, model
+from pipeline.generation.gate import OpenGate
 from pipeline.generation.model import ResolvedModel
 from pipeline.generation.plan import Plan
 from pipeline.generation.recipe import differences
@@ -19,6 +20,8 @@ class Request:
 
     plan: Plan
     model: ResolvedModel
+    gate: OpenGate | None = None
+    """That of the plan, with its judge."""
 
     def check_recipe(self, known: Manifest) -> None:
         """Raise ArtifactError unless the shards of a manifest were made by this recipe."""
@@ -30,10 +33,15 @@ class Request:
             raise ArtifactError(what, where, "run: dvc repro generate")
 
 
-def current(workspace: Workspace, params: Params, dtype: str) -> Request:
-    """Return what the parameters and the deficits on disk ask for; ``dtype`` is what ``auto`` stands for."""
+def current(workspace: Workspace, params: Params, dtype: str, device: str = "cpu") -> Request:
+    """Return what the parameters and the deficits on disk ask for; ``dtype`` is what ``auto`` stands for.
+
+    ``device`` is where the gate's judge works, if there is a gate.
+    """
     lacking, chosen = deficits.load(workspace.deficits), params.generate
     size = partition.load(workspace.partition).image_size
     resolved = model.resolve(workspace, chosen, params.seed, size, dtype)
-    plan = Plan(resolved.recipe, lacking.missing, lacking.class_names, lacking.words, chosen.sharing)
-    return Request(plan, resolved)
+    judged = gate.opened(workspace, params, lacking, device)
+    rule = None if judged is None else judged.gate
+    plan = Plan(resolved.recipe, lacking.missing, lacking.class_names, lacking.words, chosen.sharing, rule)
+    return Request(plan, resolved, judged)

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import atomic, progress
+from pipeline import atomic, judges, progress
 from pipeline.data import images
 from pipeline.data.images import Images
 from pipeline.errors import ParameterError, PipelineError
 from pipeline.generation import model, words
+from pipeline.generation.gate import WHERE
 from pipeline.params import Params, PartitionParams
 from pipeline.workspace import Workspace
 
@@ -85,9 +86,17 @@ def _digest(values: Iterable[object]) -> str:
 
 
 def _model(workspace: Workspace, params: Params) -> Print:
-    """Return the recipe, which has content where ``generate`` has places, but for what other stages decide."""
+    """Return the recipe, which has content where ``generate`` has places, but for what other stages decide; and the gate.
+
+    Without a gate it has no such entry.
+    """
     chosen = params.generate
-    return model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()
+    found = model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()
+    if chosen.gate is None:
+        return found
+    judge = judges.identity(workspace, chosen.gate.judge, WHERE)
+    bounds = {"least_probability": chosen.gate.least_probability, "most_refusals": chosen.gate.most_refusals}
+    return {**found, "gate": {"judge": judge, **bounds}}
 
 
 def _words(workspace: Workspace, params: Params) -> Print:
@@ -106,6 +115,7 @@ _PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
         params.generate.prompts,
         params.generate.config or "",
         *(one.path for one in params.generate.lora),
+        params.generate.gate.judge.model if params.generate.gate else "",
     ),
 }
 """The texts that can name a file or folder below the project's folder."""
