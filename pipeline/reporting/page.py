@@ -81,6 +81,16 @@ class Sheets:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """One image in its own size, with the text that stands for it."""
+
+    source: str
+    width: int
+    alt: str
+    kind: ClassVar[str] = "picture"
+
+
+@dataclass(frozen=True)
 class Folded:
     """Parts that are shown when a reader opens them, and in a print."""
 
@@ -89,7 +99,7 @@ class Folded:
     kind: ClassVar[str] = "folded"
 
 
-Part = Text | Items | Charts | Shown | Settings | Sheets | Folded
+Part = Text | Items | Charts | Shown | Settings | Sheets | Picture | Folded
 
 
 @dataclass(frozen=True)

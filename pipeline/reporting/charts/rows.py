@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from pipeline import printable
 from pipeline.reporting.charts.figure import frame
 from pipeline.reporting.charts.markup import element, number
 from pipeline.reporting.charts.palette import style
 from pipeline.reporting.charts.scale import Scale, around
 
 _HEIGHT = 18
+_LETTERS = 48  # of a name that are shown; a pointer reads all
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def line(name: str, text: str, marks: Sequence[Markup], tip: str = "", strong: b
     shown = f"{name}: {tip or text}"
     return element(
         "div",
-        element("span", name, class_="name"),
+        element("span", printable.short(name, _LETTERS), class_="name"),
         element("span", text, class_="value"),
         track,
         class_=kind,
