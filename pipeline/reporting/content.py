@@ -3,16 +3,17 @@
 from collections.abc import Callable, Sequence
 
 from pipeline.artifacts import deficits, holdings, manifest, partition
-from pipeline.artifacts.partition import Partition
 from pipeline.data import decoded
-from pipeline.data.decoded import Decoded
 from pipeline.params import Params
-from pipeline.reporting import sections, settings
+from pipeline.reporting import settings
 from pipeline.reporting.arms import ArmRuns
-from pipeline.reporting.page import Page, Section, Settings, Sheets, Text, Verdict
-from pipeline.reporting.sections import clients, cost, images, results, skew
+from pipeline.reporting.page import Page, Section, Settings, Verdict
+from pipeline.reporting.sections import clients, cost, images, ledger, quality, results, skew
 from pipeline.reporting.summary import Summary
+from pipeline.reporting.verdict import chosen, headline, replicates
 from pipeline.workspace import Workspace
+
+_NOTHING = "No verdict: the compared fill was not trained beside a control."
 
 
 def page(
@@ -27,43 +28,43 @@ def page(
     lacks = deficits.load(workspace.deficits)
     real = decoded.open_data(workspace, params.data)
     split.check_source(real.fingerprint, params.data.path)
+    judged = quality.load(workspace.quality)
     places = {fill: place for place, fill in enumerate(dict.fromkeys(arm.fill for arm in summary.arms))}
-    names = list(places)
-    fills = {fill: describe(fill) for fill in names}
+    held = [holdings.load(workspace.fill(name)) for name in places]
+    fills = {fill: describe(fill) for fill in (*places, *(one.fill for one in summary.references))}
+    which = f"{split.client_count} clients, {len(split.class_names)} classes, {settings.scheme(params.partition)}"
+    run = settings.table(params, split, shards, real.inventory, lacks)
     return Page(
         title="gen-fedsd report",
-        heading=f"Does filling the missing classes help? {split.client_count} clients, {len(split.class_names)} classes, "
-        f"{settings.scheme(params.partition)}",
-        verdict=Verdict(headline(summary)),
+        heading=f"Does filling the missing classes help? {which}",
+        verdict=verdict(summary),
         remarks=summary.remarks,
         sections=[
             results.make(summary, places, fills, settings.local_work(params.train)),
             results.curves(summary, arms, places),
+            quality.make(judged, workspace.evaluation / "copies.png"),
+            images.make(params.report.images_per_class, split, shards, real.train, judged),
             clients.make(summary, arms, places, split.class_names),
-            cost.make(summary, places, weight_bytes(arms), f"{sum(shard.bytes for shard in shards.shards) / 1e6:.1f}"),
-            skew.make(summary, [holdings.load(workspace.fill(name)) for name in names], split, lacks, places),
-            Section("The images", [Sheets(images.sheets({"real": images.of_real(params.report.images_per_class, split, real.train), "synthetic": images.of_synthetic(params.report.images_per_class, split, shards)}, split.class_names[:30]))]),
-            Section("What was run", [Settings(settings.table(params, split, shards, real.inventory, lacks))]),
-            Section("Wall time", [Settings(settings.times(workspace.timings)), Text("Time of the last run of each stage on this machine; a stage that found its images or runs in the cache was short.")]),
+            cost.make(summary, places, weight_bytes(arms)),
+            skew.make(summary, held, split, lacks, places),
+            ledger.make(summary, arms, shards, settings.times(workspace.timings)),
+            Section("What was run", [Settings({**run, "manifest": summary.manifest})]),
         ],
     )
 
 
-def headline(summary: Summary) -> str:
-    """Return the first algorithm's differences from its first control, and the smallest difference from any control."""
-    if not summary.comparisons:
-        return ""
-    first = summary.comparisons[0]
-    mine = [one for one in summary.comparisons if one.algorithm == first.algorithm]
-    beside = [one for one in mine if one.control == first.control]
-    parts = [f"{one.difference.percent(signed=True)} points at equal {one.budget}" for one in beside]
-    text = f"The fill {first.fill} changes the accuracy of {first.algorithm} by {' and '.join(parts)}"
-    text = f"{text}, compared with the fill {first.control}."
-    least = min(mine, key=lambda one: one.difference.mean)
-    if least.control != first.control:
-        gain = least.difference.percent(signed=True)
-        text += f" Its smallest difference from any fill is {gain} points ({least.control}, equal {least.budget})."
-    return text
+def verdict(summary: Summary) -> Verdict:
+    """Return the difference from the best control, and how sure it is."""
+    found = chosen(summary.verdicts)
+    if found is None:
+        return Verdict(_NOTHING)
+    difference = found.best.difference
+    facts = [
+        (f"{100 * difference.mean:+.1f}", "points against the best control"),
+        (f"{100 * found.weakest.difference.mean:+.1f}", "points against the weakest control"),
+        (replicates(difference.partitions, difference.replicates), ""),
+    ]
+    return Verdict(headline(summary), difference.clear, (), facts)
 
 
 def weight_bytes(arms: Sequence[ArmRuns]) -> str:

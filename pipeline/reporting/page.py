@@ -7,7 +7,7 @@ from typing import ClassVar
 from markupsafe import Markup
 
 from pipeline.reporting import html
-from pipeline.reporting.summary import Table
+from pipeline.reporting.tables import Table
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,11 @@ from markupsafe import Markup
 from pipeline.reporting.charts import lines, rows
 from pipeline.reporting.charts.lines import Line, Point
 from pipeline.reporting.charts.rows import Row
-from pipeline.reporting.statistics import Difference
 from pipeline.reporting.sweep_summary import Comparison, Setting
-from pipeline.reporting.verdict import evidence, named
+from pipeline.reporting.verdict import named
 
 PERCENT = "percent of the test images; the whisker is the 95 % interval"
 POINTS = "points of accuracy; the band is the 95 % interval"
-Axes = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,3 @@ def _means(by_round: Mapping[int, Sequence[float]]) -> list[Point]:
     return [
         Point(number, float(np.mean(shares)), min(shares), max(shares)) for number, shares in sorted(by_round.items())
     ]
-
-
-def told(difference: Difference) -> str:
-    """Return a difference with all that says how sure it is."""
-    return f"{100 * difference.mean:+.1f} points, {evidence(difference)}"

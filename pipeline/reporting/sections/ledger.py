@@ -7,7 +7,8 @@ import numpy as np
 from pipeline.artifacts.manifest import Manifest
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.page import Part, Section, Settings, Shown, Text
-from pipeline.reporting.summary import Summary, Table
+from pipeline.reporting.summary import Summary
+from pipeline.reporting.tables import Table
 
 _HEAD = (
     *("algorithm", "fill", "budget"),

@@ -16,7 +16,7 @@ from pipeline.reporting.charts.markup import element
 from pipeline.reporting.charts.rows import Row
 from pipeline.reporting.page import Charts, Folded, Items, Part, Picture, Section, Settings, Shown, Text
 from pipeline.reporting.sections.images import GRADES
-from pipeline.reporting.summary import Table
+from pipeline.reporting.tables import Table
 
 _TITLE = "Are the images good?"
 _MOST_ROWS = 30

@@ -1,19 +1,26 @@
 """Accuracy of every fill with its controls, and the differences; then accuracy over rounds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
+from pipeline.reporting import tables
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.charts import lines, rows
 from pipeline.reporting.charts.lines import Line, Point
 from pipeline.reporting.charts.rows import Row
-from pipeline.reporting.interval import Interval
 from pipeline.reporting.page import Charts, Folded, Items, Part, Section, Shown, Text
-from pipeline.reporting.summary import Summary, budgets, result_tables
+from pipeline.reporting.statistics import Estimate
+from pipeline.reporting.summary import Arm, Comparison, Summary, Verdict
+from pipeline.reporting.verdict import evidence, named
 
 PERCENT = "percent of the test images"
-POINTS = "points of accuracy; the whisker is the 95 % interval"
+_INTERVAL = "the whisker is the 95 % interval"
+_KINDS = {"control": "", "synthetic": "", "bound": " (bound)"}
+_CLAIM = (
+    "A difference is bold only if its interval and its test agree that it is not 0. Controls use no synthetic image; a "
+    "bound uses real images that no client has, so no federation can have it."
+)
 
 
 def make(summary: Summary, places: Mapping[str, int], fills: Mapping[str, str], work: str) -> Section:
@@ -21,8 +28,8 @@ def make(summary: Summary, places: Mapping[str, int], fills: Mapping[str, str], 
 
     ``places`` decide the fills' colours, ``fills`` say what each is, ``work`` what a client does in a round.
     """
-    parts: list[Part] = [Charts(_charts(summary, places), wide=True)]
-    parts.append(Folded("All numbers", [Shown(table) for table in result_tables(summary)]))
+    parts: list[Part] = [Charts(_charts(summary, places), wide=True), Text(_CLAIM)]
+    parts.append(Folded("All numbers", [Shown(table) for table in tables.results(summary)]))
     parts.append(Items({
         "Equal epochs": f"each client {work}, so a fill that brings images can also bring more local work.",
         "Equal steps": "each client does as much local work with every fill as if every deficit were filled, so that no "
@@ -32,54 +39,76 @@ def make(summary: Summary, places: Mapping[str, int], fills: Mapping[str, str], 
     return Section("Accuracy, with every control", parts)
 
 
+def keys(summary: Summary) -> list[tuple[str, str]]:
+    """Return the algorithms and budgets of all arms, in the order of the arms."""
+    return list(dict.fromkeys((arm.algorithm, arm.budget) for arm in summary.arms))
+
+
 def _charts(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
     """Return for each algorithm and budget a chart of accuracies and one of differences, all on the same two axes."""
-    drawn: list[tuple[str, list[Row], list[Row]]] = []
-    for algorithm in dict.fromkeys(arm.algorithm for arm in summary.arms):
-        for budget in budgets(summary):
-            arms = [one for one in summary.arms if (one.algorithm, one.budget) == (algorithm, budget)]
-            gaps = [one for one in summary.comparisons if (one.algorithm, one.budget) == (algorithm, budget)]
-            bars = [_row(one.fill, one.final, places[one.fill], one.fill == summary.fill) for one in arms]
-            differences = [
-                _row(f"{one.fill} - {one.control}", one.difference, places[one.control], signed=True) for one in gaps
-            ]
-            drawn.append((f"{algorithm}, equal {budget}", bars, differences))
+    drawn = []
+    for key in keys(summary):
+        arms = [arm for arm in summary.arms if (arm.algorithm, arm.budget) == key]
+        gaps = [one for one in summary.comparisons if (one.algorithm, one.budget) == key]
+        verdicts = [one for one in summary.verdicts if (one.algorithm, one.budget) == key]
+        bars = [_arm(arm, summary, places) for arm in arms]
+        drawn.append((f"{key[0]}, equal {key[1]}", bars, list(_differences(verdicts, gaps, places))))
     ticks = rows.ticks_of([row for _, bars, _ in drawn for row in bars])
     apart = rows.ticks_of([row for _, _, differences in drawn for row in differences])
+    what = "accuracy after the last round" if summary.last_rounds == 1 else f"mean of the last {summary.last_rounds} rounds"
     made = []
     for title, bars, differences in drawn:
-        made.append(rows.draw(bars, title, unit=PERCENT, ticks=ticks))
+        made.append(rows.draw(bars, title, unit=f"{PERCENT}, {what}; {_INTERVAL}", ticks=ticks))
         if differences:
-            made.append(rows.draw(differences, f"Differences: {title}", unit=POINTS, ticks=apart))
+            unit = f"points of accuracy, {what}; {_INTERVAL}"
+            made.append(rows.draw(differences, f"Differences: {title}", unit=unit, ticks=apart))
     return made
 
 
-def _row(name: str, value: Interval, place: int, strong: bool = False, signed: bool = False) -> Row:
-    low, high = ends(value)
-    return Row(name, 100 * value.mean, value.percent(signed), place, low, high, strong=strong)
+def _arm(arm: Arm, summary: Summary, places: Mapping[str, int]) -> Row:
+    kinds = {one.fill: one.kind for one in summary.fills}
+    more = [f"last round {arm.last.percent()}"]
+    if arm.averaged:
+        more.append(f"averaged weights {arm.averaged.percent()}")
+    seeds = len(arm.by_seed)
+    tip = f"{arm.primary.percent()}; {'; '.join(more)}; {seeds} seed{'s' * (seeds != 1)}"
+    name = arm.fill + _KINDS.get(kinds.get(arm.fill, ""), "")
+    return row(name, arm.primary, places[arm.fill], tip, strong=arm.fill == summary.fill)
 
 
-def ends(value: Interval) -> tuple[float | None, float | None]:
-    """Return the ends of an interval in percent, None for a single value."""
-    if value.half_width is None:
-        return None, None
-    return 100 * (value.mean - value.half_width), 100 * (value.mean + value.half_width)
+def _differences(
+    verdicts: Sequence[Verdict], gaps: Sequence[Comparison], places: Mapping[str, int]
+) -> Iterator[Row]:
+    """Yield the difference from the best control, with any algorithm, and from each fill with the same algorithm."""
+    for one in verdicts:
+        best = one.best
+        name = f"{one.fill} - best control, {named(best.algorithm, best.fill)}"
+        yield row(name, best.difference, places[best.fill], evidence(best.difference), best.difference.clear)
+    for gap in gaps:
+        name = f"{gap.fill} - {gap.control}"
+        yield row(name, gap.difference, places[gap.control], evidence(gap.difference), gap.difference.clear)
+
+
+def row(name: str, value: Estimate, place: int, tip: str, strong: bool = False) -> Row:
+    """Return a mean with its interval as a bar, in percent."""
+    low, high = (None if end is None else 100 * end for end in (value.low, value.high))
+    return Row(name, 100 * value.mean, value.percent(), place, low, high, strong=strong, tip=tip)
 
 
 def curves(summary: Summary, arms: Sequence[ArmRuns], places: Mapping[str, int]) -> Section:
     """Return the section of accuracy over rounds, a chart for each algorithm and budget."""
     drawn = []
-    for algorithm in dict.fromkeys(arm.algorithm for arm in summary.arms):
-        for budget in budgets(summary):
-            chosen = [arm for arm in arms if (arm.algorithm, arm.budget) == (algorithm, budget) and arm.runs]
-            drawn.append((f"{algorithm}, equal {budget}", [_line(arm, places[arm.fill]) for arm in chosen]))
-    levels = {"target": 100 * summary.target_accuracy}
-    ticks = lines.ticks_of([line for _, all_lines in drawn for line in all_lines], *levels.values())
+    for key in keys(summary):
+        chosen = [arm for arm in arms if (arm.algorithm, arm.budget) == key and arm.runs]
+        targets = {100 * arm.target.accuracy for arm in summary.arms if arm.target and (arm.algorithm, arm.budget) == key}
+        drawn.append((f"{key[0]}, equal {key[1]}", [_line(arm, places[arm.fill]) for arm in chosen], targets))
+    ticks = lines.ticks_of([line for _, made, _ in drawn for line in made], *(one for _, _, found in drawn for one in found))
     charts = [
-        lines.draw(all_lines, title, across="round", up=PERCENT, ticks=ticks, levels=levels)
-        for title, all_lines in drawn
+        lines.draw(made, title, across="round", up=PERCENT, ticks=ticks, levels={"target": one for one in targets})
+        for title, made, targets in drawn
     ]
-    return Section("Accuracy over rounds", [Text("Line: mean over seeds; band: lowest to highest seed."), Charts(charts, wide=True)])
+    told = "Line: mean over seeds; band: lowest to highest seed. The number beside a name is the last round's."
+    return Section("Accuracy over rounds", [Text(told), Charts(charts, wide=True)])
 
 
 def _line(arm: ArmRuns, place: int) -> Line:
