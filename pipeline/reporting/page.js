@@ -11,17 +11,22 @@ function hide() {
   tip.textContent = "";
 }
 
+function place() {
+  if (!shown) return;
+  const at = shown.getBoundingClientRect(), size = tip.getBoundingClientRect();
+  const middle = at.left + at.width / 2 - size.width / 2;
+  tip.style.left = Math.max(4, Math.min(middle, document.documentElement.clientWidth - size.width - 4)) + "px";
+  const above = at.top - size.height - 6;
+  tip.style.top = Math.max(4, above > 4 ? above : Math.min(at.bottom + 6, innerHeight - size.height - 4)) + "px";
+}
+
 function show(mark) {
   if (mark === shown) return;
   hide();
   shown = mark;
   mark.classList.add("read");
   tip.textContent = mark.dataset.tip;
-  const at = mark.getBoundingClientRect(), size = tip.getBoundingClientRect();
-  const middle = at.left + at.width / 2 - size.width / 2;
-  tip.style.left = Math.max(4, Math.min(middle, document.documentElement.clientWidth - size.width - 4)) + "px";
-  const above = at.top - size.height - 6;
-  tip.style.top = Math.max(4, above > 4 ? above : Math.min(at.bottom + 6, innerHeight - size.height - 4)) + "px";
+  place();
 }
 
 for (const chart of document.querySelectorAll(".chart")) {
@@ -42,6 +47,6 @@ for (const chart of document.querySelectorAll(".chart")) {
     show(marks[Math.max(0, Math.min(marks.length - 1, place + step))]);
   });
 }
-addEventListener("scroll", hide, { passive: true });
+addEventListener("scroll", place, { passive: true });
 // A print has no pointer: it shows all tables.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from markupsafe import Markup
 
 from pipeline.reporting.charts import lines, rows
 from pipeline.reporting.charts.lines import Line, Point
 from pipeline.reporting.charts.rows import Row
 from pipeline.reporting.sweep_summary import Comparison, Setting
-from pipeline.reporting.verdict import named
+from pipeline.reporting.sections.results import row
+from pipeline.reporting.verdict import named, replicates
 
 PERCENT = "percent of the test images; the whisker is the 95 % interval"
 POINTS = "points of accuracy; the band is the 95 % interval"
@@ -31,18 +31,19 @@ def label(axes: Mapping[str, str], without: str = "") -> str:
     return ", ".join(f"{name} {value}" for name, value in axes.items() if name != without)
 
 
-def multiples(settings: Sequence[Setting], places: Places) -> list[Markup]:
-    """Return a chart for each setting, algorithms together: the accuracy of every fill, all on one axis."""
+def multiples(settings: Sequence[Setting], fill: str, places: Places) -> list[Markup]:
+    """Return a chart for each setting, algorithms together: the accuracy of every fill, all on one axis.
+
+    The bars of ``fill`` are bold.
+    """
     by_axes: dict[str, list[Row]] = {}
     algorithms = {setting.algorithm for setting in settings}
     for setting in settings:
         found = by_axes.setdefault(label(setting.axes), [])
-        for fill in setting.fills:
-            name = fill.fill if len(algorithms) == 1 else f"{fill.fill}, {setting.algorithm}"
-            mean, low, high = percent(fill.primary.mean), percent(fill.primary.low), percent(fill.primary.high)
-            count = f"{fill.primary.partitions} partitions, {fill.primary.replicates} runs"
-            text = fill.primary.percent()
-            found.append(Row(name, mean, text, places.of(fill.fill), low, high, tip=f"{text}, {count}"))
+        for one in setting.fills:
+            name = one.fill if len(algorithms) == 1 else f"{one.fill}, {setting.algorithm}"
+            tip = f"{one.primary.percent()}, {replicates(one.primary.partitions, one.primary.replicates)}"
+            found.append(row(name, one.primary, places.of(one.fill), tip, strong=one.fill == fill))
     ticks = rows.ticks_of([row for found in by_axes.values() for row in found])
     return [rows.draw(found, title or "The one setting", unit=PERCENT, ticks=ticks) for title, found in by_axes.items()]
 
@@ -103,6 +104,4 @@ def over_rounds(curves: Sequence[Mapping[str, object]], axes: Sequence[str], pla
 
 
 def _means(by_round: Mapping[int, Sequence[float]]) -> list[Point]:
-    return [
-        Point(number, float(np.mean(shares)), min(shares), max(shares)) for number, shares in sorted(by_round.items())
-    ]
+    return [lines.over(shares, number) for number, shares in sorted(by_round.items())]

@@ -58,7 +58,7 @@ def render(
         sections=[
             *_gains(found, axes, places),
             _settings(found, places),
-            Section("All differences", [Text(_BOLD), Shown(sweep_tables.differences(found, list(axes)), len(axes) + 4)]),
+            _differences(found, list(axes)),
             *_costs(lines, list(axes)),
             _rounds(rounds, list(axes), places),
             Section("What was run", [Settings({**_counts(lines, axes), **settings})]),
@@ -128,15 +128,24 @@ def _gains(found: SweepSummary, axes: Mapping[str, Sequence[str]], places: Place
         _first_open(budget, found, Charts(sweep_charts.gains(settings, axis, axes[axis], places), wide=True))
         for budget, settings in _by_budget(found).items()
     ]
-    return [Section(f"Gain of {found.fill} over {axis}", [Text(_BOLD), *parts])]
+    return [Section(f"Gain of {found.fill} over {axis}", parts)]
 
 
 def _settings(found: SweepSummary, places: Places) -> Section:
     parts = [
-        _first_open(budget, found, Charts(sweep_charts.multiples(settings, places), wide=True))
+        _first_open(budget, found, Charts(sweep_charts.multiples(settings, found.fill, places), wide=True))
         for budget, settings in _by_budget(found).items()
     ]
     return Section("Accuracy in each setting", parts)
+
+
+def _differences(found: SweepSummary, axes: Sequence[str]) -> Section:
+    """Return the section of differences: from no fill and from the best control, and behind a title from all others."""
+    near, far = (sweep_tables.differences(found, axes, roles) for roles in (("best", "none"), ("other",)))
+    parts: list[Part] = [Text(_BOLD), Shown(near, len(axes) + 4)]
+    if far.rows:
+        parts.append(Folded("Differences from every other fill", [Shown(far, len(axes) + 4)]))
+    return Section("Differences from no fill and from the best control", parts)
 
 
 def _first_open(budget: str, found: SweepSummary, part: Part) -> Part:

@@ -18,11 +18,11 @@ _CLIENTS = ("clients_mean", "clients_deviation", "clients_worst_tenth", "clients
 _SKEWS = ("hellinger", "jensen_shannon", "total_variation", "effective_classes", "missing_cells", "gini")
 
 
-def differences(found: SweepSummary, axes: Sequence[str]) -> Table:
-    """Return every difference with its interval, p and replicates; bold only if interval and p agree."""
+def differences(found: SweepSummary, axes: Sequence[str], roles: Sequence[str]) -> Table:
+    """Return the differences from controls of these roles, with interval, p and replicates; bold only if they agree."""
     rows = []
     for setting in found.settings:
-        for one in setting.comparisons:
+        for one in (one for one in setting.comparisons if one.role in roles):
             control = named(one.control_algorithm, one.control)
             shown = f"best: {control}" if one.role == "best" else control
             keys = (*(setting.axes[axis] for axis in axes), setting.algorithm, f"equal {setting.budget}", one.fill, shown)

@@ -67,6 +67,7 @@ class Browser:
         self._last = 0
         self._session: str | None = None
         self._events: list[dict[str, Any]] = []
+        self._address = ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -142,10 +143,15 @@ class Browser:
             self._receive()
         # What the page's scripts report after it is loaded is received before the answer to this.
         self.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        self._address = address
+        return self.look(width)
+
+    def look(self, width: int) -> Findings:
+        """Return what is wrong with the open page by now."""
         looked = self.evaluate(_LOOK.replace("WIDTH", str(width)))
         found = Findings(missing=looked["missing"], wide=looked["wide"])
         for event in self._events:
-            _note(found, event["method"], event["params"], address)
+            _note(found, event["method"], event["params"], self._address)
         return found
 
     def picture(self, path: Path) -> None:

@@ -37,6 +37,12 @@ class Line:
     points: Sequence[Point]
 
 
+def over(values: Sequence[float], x: float) -> Point:
+    """Return the mean of values, with a band from the lowest to the highest if there are several."""
+    mean = sum(values) / len(values)
+    return Point(x, mean, min(values), max(values)) if len(values) > 1 else Point(x, mean)
+
+
 def ticks_of(lines: Sequence[Line], *more: float) -> tuple[float, ...]:
     """Return the vertical axis that lines and further values need, so that charts side by side can share it."""
     values = [value for line in lines for point in line.points for value in (point.mean, point.low, point.high)]

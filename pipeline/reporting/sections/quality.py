@@ -20,6 +20,8 @@ from pipeline.reporting.tables import Table
 
 _TITLE = "Are the images good?"
 _MOST_ROWS = 30
+_MOST_BARS = 12
+_LETTERS = 40
 _MEANING = {
     "Usefulness decides": "accuracy on real images of the classifier that clients train, trained on synthetic images "
     "only, on equally many real ones, and on both, with equally many steps.",
@@ -71,21 +73,23 @@ def _charts(found: Report) -> list[Markup]:
     ]
     unit = "accuracy on real images, percent; the whisker is the standard deviation"
     made.append(rows.draw(bars, "Usefulness: the classifier trained on", unit=unit, ticks=(0, 25, 50, 75, 100)))
-    judged = [one for one in found.classes if one.agreement is not None][:_MOST_ROWS]
-    if judged:
+    judged = [one for one in found.classes if one.agreement is not None]
+    lowest = sorted(judged, key=lambda one: one.agreement or 0.0)[:_MOST_BARS]
+    if lowest:
         agreed = [
             Row(
-                one.class_name,
+                named(one),
                 _percent(one.agreement),
                 share(one.agreement),
                 2,
                 floor=_percent(one.judge_accuracy),
                 tip=f"{share(one.agreement)}; the judge on real images: {share(one.judge_accuracy)}",
             )
-            for one in judged
+            for one in lowest
         ]
         unit = "percent of the images; the tick is the judge's accuracy on real images"
-        made.append(rows.draw(agreed, "Label agreement", unit=unit, ticks=(0, 25, 50, 75, 100)))
+        title = "Label agreement" if len(lowest) == len(judged) else f"Label agreement, the {len(lowest)} lowest classes"
+        made.append(rows.draw(agreed, title, unit=unit, ticks=(0, 25, 50, 75, 100)))
     return made
 
 
@@ -132,7 +136,7 @@ def _distance(one: Distance) -> str:
 
 def named(one: Quality) -> str:
     """Return the class, cut if it is long."""
-    return printable.short(one.class_name, 60)
+    return printable.short(one.class_name, _LETTERS) or "(no name)"
 
 
 def _settings(found: Report) -> dict[str, str]:

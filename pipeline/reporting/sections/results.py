@@ -7,7 +7,7 @@ from markupsafe import Markup
 from pipeline.reporting import tables
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.charts import lines, rows
-from pipeline.reporting.charts.lines import Line, Point
+from pipeline.reporting.charts.lines import Line
 from pipeline.reporting.charts.rows import Row
 from pipeline.reporting.page import Charts, Folded, Items, Part, Section, Shown, Text
 from pipeline.reporting.statistics import Estimate
@@ -61,7 +61,7 @@ def _charts(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
         made.append(rows.draw(bars, title, unit=f"{PERCENT}, {what}; {_INTERVAL}", ticks=ticks))
         if differences:
             unit = f"points of accuracy, {what}; {_INTERVAL}"
-            made.append(rows.draw(differences, f"Differences: {title}", unit=unit, ticks=apart))
+            made.append(rows.draw(differences, f"{summary.fill} minus each control: {title}", unit=unit, ticks=apart))
     return made
 
 
@@ -82,11 +82,10 @@ def _differences(
     """Yield the difference from the best control, with any algorithm, and from each fill with the same algorithm."""
     for one in verdicts:
         best = one.best
-        name = f"{one.fill} - best control, {named(best.algorithm, best.fill)}"
+        name = f"best: {named(best.algorithm, best.fill)}"
         yield row(name, best.difference, places[best.fill], evidence(best.difference), best.difference.clear)
     for gap in gaps:
-        name = f"{gap.fill} - {gap.control}"
-        yield row(name, gap.difference, places[gap.control], evidence(gap.difference), gap.difference.clear)
+        yield row(gap.control, gap.difference, places[gap.control], evidence(gap.difference), gap.difference.clear)
 
 
 def row(name: str, value: Estimate, place: int, tip: str, strong: bool = False) -> Row:
@@ -113,7 +112,6 @@ def curves(summary: Summary, arms: Sequence[ArmRuns], places: Mapping[str, int])
 
 def _line(arm: ArmRuns, place: int) -> Line:
     points = [
-        Point(number, 100 * sum(shares) / len(shares), 100 * min(shares), 100 * max(shares))
-        for number, shares in arm.curve()
+        lines.over([100 * share for share in shares], number) for number, shares in arm.curve()
     ]
     return Line(arm.fill, place, points)

@@ -1,6 +1,6 @@
 """How skewed clients are before and after the fill, and who holds what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.holdings import Holdings
@@ -28,21 +28,27 @@ _MEASURES = (
     ("Missing cells", "missing_cells", "share of the pairs of a client and a class"),
 )
 
+_TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
-def make(summary: Summary, held: Sequence[Holdings], split: Partition, lacks: Deficits, places: dict[str, int]) -> Section:
+
+def make(summary: Summary, held: Sequence[Holdings], split: Partition, lacks: Deficits, places: Mapping[str, int]) -> Section:
     """Return the section; ``places`` decide the fills' colours."""
-    parts: list[Part] = []
-    if summary.skew:
-        charts = [
-            rows.draw([_row(one, name, places) for one in summary.skew], title, unit=unit, ticks=(0, 0.25, 0.5, 0.75, 1))
-            for title, name, unit in _MEASURES
-        ]
-        parts += [Charts(charts, wide=True), Text(_MEANING), Shown(tables.skew(summary))]
-    parts += [Text(_HOLDINGS), Shown(tables.images(held, REAL)), _maps(split, lacks)]
-    return Section("Skew of the clients before and after the fill", parts)
+    images = [Text(_HOLDINGS), Shown(tables.images(held, REAL)), _maps(split, lacks)]
+    return Section("Skew of the clients before and after the fill", [*before_and_after(summary, places), *images])
 
 
-def _row(one: FillSkew, name: str, places: dict[str, int]) -> Row:
+def before_and_after(summary: Summary, places: Mapping[str, int]) -> list[Part]:
+    """Return charts and the table of skew; it is said if none was measured."""
+    if not summary.skew:
+        return [Text("No skew was measured.")]
+    charts = [
+        rows.draw([_row(one, name, places) for one in summary.skew], title, unit=unit, ticks=_TICKS)
+        for title, name, unit in _MEASURES
+    ]
+    return [Charts(charts, wide=True), Text(_MEANING), Shown(tables.skew(summary))]
+
+
+def _row(one: FillSkew, name: str, places: Mapping[str, int]) -> Row:
     value, floor = getattr(one.clients, name), getattr(one.iid, name)
     label = f"{one.fill} (before)" if one.fill == "none" else one.fill
     tip = f"{value:.2f}; clients with images at random: {floor:.2f}"
