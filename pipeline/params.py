@@ -180,6 +180,7 @@ class TrainParams(Section):
 
     fills: Names
     references: Names = ()
+    alone: Names = ()
     algorithms: Names
     seeds: Seeds
     options: dict[RunName, dict[RunName, float]] = {}
@@ -199,6 +200,7 @@ class TrainParams(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     augment: bool = False
     eval_every: Positive = 1
+    last_rounds: Positive = 10
     stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
 
     @model_validator(mode="after")
@@ -207,6 +209,13 @@ class TrainParams(Section):
         chosen = (*self.algorithms, *(("fedavg",) if self.references else ()))
         if lacking := [name for name in chosen if name not in self.options]:
             raise ValueError(f"no train.options.{lacking[0]}: add {lacking[0]}: {{}} there")
+        return self
+
+    @model_validator(mode="after")
+    def _alone_beside_federated(self) -> Self:
+        """Clients that train alone are compared with the same clients in a federation."""
+        if lacking := [name for name in self.alone if name not in self.fills]:
+            raise ValueError(f"train.alone names {lacking[0]!r}, which train.fills does not: add it there")
         return self
 
     def all_fills(self) -> tuple[str, ...]:
@@ -223,7 +232,7 @@ class ReportParams(Section):
     """What the report derives from the histories."""
 
     fill: str = "synthetic"
-    target_accuracy: Annotated[float, Field(gt=0, le=1)]
+    target_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
     images_per_class: Positive = 8
 
 

@@ -176,6 +176,10 @@ class Workspace:
         """Return the folder of the results of one fill and algorithm."""
         return self.data / "train" / f"{_plain(fill)}-{_plain(algorithm)}"
 
+    def alone(self, fill: str) -> Path:
+        """Return the folder of the results of clients that train alone with one fill."""
+        return self.data / "train" / f"alone-{_plain(fill)}"
+
     def metrics(self, fill: str, algorithm: str) -> Path:
         """Return the place of the figures of one fill and algorithm that DVC shows."""
         return self.data / "metrics" / f"{_plain(fill)}-{_plain(algorithm)}.json"

@@ -19,7 +19,7 @@ from pipeline.artifacts.partition import Partition, Source
 from pipeline.cli import report as report_command
 from pipeline.commands.results import Results
 from pipeline.reporting import contact_sheet, figures, page
-from pipeline.reporting.summary import Table
+from pipeline.reporting.tables import Table
 from tests.hub.test_escapes import MARKUP
 from tests.reporting.test_page import EXAMPLE, parsed
 from tests.test_printable import ATTACKS, FORMULAS, is_harmless
@@ -126,6 +126,8 @@ def test_a_contact_sheet_has_a_row_for_each_class(names: tuple[str, ...]) -> Non
 @example(ODD)
 def test_the_terminal_gets_a_line_for_each_row(names: tuple[str, ...]) -> None:
     table = Table(names[0], ("class", *names), (("none", *names),))
-    lines = report_command.results_text(Results("", (table,), names, Path("report.html"))).split("\n")
+    lines = report_command.results_text(
+        Results("", f"first {names[0]}", (table,), (), names, Path("report.html"))
+    ).split("\n")
     assert all(map(is_harmless, lines))
-    assert len(lines) == 1 + 1 + 3 + 1 + len(names) + 1 + 1
+    assert len(lines) == 2 + 1 + 1 + 3 + 1 + len(names) + 1 + 1

@@ -1,10 +1,10 @@
 """The history of training runs: what every round did, who took part in it, and how good the global model then was."""
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ class Round:
     """Mean cross-entropy on the test split."""
     by_class: tuple[float | None, ...] | None = None
     """Accuracy on the test images of each class; None inside for a class without any."""
+    averaged: float | None = None
+    """Accuracy of the average of the global weights of the run's last rounds (Grinwald et al., 2023: WIMA); None except
+    in a run's last round."""
 
     @property
     def samples(self) -> int:
@@ -78,15 +81,52 @@ class RunHistory:
     """``epochs`` or ``steps``."""
     seed: int
     rounds: tuple[Round, ...]
+    last_rounds: int = 10
+    """How many rounds at a run's end its accuracy is the mean over; 1 for a central run."""
 
     @property
     def tested(self) -> list[Round]:
         """The rounds that have an accuracy."""
         return [done for done in self.rounds if done.accuracy is not None]
 
+    @property
+    def last(self) -> list[Round]:
+        """The tested rounds among the last ``last_rounds``: all of these, unless a target ended the run early."""
+        return [done for done in self.rounds[-self.last_rounds :] if done.accuracy is not None]
 
-_KEYS = ("fill", "algorithm", "budget", "seed", "round")
-_COLUMNS = (*_KEYS, "accuracy", "loss", "samples", "steps", "bytes_down", "bytes_up")
+    @property
+    def primary(self) -> float | None:
+        """The run's accuracy: the mean over its last rounds. One round alone would depend on the phase of its ups and
+        downs, and the best round selects on the test set.
+        """
+        values = [done.accuracy for done in self.last if done.accuracy is not None]
+        return sum(values) / len(values) if values else None
+
+    @property
+    def final(self) -> float | None:
+        """Accuracy after the last round."""
+        return self.rounds[-1].accuracy if self.rounds else None
+
+    @property
+    def averaged(self) -> float | None:
+        """Accuracy of the average of the last rounds' weights."""
+        return self.rounds[-1].averaged if self.rounds else None
+
+
+def reached(rounds: Iterable[Round], target: float) -> Round | None:
+    """Return the first of two tested rounds in a row that are at or above a target; None if there are none.
+
+    One test above the target can be luck: accuracy goes up and down from round to round.
+    """
+    tested = [done for done in rounds if done.accuracy is not None]
+    for first, second in pairwise(tested):
+        if min(first.accuracy or 0.0, second.accuracy or 0.0) >= target:
+            return first
+    return None
+
+
+_KEYS = ("fill", "algorithm", "budget", "seed", "last_rounds", "round")
+_COLUMNS = (*_KEYS, "accuracy", "averaged", "loss", "samples", "steps", "bytes_down", "bytes_up")
 _PARTICIPANTS = "participants.parquet"
 _PARTICIPANT_TYPES = {"budget": pa.string(), "seed": pa.int64(), "round": pa.int32(), "client": pa.int32()} | {
     field.name: pa.int64() for field in fields(Participation)[1:]
@@ -101,11 +141,11 @@ def save(folder: Path, runs: Sequence[RunHistory], class_names: Sequence[str], c
     ``counts`` are the clients' real images, (clients, classes).
     """
     tested = [(run, done, done.by_class) for run in runs for done in run.tested if done.by_class is not None]
-    with _csv(folder / "history.csv", _COLUMNS) as writer:
+    with writing(folder / "history.csv", _COLUMNS) as writer:
         writer.writerows(_line(run, done) for run in runs for done in run.rounds)
-    with _csv(folder / "classes.csv", ["budget", "seed", "round", *map(printable.csv_cell, class_names)]) as writer:
+    with writing(folder / "classes.csv", ["budget", "seed", "round", *map(printable.csv_cell, class_names)]) as writer:
         writer.writerows([run.budget, run.seed, done.number, *shares] for run, done, shares in tested)
-    with _csv(folder / "clients.csv", ["budget", "seed", "round", *range(len(counts))]) as writer:
+    with writing(folder / "clients.csv", ["budget", "seed", "round", *range(len(counts))]) as writer:
         for run, done, shares in tested:
             seen = [None if np.isnan(share) else round(float(share), 4) for share in for_clients(shares, counts)]
             writer.writerow([run.budget, run.seed, done.number, *seen])
@@ -115,13 +155,8 @@ def save(folder: Path, runs: Sequence[RunHistory], class_names: Sequence[str], c
         pq.write_table(pa.table(arrays, names=list(_PARTICIPANT_TYPES)), temporary, compression="zstd")
 
 
-def save_metrics(path: Path, runs: Sequence[RunHistory], counts: NDArray[np.int64]) -> None:
-    """Write the figures of one fill and algorithm that DVC shows; ``counts`` as for ``save``."""
-    atomic.write_text(path, json.dumps(_metrics(runs, counts), indent=2) + "\n")
-
-
 @contextmanager
-def _csv(path: Path, head: Iterable[object]) -> Iterator[Any]:
+def writing(path: Path, head: Iterable[object]) -> Iterator[Any]:
     """Yield the writer of a CSV file that has its head already."""
     with atomic.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -130,7 +165,7 @@ def _csv(path: Path, head: Iterable[object]) -> Iterator[Any]:
 
 
 def _line(run: RunHistory, done: Round) -> list[object]:
-    keys = [run.fill, run.algorithm, run.budget, run.seed, done.number]
+    keys = [run.fill, run.algorithm, run.budget, run.seed, run.last_rounds, done.number]
     return [*keys, *(getattr(done, name) for name in _COLUMNS[len(_KEYS) :])]
 
 
@@ -145,14 +180,14 @@ def load(folder: Path) -> list[RunHistory]:
     """Read what ``save`` wrote; raise ArtifactError if a file is missing, damaged, or does not match the others."""
     path, by_class = folder / "history.csv", _read_table(folder / "classes.csv")
     participants = _read_participants(folder / _PARTICIPANTS)
-    runs: dict[tuple[str, str, str, int], list[Round]] = {}
-    with _reading(path), path.open(newline="", encoding="utf-8") as file:
+    runs: dict[tuple[str, str, str, int, int], list[Round]] = {}
+    with reading(path), path.open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file, strict=True):
             key = line["budget"], int(line["seed"]), int(line["round"])
             done = _round(line, by_class.pop(key, None), tuple(participants.pop(key, ())))
             if any(int(line[name]) != getattr(done, name) for name in _COLUMNS[-4:]):
                 raise ArtifactError(f"does not match {_PARTICIPANTS} in round {key[2]}", path, _REDO)
-            rounds = runs.setdefault((line["fill"], line["algorithm"], *key[:2]), [])
+            rounds = runs.setdefault((line["fill"], line["algorithm"], *key[:2], int(line["last_rounds"])), [])
             rounds.append(done)
             if done.number != len(rounds):
                 raise ValueError(f"round {done.number} where round {len(rounds)} is expected")
@@ -166,7 +201,7 @@ def load(folder: Path) -> list[RunHistory]:
         if left:
             budget, seed, number = min(left)
             raise ArtifactError(f"has no round {number} of {budget}, seed {seed}, but {name} does", path, _REDO)
-    return [RunHistory(*key, tuple(rounds)) for key, rounds in runs.items()]
+    return [RunHistory(*key[:4], tuple(rounds), key[4]) for key, rounds in runs.items()]
 
 
 def load_clients(folder: Path) -> dict[tuple[str, int, int], tuple[float | None, ...]]:
@@ -175,14 +210,15 @@ def load_clients(folder: Path) -> dict[tuple[str, int, int], tuple[float | None,
 
 
 def _round(line: Mapping[str, str], by_class: Any, participants: tuple[Participation, ...]) -> Round:
-    accuracy, loss = (float(line[name]) if line[name] else None for name in ("accuracy", "loss"))
-    return Round(int(line["round"]), participants, accuracy, loss, by_class)
+    names = ("accuracy", "loss", "averaged")
+    accuracy, loss, averaged = (float(line[name]) if line[name] else None for name in names)
+    return Round(int(line["round"]), participants, accuracy, loss, by_class, averaged)
 
 
 def _read_table(path: Path) -> dict[tuple[str, int, int], tuple[float | None, ...]]:
     """Return the shares of each line by its budget, seed and round."""
     found: dict[tuple[str, int, int], tuple[float | None, ...]] = {}
-    with _reading(path), path.open(newline="", encoding="utf-8") as file:
+    with reading(path), path.open(newline="", encoding="utf-8") as file:
         lines = csv.reader(file, strict=True)
         head = next(lines, [])
         if head[:3] != ["budget", "seed", "round"]:
@@ -199,7 +235,7 @@ def _read_table(path: Path) -> dict[tuple[str, int, int], tuple[float | None, ..
 
 def _read_participants(path: Path) -> dict[tuple[str, int, int], list[Participation]]:
     found: dict[tuple[str, int, int], list[Participation]] = {}
-    with _reading(path):
+    with reading(path):
         table = pq.read_table(path, partitioning=None)  # else folders named like alpha=0.5 become columns
         if not table.schema.equals(pa.schema(_PARTICIPANT_TYPES.items())) or any(c.null_count for c in table.columns):
             raise ValueError("columns of other names or types, or with missing values")
@@ -209,7 +245,8 @@ def _read_participants(path: Path) -> dict[tuple[str, int, int], list[Participat
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
+    """Raise ArtifactError if the file is missing, or if what reads it stumbles."""
     try:
         yield
     except FileNotFoundError:
@@ -229,32 +266,3 @@ def for_clients(by_class: Sequence[float | None], counts: NDArray[np.int64]) -> 
     with np.errstate(invalid="ignore"):
         accuracy: NDArray[np.float64] = seen @ shares / seen.sum(axis=1)
     return accuracy
-
-
-def _metrics(runs: Sequence[RunHistory], counts: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
-    """Return each run's final and best accuracy, their mean, and the spread over clients, by budget.
-
-    The spread is the least, median and greatest accuracy over clients (see ``for_clients``) of the final weights, mean
-    over seeds. A run without a tested round has no entry.
-    """
-    metrics: dict[str, dict[str, Any]] = {}
-    spreads: dict[str, list[NDArray[np.float64]]] = {}
-    for run in runs:
-        section = metrics.setdefault(run.budget, {"final_accuracy": {}, "best_accuracy": {}})
-        tested = run.tested
-        if not tested:
-            continue
-        last = tested[-1]
-        section["final_accuracy"][f"seed {run.seed}"] = round(last.accuracy or 0.0, 4)
-        section["best_accuracy"][f"seed {run.seed}"] = round(max(done.accuracy or 0.0 for done in tested), 4)
-        accuracies = for_clients(last.by_class or [None] * counts.shape[1], counts)
-        if not np.isnan(accuracies).all():
-            spreads.setdefault(run.budget, []).append(np.nanquantile(accuracies, [0, 0.5, 1]))
-    for budget, section in metrics.items():
-        finals = section["final_accuracy"].values()
-        if finals:
-            section["mean_final_accuracy"] = round(sum(finals) / len(finals), 4)
-        if budget in spreads:
-            values = np.mean(spreads[budget], axis=0).round(4).tolist()
-            section["client_accuracy"] = dict(zip(("least", "median", "greatest"), values, strict=True))
-    return metrics

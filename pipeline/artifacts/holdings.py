@@ -38,6 +38,7 @@ class _Header(parquet.Header):
     rounds: int | None
     class_names: list[str]
     image_size: int
+    start: str | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Holdings:
     """Pixels a side."""
     counts: Int64
     """Images of each client and class, of all sources together, (clients, classes)."""
+    start: str | None = None
+    """The fill whose run of the same seed, in its last weights, the training starts from; None: from random ones."""
 
     @property
     def clients(self) -> int:
@@ -85,6 +88,7 @@ class Holdings:
             "rounds": self.rounds,
             "class_names": list(self.class_names),
             "image_size": self.image_size,
+            "start": self.start,
         }
         columns = {"client": pa.array(np.arange(self.clients), pa.int32())}
         for name, held in self.rows.items():
@@ -132,6 +136,7 @@ def load(path: Path) -> Holdings:
             class_names=tuple(header.class_names),
             image_size=header.image_size,
             counts=np.array(_lists(table[_COUNTS]), np.int64).reshape(-1, len(header.class_names)),
+            start=header.start,
         )
         if not all(0 <= mean <= 255 for mean in held.mean) or not all(std > 0 for std in held.std):
             raise ValueError(f"mean {held.mean}, deviation {held.std}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from pipeline import fills
-from pipeline.artifacts import history, holdings
+from pipeline.artifacts import history, holdings, metrics
 from pipeline.federated import inputs as federated
 from pipeline.federated import state_file, training
 from pipeline.federated.models import FlatModel
@@ -34,7 +34,7 @@ def run(workspace: Workspace, params: Params, fill: str, algorithm: str, options
         path = folder / "weights" / f"{budget}-{seed}.safetensors"
         save_weights(path, params.train.model, params.train.norm, inputs.classes, held.image_size, end)
     history.save(folder, histories, held.class_names, given.counts)
-    history.save_metrics(workspace.metrics(fill, algorithm), histories, given.counts)
+    metrics.save(workspace.metrics(fill, algorithm), histories, given.counts)
 
 
 def save_weights(path: Path, model: str, norm: str, classes: int, image_size: int, end: RunState) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.artifacts import history
+from pipeline.artifacts import history, metrics
 from pipeline.artifacts.history import Participation, Round, RunHistory
 from pipeline.errors import ArtifactError
 
@@ -21,8 +21,8 @@ COUNTS = np.array([[1, 1, 1], [0, 4, 0]])
 ONE, TWO = Participation(0, 40, 5, 400, 200), Participation(1, 20, 3, 400, 200)
 
 
-def run(*rounds: Round, budget: str = "epochs", seed: int = 1) -> RunHistory:
-    return RunHistory("none", "fedavg", budget, seed, rounds)
+def run(*rounds: Round, budget: str = "epochs", seed: int = 1, last_rounds: int = 1) -> RunHistory:
+    return RunHistory("none", "fedavg", budget, seed, rounds, last_rounds)
 
 
 def example() -> list[RunHistory]:
@@ -40,7 +40,7 @@ def example() -> list[RunHistory]:
 
 def save(folder: Path, runs: list[RunHistory]) -> Path:
     history.save(folder, runs, NAMES, COUNTS)
-    history.save_metrics(folder / "metrics.json", runs, COUNTS)
+    metrics.save(folder / "metrics.json", runs, COUNTS)
     return folder
 
 
@@ -63,13 +63,13 @@ def test_the_history_has_a_line_for_each_run_and_round(tmp_path: Path) -> None:
     """40 + 20 samples and 5 + 3 steps of the first round; twice 400 bytes down, twice 200 up."""
     save(tmp_path, example())
     assert (tmp_path / "history.csv").read_text() == (
-        "fill,algorithm,budget,seed,round,accuracy,loss,samples,steps,bytes_down,bytes_up\n"
-        "none,fedavg,epochs,1,1,,,60,8,800,400\n"
-        "none,fedavg,epochs,1,2,0.5,1.25,20,3,400,200\n"
-        "none,fedavg,epochs,1,3,0.25,2.0,40,5,400,200\n"
-        "none,fedavg,epochs,2,1,0.1,0.1,60,8,800,400\n"
-        "none,fedavg,epochs,2,2,0.75,1e-06,60,8,800,400\n"
-        "none,fedavg,steps,1,1,0.3333333333333333,0.5,0,0,0,0\n"
+        "fill,algorithm,budget,seed,last_rounds,round,accuracy,averaged,loss,samples,steps,bytes_down,bytes_up\n"
+        "none,fedavg,epochs,1,1,1,,,,60,8,800,400\n"
+        "none,fedavg,epochs,1,1,2,0.5,,1.25,20,3,400,200\n"
+        "none,fedavg,epochs,1,1,3,0.25,,2.0,40,5,400,200\n"
+        "none,fedavg,epochs,2,1,1,0.1,,0.1,60,8,800,400\n"
+        "none,fedavg,epochs,2,1,2,0.75,,1e-06,60,8,800,400\n"
+        "none,fedavg,steps,1,1,1,0.3333333333333333,,0.5,0,0,0,0\n"
     )
 
 
@@ -126,22 +126,53 @@ def test_the_accuracy_of_each_client_in_every_tested_round(tmp_path: Path) -> No
     }
 
 
-def test_metrics(tmp_path: Path) -> None:
-    """Final accuracies 0.25 and 0.75 have the mean 0.5; the best ones are 0.5 and 0.75.
+def test_a_runs_accuracy_is_the_mean_of_its_last_tested_rounds() -> None:
+    """Of the last three rounds one was not tested: (0.5 + 0.25) / 2; of the last one alone, and of more than all."""
+    done = (Round(1, (), 0.9), Round(2, (), 0.5), Round(3, ()), Round(4, (), 0.25, averaged=0.6))
+    for count, primary, last in ((3, 0.375, [2, 4]), (1, 0.25, [4]), (9, 0.55, [1, 2, 4])):
+        made = run(*done, last_rounds=count)
+        assert made.primary == pytest.approx(primary)
+        assert [one.number for one in made.last] == last
+        assert (made.final, made.averaged) == (0.25, 0.6)
+    untested = run(Round(1, (), 0.5), Round(2, ()))
+    assert (untested.primary, untested.final, untested.averaged, untested.last) == (None, None, None, [])
 
-    Of the two clients only the first has tested images: 0.33333 / 2 and 0.25 / 2 have the mean 0.1458.
+
+@pytest.mark.parametrize(("target", "number"), [(0.3, 2), (0.5, 6), (0.6, None), (0.0, 1)])
+def test_a_target_is_reached_by_two_tests_in_a_row(target: float, number: int | None) -> None:
+    """Tests after rounds 1, 2, 4, 6 and 7 give 0.1, 0.5, 0.3, 0.5 and 0.5: the first of the two counts.
+
+    A single 0.5 after round 2 is not enough, nor would a 0.6 in the last round be.
     """
-    save(tmp_path, example())
+    accuracies = {1: 0.1, 2: 0.5, 3: None, 4: 0.3, 5: None, 6: 0.5, 7: 0.5, 8: None}
+    found = history.reached([Round(n, (), accuracy) for n, accuracy in accuracies.items()], target)
+    assert (found.number if found else None) == number
+
+
+def test_metrics(tmp_path: Path) -> None:
+    """Over the last two rounds of seed 1, (0.5 + 0.25) / 2, and its last one; 0.6 is of the averaged weights.
+
+    Of the two clients only the first has tested images: its accuracies are 0.75 and 0.16667 of seed 1, and 0.125 of
+    seed 2, so (0.45833 + 0.125) / 2.
+    """
+    runs = [replace(one, last_rounds=2) for one in example()]
+    runs[0] = replace(runs[0], rounds=(*runs[0].rounds[:2], replace(runs[0].rounds[2], averaged=0.6)))
+    save(tmp_path, runs)
     assert json.loads((tmp_path / "metrics.json").read_text()) == {
         "epochs": {
+            "primary_accuracy": {"seed 1": 0.375, "seed 2": 0.425},
             "final_accuracy": {"seed 1": 0.25, "seed 2": 0.75},
-            "best_accuracy": {"seed 1": 0.5, "seed 2": 0.75},
+            "averaged_accuracy": {"seed 1": 0.6},
+            "mean_primary_accuracy": 0.4,
             "mean_final_accuracy": 0.5,
-            "client_accuracy": {"least": 0.1458, "median": 0.1458, "greatest": 0.1458},
+            "mean_averaged_accuracy": 0.6,
+            "client_accuracy": {"least": 0.2917, "median": 0.2917, "greatest": 0.2917},
         },
         "steps": {
+            "primary_accuracy": {"seed 1": 0.3333},
             "final_accuracy": {"seed 1": 0.3333},
-            "best_accuracy": {"seed 1": 0.3333},
+            "averaged_accuracy": {},
+            "mean_primary_accuracy": 0.3333,
             "mean_final_accuracy": 0.3333,
         },
     }
@@ -150,21 +181,22 @@ def test_metrics(tmp_path: Path) -> None:
 def test_metrics_tell_how_clients_differ(tmp_path: Path) -> None:
     """Three clients of one class each, and one without images, who does not count.
 
-    Final accuracies by class are 0.2, 0.6, 0.9 of one seed and 0.4, 0.1, 0.3 of the other: least 0.2 and 0.1, median
-    0.6 and 0.3, greatest 0.9 and 0.4, with means 0.15, 0.45 and 0.65. Earlier rounds do not count, and neither does an
-    untested one at the end.
+    Accuracies by class are (0.3, 0.5, 0.8) and (0.1, 0.7, 1.0) in the last two rounds of one seed, so 0.2, 0.6, 0.9,
+    and 0.4, 0.1, 0.3 of the other: least 0.2 and 0.1, median 0.6 and 0.3, greatest 0.9 and 0.4, with means 0.15, 0.45
+    and 0.65. Earlier rounds do not count.
     """
     runs = [
         run(
             Round(1, (), 0.9, None, (0.9, 0.9, 0.9)),
-            Round(2, (), 0.5, None, (0.2, 0.6, 0.9)),
-            Round(3, ()),
+            Round(2, (), 0.5, None, (0.3, 0.5, 0.8)),
+            Round(3, (), 0.5, None, (0.1, 0.7, 1.0)),
+            last_rounds=2,
         ),
         run(Round(1, (), 0.2, None, (0.4, 0.1, 0.3)), seed=2),
     ]
-    history.save_metrics(tmp_path / "metrics.json", runs, np.array([[5, 0, 0], [0, 7, 0], [0, 0, 1], [0, 0, 0]]))
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["epochs"]["client_accuracy"] == {"least": 0.15, "median": 0.45, "greatest": 0.65}
+    metrics.save(tmp_path / "metrics.json", runs, np.array([[5, 0, 0], [0, 7, 0], [0, 0, 1], [0, 0, 0]]))
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["epochs"]["client_accuracy"] == {"least": 0.15, "median": 0.45, "greatest": 0.65}
 
 
 def test_a_run_without_a_tested_round_is_kept_but_has_no_metrics(tmp_path: Path) -> None:
@@ -173,11 +205,13 @@ def test_a_run_without_a_tested_round_is_kept_but_has_no_metrics(tmp_path: Path)
     assert history.load(save(tmp_path, runs)) == runs
     assert json.loads((tmp_path / "metrics.json").read_text()) == {
         "epochs": {
+            "primary_accuracy": {"seed 2": 0.5},
             "final_accuracy": {"seed 2": 0.5},
-            "best_accuracy": {"seed 2": 0.5},
+            "averaged_accuracy": {},
+            "mean_primary_accuracy": 0.5,
             "mean_final_accuracy": 0.5,
         },
-        "steps": {"final_accuracy": {}, "best_accuracy": {}},
+        "steps": {"primary_accuracy": {}, "final_accuracy": {}, "averaged_accuracy": {}},
     }
 
 
@@ -217,8 +251,8 @@ def test_a_missing_table_of_clients_is_named(tmp_path: Path) -> None:
         ("history.csv", ",60,", ",many,"),
         ("history.csv", ",8,800,400\nnone,fedavg,steps", "\nnone,fedavg,steps"),
         ("history.csv", ",", ";"),
-        ("history.csv", "none,fedavg,epochs,1,2,0.5,1.25,20,3,400,200\n", ""),
-        ("history.csv", "none,fedavg,epochs,1,1,,,60", "none,fedavg,epochs,1,2,,,60"),
+        ("history.csv", "none,fedavg,epochs,1,1,2,0.5,,1.25,20,3,400,200\n", ""),
+        ("history.csv", "none,fedavg,epochs,1,1,1,,,,60", "none,fedavg,epochs,1,1,2,,,,60"),
         ("classes.csv", "round", "rund"),
         ("classes.csv", "epochs,1,2,0.5,,1.0", "epochs,1,2,0.5,1.0"),
         ("classes.csv", "epochs,1,2,0.5,,1.0", "epochs"),
@@ -287,7 +321,7 @@ def test_rounds_that_the_history_lacks_are_refused(tmp_path: Path, name: str) ->
 
 def test_accuracies_by_class_of_an_untested_round_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path, example()) / "history.csv"
-    path.write_text(path.read_text().replace("0.5,1.25", ","))
+    path.write_text(path.read_text().replace("0.5,,1.25", ",,"))
     with pytest.raises(ArtifactError, match=r"does not match classes.csv in round 2: .*history.csv"):
         history.load(tmp_path)
 
@@ -320,7 +354,8 @@ def rounds(draw: st.DrawFn) -> tuple[Round, ...]:
         accuracy = draw(st.none() | shares)
         loss = None if accuracy is None else draw(st.floats(0, allow_infinity=True))
         by_class = draw(st.none() | st.tuples(*[st.none() | shares] * 3)) if accuracy is not None else None
-        made.append(Round(number, chosen, accuracy, loss, by_class))
+        averaged = draw(st.none() | shares)
+        made.append(Round(number, chosen, accuracy, loss, by_class, averaged))
     return tuple(made)
 
 

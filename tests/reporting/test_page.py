@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.reporting import page
 from pipeline.reporting.page import Page
-from pipeline.reporting.summary import Table
+from pipeline.reporting.tables import Table
 
 FIGURE = '<svg xmlns="http://www.w3.org/2000/svg"><title>{}</title></svg>'
 EXAMPLE = Page(
@@ -33,7 +33,6 @@ EXAMPLE = Page(
         "", ("algorithm", "fill", "budget", "least"), (("fedavg", "none", "equal epochs", "15.7"),)
     ),
     by_class=(Table("fedavg, equal epochs", ("class", "none"), (("t-shirt", "63.9"), ("bag", "80.7"))),),
-    target="65 %",
     costs=Table("", ("algorithm", "fill", "budget", "rounds"), (("fedavg", "none", "equal epochs", "-"),)),
     weight_bytes="248,024",
     shard_megabytes="11.5",
@@ -117,10 +116,10 @@ def parsed(shown: Page) -> Parsed:
 
 def test_the_page_has_these_sections_in_this_order() -> None:
     assert parsed(EXAMPLE).headings == [
-        "Accuracy after the last round",
+        "Accuracy",
         "Accuracy over rounds",
         "Accuracy over clients and by class",
-        "Bytes moved to reach 65 % accuracy",
+        "Bytes moved until the target accuracy",
         "Who holds what",
         "Real beside synthetic",
         "What was run",
