@@ -51,9 +51,7 @@ def _write(
     columns = shards.COLUMNS if plan.gate is None else shards.GATED
     header = {"client": client, "recipe": plan.recipe.digest, "plan": plan.digest(client)}
     rows, most = _rows(pool, plan, client, wanted), megabytes * 1_000_000
-    written = shards.write(
-        lambda part: folder / file_name(client, part), rows, plan.class_names, header, most, columns
-    )
+    written = shards.write(lambda part: folder / file_name(client, part), rows, plan.class_names, header, most, columns)
     return tuple(File.of(path, count) for path, count in written)
 
 

@@ -34,13 +34,14 @@ def page(
     fills = {fill: describe(fill) for fill in (*places, *(one.fill for one in summary.references))}
     which = f"{split.client_count} clients, {len(split.class_names)} classes, {settings.scheme(params.partition)}"
     run = settings.table(params, split, shards, real.inventory, lacks)
+    tested = f"{sum(real.inventory.test_counts):,}"
     return Page(
         title="gen-fedsd report",
         heading=f"Does filling the missing classes help? {which}",
         verdict=verdict(summary),
         remarks=summary.remarks,
         sections=[
-            results.make(summary, places, fills, settings.local_work(params.train)),
+            results.make(summary, places, fills, settings.local_work(params.train), params.train.central_steps),
             results.curves(summary, arms, places),
             quality.make(judged, workspace.evaluation / "copies.png"),
             images.make(params.report.images_per_class, split, shards, real.train, judged),
@@ -48,7 +49,7 @@ def page(
             cost.make(summary, places, weight_bytes(arms)),
             skew.make(summary, held, split, lacks, places),
             ledger.make(summary, arms, shards, settings.times(workspace.timings)),
-            Section("What was run", [Settings({**run, "manifest": summary.manifest})]),
+            Section("What was run", [Settings({**run, "test images": tested, "manifest": summary.manifest})]),
         ],
     )
 

@@ -63,7 +63,9 @@ def gains(settings: Sequence[Setting], axis: str, values: Sequence[str], places:
     drawn = []
     for (title, _), group in grouped.items():
         made = [
-            Line(name, len(places.fills) if name == "the best control" else places.of(found[0][1].control), points(found))
+            Line(
+                name, len(places.fills) if name == "the best control" else places.of(found[0][1].control), points(found)
+            )
             for name, found in group.items()
         ]
         drawn.append((title, made))

@@ -161,7 +161,7 @@ def _costs(lines: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> list[Sect
         ("Images and skew of the clients", _SKEW, sweep_tables.holdings(lines, axes), names + 1, "No run."),
         ("Are the images good?", _QUALITY, sweep_tables.quality(lines, axes), names, "No images were evaluated."),
     ):
-        parts = [Text(told), Shown(table, texts)] if table.rows else [Text(without)]
+        parts: list[Part] = [Text(told), Shown(table, texts)] if table.rows else [Text(without)]
         made.append(Section(title, parts))
     return made
 

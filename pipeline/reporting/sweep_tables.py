@@ -25,7 +25,13 @@ def differences(found: SweepSummary, axes: Sequence[str], roles: Sequence[str]) 
         for one in (one for one in setting.comparisons if one.role in roles):
             control = named(one.control_algorithm, one.control)
             shown = f"best: {control}" if one.role == "best" else control
-            keys = (*(setting.axes[axis] for axis in axes), setting.algorithm, f"equal {setting.budget}", one.fill, shown)
+            keys = (
+                *(setting.axes[axis] for axis in axes),
+                setting.algorithm,
+                f"equal {setting.budget}",
+                one.fill,
+                shown,
+            )
             rows.append((*keys, *_difference(one.difference)))
     head = (*axes, "algorithm", "budget", "fill", "control", "difference, points", "95 % interval", "p", "replicates")
     return Table("", head, tuple(rows))
@@ -57,7 +63,9 @@ def targets(lines: Sequence[Line], axes: Sequence[str]) -> Table:
         elif missed:
             spent = (f"not by round {last}", "-")
         rows.append((*keys, aim, f"{len(reached)} of {len(runs)}", *spent))
-    return Table("", (*axes, *KEYS, "target, %", "runs that reach it", "round", "MB, all clients, both ways"), tuple(rows))
+    return Table(
+        "", (*axes, *KEYS, "target, %", "runs that reach it", "round", "MB, all clients, both ways"), tuple(rows)
+    )
 
 
 def clients(lines: Sequence[Line], axes: Sequence[str]) -> Table:

@@ -131,9 +131,7 @@ class Browser:
     def open(self, page: Path, width: int, *, dark: bool = False, height: int = 900) -> Findings:
         """Open a page in a window of so many CSS pixels, and return what is wrong with it."""
         mobile = width < 600
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self._events.clear()

@@ -132,7 +132,12 @@ def quality(class_names: Sequence[str]) -> Report:
         copies, flags = Copies(900, 0, 3, 1, 0.013), Flags(900, 0, 0, 2, 1, 44)
         return Quality(name, 900, 500, 200, 200, useful, agreed, 0.93, distances, copies, flags, verdict, failures, why)
 
-    verdicts: list[tuple[Any, ...]] = [("good",), ("doubtful", "low diversity"), ("bad", "poor generation"), ("unknown",)]
+    verdicts: list[tuple[Any, ...]] = [
+        ("good",),
+        ("doubtful", "low diversity"),
+        ("bad", "poor generation"),
+        ("unknown",),
+    ]
     classes = tuple(one(name, *verdicts[place % 4]) for place, name in enumerate(class_names))
     models = Model("trained", "ab" * 12), Model("trained", "cd" * 12)
     whole, told = one("all", "doubtful", "copies"), ("KID by class was not measured.",)
@@ -162,7 +167,13 @@ def sweep(
                     for fill in fills:
                         one = run(fill, algorithm, "steps", 1, classes, rng)
                         key = {"train_seed": 1, "fill": fill, "algorithm": algorithm, "budget": "steps"}
-                        keys = {"sweep": "s", "cell": cell, "digest": f"{cell:08}", **setting, "partition_seed": partition}
+                        keys = {
+                            "sweep": "s",
+                            "cell": cell,
+                            "digest": f"{cell:08}",
+                            **setting,
+                            "partition_seed": partition,
+                        }
                         found = measure(one).columns()
                         gain = shift + 0.02 * place * (FILLS[fill] == "synthetic")
                         found["primary"] = (found["primary"] or 0.0) + gain

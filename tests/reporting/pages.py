@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
+from pipeline.artifacts.history import RunHistory
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.quality import Report
 from pipeline.reporting import content, page, sweep_page
@@ -34,7 +35,7 @@ def crowded() -> Shown:
     arms = crowd.arms(list(crowd.FILLS), ("fedavg", "fedadam"), (1, 2, 3), len(names))
     some = crowd.pictures(12)
     kinds = {"real": 8, "synthetic": 8, "refused": 3}
-    groups = {kind: {name: some[:most] for name in names} for kind, most in kinds.items()}
+    groups = {kind: dict.fromkeys(names, some[:most]) for kind, most in kinds.items()}
     groups["refused"][names[0]] = []
     return Shown(names, arms, crowd.summary(arms, names), crowd.quality(names), groups)
 
@@ -50,7 +51,7 @@ def bare() -> Shown:
     return Shown(names, arms, numbers, None, {"real": {names[0]: crowd.pictures(1, 200)}, "synthetic": {}})
 
 
-def _without_classes(arm: ArmRuns) -> object:
+def _without_classes(arm: ArmRuns) -> RunHistory:
     return replace(arm.runs[1], rounds=tuple(replace(done, by_class=None) for done in arm.runs[1].rounds))
 
 
@@ -68,7 +69,7 @@ def report(shown: Shown) -> str:
         verdict=content.verdict(numbers),
         remarks=numbers.remarks,
         sections=[
-            results.make(numbers, places, dict.fromkeys(places, "What it is."), "passes once over what it has"),
+            results.make(numbers, places, dict.fromkeys(places, "What it is."), "passes once over what it has", 2000),
             results.curves(numbers, shown.arms, places),
             quality.make(shown.judged, crowd.NOWHERE),
             Section("Images", [Sheets(images.sheets(shown.groups, order, shown.judged))]),
@@ -101,7 +102,9 @@ def bare_sweep() -> str:
     """Return the page of a sweep with one setting, one partition and no column beyond the keys and the measures."""
     axes = {"partition.alpha": ("0.1",)}
     results_, curves = crowd.sweep(axes, ("none", "synthetic"), 1)
-    kept = [name for name in results_.column_names if not name.startswith(("target", "real_", "skew_", "images", "quality"))]
+    kept = [
+        name for name in results_.column_names if not name.startswith(("target", "real_", "skew_", "images", "quality"))
+    ]
     return sweep_page.render(
         name="one", about="one setting", axes=axes, results=results_.select(kept), curves=curves.slice(0, 0),
         fill="synthetic", settings={},

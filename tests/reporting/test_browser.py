@@ -22,7 +22,10 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 def page(folder: Path, body: str, head: str = "") -> Path:
     path = folder / "page.html"
-    path.write_text(f"<!doctype html><meta name=viewport content=width=device-width><title>x</title><link rel=icon href=data:,>{head}<body>{body}", encoding="utf-8")
+    path.write_text(
+        f"<!doctype html><meta name=viewport content=width=device-width><title>x</title><link rel=icon href=data:,>{head}<body>{body}",
+        encoding="utf-8",
+    )
     return path
 
 
@@ -100,9 +103,7 @@ def test_a_page_fits_shows_all_pictures_and_reports_nothing(
     assert window.evaluate("document.images.length + document.querySelectorAll('.chart').length") > 0
 
 
-def test_a_page_is_dark_where_the_reader_wants_it_and_light_on_paper(
-    window: Browser, written: dict[str, Path]
-) -> None:
+def test_a_page_is_dark_where_the_reader_wants_it_and_light_on_paper(window: Browser, written: dict[str, Path]) -> None:
     colour = "getComputedStyle(document.body).backgroundColor"
     window.open(written["bare report"], DESKTOP)
     assert window.evaluate(colour) == "rgb(255, 255, 255)"

@@ -20,7 +20,9 @@ _TOLD = 8  # classes that a pointer reads of a client
 _INK = (0, 114, 178)
 
 
-def draw(counts: NDArray[np.int64], class_names: Sequence[str], client_names: Sequence[str], title: str, top: int) -> Markup:
+def draw(
+    counts: NDArray[np.int64], class_names: Sequence[str], client_names: Sequence[str], title: str, top: int
+) -> Markup:
     """Return the map of ``counts`` (clients, classes); full colour stands for ``top`` images or more.
 
     The cells are one picture of a pixel each, whose size grows with neither the chart nor its colours.
@@ -31,14 +33,24 @@ def draw(counts: NDArray[np.int64], class_names: Sequence[str], client_names: Se
     below = 58 if classes <= _NAMED else 20
     parts = [
         element("rect", x=_LEFT, y=_TOP, width=wide * classes, height=height, class_="sheet"),
-        element("image", href=_pixels(counts, top), x=_LEFT, y=_TOP, width=wide * classes, height=height, preserveAspectRatio="none"),
+        element(
+            "image",
+            href=_pixels(counts, top),
+            x=_LEFT,
+            y=_TOP,
+            width=wide * classes,
+            height=height,
+            preserveAspectRatio="none",
+        ),
         *(_client(i, counts[i], name, tall, class_names, clients <= _NAMED) for i, name in enumerate(client_names)),
         *_classes(class_names, wide, _TOP + height),
     ]
     if classes <= _NUMBERED and clients <= _NAMED:
         parts.extend(_numbers(counts, top, wide, tall))
     box = f"0 0 {_WIDTH} {round(_TOP + height + below)}"
-    told = f"{clients} clients, {classes} classes, {int(counts.sum()):,} images; {int((counts == 0).sum()):,} empty cells"
+    told = (
+        f"{clients} clients, {classes} classes, {int(counts.sum()):,} images; {int((counts == 0).sum()):,} empty cells"
+    )
     drawn = element("svg", *parts, viewBox=box, role="img", aria_label=f"{title}: {told}")
     return frame(title, element("p", told, class_="unit"), drawn, kind="cells", about=f"{told}.")
 
@@ -53,7 +65,9 @@ def _pixels(counts: NDArray[np.int64], top: int) -> str:
     return pictures.source(Image.fromarray(pixels))
 
 
-def _client(row: int, held: NDArray[np.int64], name: str, tall: float, class_names: Sequence[str], named: bool) -> Markup:
+def _client(
+    row: int, held: NDArray[np.int64], name: str, tall: float, class_names: Sequence[str], named: bool
+) -> Markup:
     """Return the strip of one client; a pointer reads its largest classes."""
     order = [label for label in np.argsort(-held, kind="stable").tolist() if held[label]]
     told = [f"{printable.short(class_names[label], 40)}: {held[label]:,}" for label in order[:_TOLD]]
@@ -61,7 +75,11 @@ def _client(row: int, held: NDArray[np.int64], name: str, tall: float, class_nam
         told.append(f"and {len(order) - _TOLD} more classes")
     tip = "\n".join([f"client {printable.short(name, 40)}: {int(held.sum()):,} images", *told])
     at = _TOP + row * tall
-    label = element("text", printable.short(name, _LETTERS), x=_LEFT - 5, y=at + tall / 2 + 4, class_="end") if named else None
+    label = (
+        element("text", printable.short(name, _LETTERS), x=_LEFT - 5, y=at + tall / 2 + 4, class_="end")
+        if named
+        else None
+    )
     return element("g", label, element("rect", x=0, y=at, width=_WIDTH, height=tall, class_="hit"), data_tip=tip)
 
 

@@ -166,9 +166,11 @@ def _hits(
         middle = x.at(place)
         left = (middle + x.at(places[turn - 1])) / 2 if turn else x.start
         right = (middle + x.at(places[turn + 1])) / 2 if turn + 1 < len(places) else x.end
-        here = sorted(((points[place], name) for name, points in by_line if place in points), key=lambda one: -one[0].mean)
-        head = f"{across} {number(place)}" if names is None else names[int(place)]
-        tip = "\n".join([head, *(f"{name}: {_value(point)}" for point, name in here)])
+        here = sorted(
+            ((points[place], name) for name, points in by_line if place in points), key=lambda one: -one[0].mean
+        )
+        head = f"{across} {number(place)}" if names is None else printable.line(names[int(place)])
+        tip = "\n".join([head, *(f"{printable.line(name)}: {_value(point)}" for point, name in here)])
         rule = element("line", x1=middle, x2=middle, y1=_TOP, y2=bottom, class_="rule")
         strip = element("rect", x=left, y=_TOP, width=right - left, height=bottom - _TOP, class_="hit")
         made.append(element("g", rule, strip, data_tip=tip))

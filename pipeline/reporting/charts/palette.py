@@ -20,6 +20,4 @@ def css() -> str:
     light, dark = (
         "".join(f"--s{place}:{colour};" for place, colour in enumerate(colours)) for colours in (COLOURS, DARK)
     )
-    return (
-        f":root{{{light}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n{names}"
-    )
+    return f":root{{{light}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n{names}"

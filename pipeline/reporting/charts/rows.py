@@ -55,7 +55,7 @@ def line(name: str, text: str, marks: Sequence[Markup], tip: str = "", strong: b
     """Return one row: its name, what is drawn, and its value as text."""
     track = element("svg", *marks, class_="track", height=_HEIGHT, aria_hidden="true")
     kind = "row strong" if strong else "row"
-    shown = f"{name}: {tip or text}"
+    shown = f"{printable.line(name)}: {tip or text}"
     return element(
         "div",
         element("span", printable.short(name, _LETTERS), class_="name"),
@@ -74,7 +74,14 @@ def axis(ticks: Sequence[float]) -> Markup:
         kind = "first" if tick == ticks[0] else "end" if tick == ticks[-1] else "mid"
         texts.append(element("text", number(tick, 2), x=_percent(across.at(tick)), y=11, class_=kind))
     track = element("svg", *texts, class_="track", height=14)
-    return element("div", element("span", class_="name"), element("span", class_="value"), track, class_="row axis", aria_hidden="true")
+    return element(
+        "div",
+        element("span", class_="name"),
+        element("span", class_="value"),
+        track,
+        class_="row axis",
+        aria_hidden="true",
+    )
 
 
 def grid(ticks: Sequence[float]) -> list[Markup]:
@@ -94,7 +101,9 @@ def _bar(row: Row, ticks: Sequence[float]) -> list[Markup]:
     made = grid(ticks)
     if row.value is not None:
         start, end = sorted((across.at(0.0), across.at(row.value)))
-        made.append(element("rect", x=_percent(start), width=_percent(end - start), y=4, height=10, class_=f"bar {colour}"))
+        made.append(
+            element("rect", x=_percent(start), width=_percent(end - start), y=4, height=10, class_=f"bar {colour}")
+        )
     if row.low is not None and row.high is not None:
         left, right = _percent(across.at(row.low)), _percent(across.at(row.high))
         made.append(element("line", x1=left, x2=right, y1=middle, y2=middle, class_="whisker"))

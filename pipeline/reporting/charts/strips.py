@@ -31,7 +31,9 @@ def draw(strips: Sequence[Strip], title: str, *, unit: str, ticks: Sequence[floa
     drawn = []
     for strip in strips:
         marks = "; ".join(f"{name} {number(value)}" for name, value in strip.marks.items())
-        drawn.append(rows.line(strip.name, strip.text, _columns(strip, ticks), f"{len(strip.values):,} values; {marks}"))
+        drawn.append(
+            rows.line(strip.name, strip.text, _columns(strip, ticks), f"{len(strip.values):,} values; {marks}")
+        )
     return rows.framed(drawn, title, unit, ticks)
 
 
@@ -44,9 +46,7 @@ def _columns(strip: Strip, ticks: Sequence[float]) -> list[Markup]:
             left, height = across.at(start), (_HEIGHT - 2) * count / counts.max()
             width = f"{number(across.at(end) - left, 2)}%"
             at = f"{number(left, 2)}%"
-            made.append(
-                element("rect", x=at, width=width, y=_HEIGHT - height, height=height, class_=f"bar {colour}")
-            )
+            made.append(element("rect", x=at, width=width, y=_HEIGHT - height, height=height, class_=f"bar {colour}"))
     for value in strip.marks.values():
         at = f"{number(across.at(value), 2)}%"
         made.append(element("line", x1=at, x2=at, y1=0, y2=_HEIGHT, class_="floor"))

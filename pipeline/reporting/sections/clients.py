@@ -31,7 +31,11 @@ def make(summary: Summary, arms: Sequence[ArmRuns], places: Mapping[str, int], c
     parts: list[Part] = []
     over = tables.over_clients(summary)
     if over.rows:
-        parts += [Text(_MEANING), Charts(_charts(summary, arms, places), wide=True), Folded("All numbers", [Shown(over, 3)])]
+        parts += [
+            Text(_MEANING),
+            Charts(_charts(summary, arms, places), wide=True),
+            Folded("All numbers", [Shown(over, 3)]),
+        ]
     else:
         parts.append(Text("No run measured accuracy by class, so none over clients is known."))
     by_class = [Shown(table) for table in tables.by_class(summary, arms, class_names)]

@@ -20,7 +20,9 @@ _MEANING = (
 def make(summary: Summary, places: Mapping[str, int], weight_bytes: str) -> Section:
     """Return the section; ``weight_bytes`` are those that one client receives in one round."""
     if not any(arm.target for arm in summary.arms):
-        return Section(_TITLE, [Text("No target: no arm without a fill was trained, and report.target_accuracy is null.")])
+        return Section(
+            _TITLE, [Text("No target: no arm without a fill was trained, and report.target_accuracy is null.")]
+        )
     images = {one.fill: one.image_megabytes for one in summary.fills}
     drawn = []
     for key in keys(summary):

@@ -64,7 +64,11 @@ def sheets(groups: Mapping[str, ByClass], names: Sequence[str], quality: Report 
     """Return a sheet for each of these classes; ``groups`` are images by class, by what they are."""
     found = {one.class_name: one for one in quality.classes} if quality else {}
     return [
-        Sheet(printable.short(name, 60) or "(no name)", [_strip(label, images.get(name, ())) for label, images in groups.items()], *_grade(found.get(name)))
+        Sheet(
+            printable.short(name, 60) or "(no name)",
+            [_strip(label, images.get(name, ())) for label, images in groups.items()],
+            *_grade(found.get(name)),
+        )
         for name in names
     ]
 

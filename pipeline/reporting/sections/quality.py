@@ -88,7 +88,9 @@ def _charts(found: Report) -> list[Markup]:
             for one in lowest
         ]
         unit = "percent of the images; the tick is the judge's accuracy on real images"
-        title = "Label agreement" if len(lowest) == len(judged) else f"Label agreement, the {len(lowest)} lowest classes"
+        title = (
+            "Label agreement" if len(lowest) == len(judged) else f"Label agreement, the {len(lowest)} lowest classes"
+        )
         made.append(rows.draw(agreed, title, unit=unit, ticks=(0, 25, 50, 75, 100)))
     return made
 

@@ -22,13 +22,27 @@ _CLAIM = (
     "bound uses real images that no client has, so no federation can have it."
 )
 
+_REFERENCES = (
+    "Central references: the same model trained on one machine with {} SGD steps, which differs from the federated runs. "
+    "Images that the generator makes can explain much of a federated result by themselves: look at these references "
+    "before you credit the clients' data."
+)
 
-def make(summary: Summary, places: Mapping[str, int], fills: Mapping[str, str], work: str) -> Section:
+
+def make(
+    summary: Summary, places: Mapping[str, int], fills: Mapping[str, str], work: str, central_steps: int
+) -> Section:
     """Return the section of accuracies and differences.
 
-    ``places`` decide the fills' colours, ``fills`` say what each is, ``work`` what a client does in a round.
+    ``places`` decide the fills' colours, ``fills`` say what each is, ``work`` what a client does in a round;
+    ``central_steps`` are those of each reference.
     """
     parts: list[Part] = [Charts(_charts(summary, places), wide=True), Text(_CLAIM)]
+    if summary.references:
+        parts += [
+            Charts([_references(summary, len(places))], wide=True),
+            Text(_REFERENCES.format(f"{central_steps:,}")),
+        ]
     parts.append(Folded("All numbers", [Shown(table) for table in tables.results(summary)]))
     parts.append(Items({
         "Equal epochs": f"each client {work}, so a fill that brings images can also bring more local work.",
@@ -55,7 +69,11 @@ def _charts(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
         drawn.append((f"{key[0]}, equal {key[1]}", bars, list(_differences(verdicts, gaps, places))))
     ticks = rows.ticks_of([row for _, bars, _ in drawn for row in bars])
     apart = rows.ticks_of([row for _, _, differences in drawn for row in differences])
-    what = "accuracy after the last round" if summary.last_rounds == 1 else f"mean of the last {summary.last_rounds} rounds"
+    what = (
+        "accuracy after the last round"
+        if summary.last_rounds == 1
+        else f"mean of the last {summary.last_rounds} rounds"
+    )
     made = []
     for title, bars, differences in drawn:
         made.append(rows.draw(bars, title, unit=f"{PERCENT}, {what}; {_INTERVAL}", ticks=ticks))
@@ -63,6 +81,13 @@ def _charts(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
             unit = f"points of accuracy, {what}; {_INTERVAL}"
             made.append(rows.draw(differences, f"{summary.fill} minus each control: {title}", unit=unit, ticks=apart))
     return made
+
+
+def _references(summary: Summary, place: int) -> Markup:
+    """Return the chart of central runs, whose colours follow those of the fills from ``place`` on."""
+    bars = [row(one.fill, one.accuracy, place + i, one.accuracy.percent()) for i, one in enumerate(summary.references)]
+    ticks = rows.ticks_of([*bars, Row("", 100 * max(arm.primary.mean for arm in summary.arms), "")])
+    return rows.draw(bars, "Central references", unit=f"{PERCENT} after the last step; {_INTERVAL}", ticks=ticks)
 
 
 def _arm(arm: Arm, summary: Summary, places: Mapping[str, int]) -> Row:
@@ -76,9 +101,7 @@ def _arm(arm: Arm, summary: Summary, places: Mapping[str, int]) -> Row:
     return row(name, arm.primary, places[arm.fill], tip, strong=arm.fill == summary.fill)
 
 
-def _differences(
-    verdicts: Sequence[Verdict], gaps: Sequence[Comparison], places: Mapping[str, int]
-) -> Iterator[Row]:
+def _differences(verdicts: Sequence[Verdict], gaps: Sequence[Comparison], places: Mapping[str, int]) -> Iterator[Row]:
     """Yield the difference from the best control, with any algorithm, and from each fill with the same algorithm."""
     for one in verdicts:
         best = one.best
@@ -99,9 +122,13 @@ def curves(summary: Summary, arms: Sequence[ArmRuns], places: Mapping[str, int])
     drawn = []
     for key in keys(summary):
         chosen = [arm for arm in arms if (arm.algorithm, arm.budget) == key and arm.runs]
-        targets = {100 * arm.target.accuracy for arm in summary.arms if arm.target and (arm.algorithm, arm.budget) == key}
+        targets = {
+            100 * arm.target.accuracy for arm in summary.arms if arm.target and (arm.algorithm, arm.budget) == key
+        }
         drawn.append((f"{key[0]}, equal {key[1]}", [_line(arm, places[arm.fill]) for arm in chosen], targets))
-    ticks = lines.ticks_of([line for _, made, _ in drawn for line in made], *(one for _, _, found in drawn for one in found))
+    ticks = lines.ticks_of(
+        [line for _, made, _ in drawn for line in made], *(one for _, _, found in drawn for one in found)
+    )
     charts = [
         lines.draw(made, title, across="round", up=PERCENT, ticks=ticks, levels={"target": one for one in targets})
         for title, made, targets in drawn
@@ -111,7 +138,5 @@ def curves(summary: Summary, arms: Sequence[ArmRuns], places: Mapping[str, int])
 
 
 def _line(arm: ArmRuns, place: int) -> Line:
-    points = [
-        lines.over([100 * share for share in shares], number) for number, shares in arm.curve()
-    ]
+    points = [lines.over([100 * share for share in shares], number) for number, shares in arm.curve()]
     return Line(arm.fill, place, points)

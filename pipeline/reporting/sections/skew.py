@@ -31,9 +31,11 @@ _MEASURES = (
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def make(summary: Summary, held: Sequence[Holdings], split: Partition, lacks: Deficits, places: Mapping[str, int]) -> Section:
+def make(
+    summary: Summary, held: Sequence[Holdings], split: Partition, lacks: Deficits, places: Mapping[str, int]
+) -> Section:
     """Return the section; ``places`` decide the fills' colours."""
-    images = [Text(_HOLDINGS), Shown(tables.images(held, REAL)), _maps(split, lacks)]
+    images: list[Part] = [Text(_HOLDINGS), Shown(tables.images(held, REAL)), _maps(split, lacks)]
     return Section("Skew of the clients before and after the fill", [*before_and_after(summary, places), *images])
 
 
