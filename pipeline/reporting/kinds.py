@@ -34,11 +34,12 @@ def describe(held: Holdings, split: Partition, shard_bytes: int) -> Fill:
 def of(held: Holdings, split: Partition) -> Kind:
     """Return the kind of a fill by what its clients hold, so that a new fill needs no entry in any list.
 
-    ``synthetic``: somebody trains on a synthetic image, or the fill starts from a run that did. ``bound``: somebody
-    trains on a real image that it does not hold in the partition (``iid``, ``real``, ``central-real``). ``control``:
-    every client has only its own real images, and what is made of them.
+    ``synthetic``: somebody trains on an image of a source ``synthetic`` or ``synthetic-...``, or the fill starts from a
+    run that did. ``bound``: somebody trains on a real image that it does not hold in the partition (``iid``, ``real``,
+    ``central-real``). ``control``: every client has only its own real images, and what is made of them.
     """
-    if held.start or any(map(len, held.rows.get(SYNTHETIC, ()))):
+    made = (rows for name, rows in held.rows.items() if name == SYNTHETIC or name.startswith(f"{SYNTHETIC}-"))
+    if held.start or any(len(own) for rows in made for own in rows):
         return "synthetic"
     own = split.by_client()
     for name, rows in held.rows.items():
