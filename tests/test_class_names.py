@@ -1,13 +1,11 @@
 """Class names of strangers on their way through the real writers: artifacts, page, figures, contact sheet, terminal."""
 
-import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
@@ -118,8 +116,8 @@ def test_charts_show_names_as_text(names: tuple[str, ...]) -> None:
         points = [Line(name, place, [Point(0, 1.0), Point(1, 2.0)]) for place, name in enumerate(names)]
         return [
             cells.draw(held, names, names[:2] if len(names) > 1 else [names[0]] * 2, "t", 2),
-            rows.draw([Row(name, 1.0, "1") for name in names], names[0], unit="u"),
-            lines.draw(points, names[0], across="x", up="y", names=["a", names[-1]]),
+            rows.draw([Row(name, 1.0, "1") for name in names], f"of {names[0]}", unit="u"),
+            lines.draw(points, f"of {names[0]}", across="x", up="y", names=["a", names[-1]]),
         ]
 
     for chart, plain in zip(made(names), made(tuple(str(i) for i in range(len(names)))), strict=True):

@@ -8,8 +8,8 @@ from markupsafe import Markup
 from pipeline.reporting.charts import lines, rows
 from pipeline.reporting.charts.lines import Line, Point
 from pipeline.reporting.charts.rows import Row
-from pipeline.reporting.sweep_summary import Comparison, Setting
 from pipeline.reporting.sections.results import row
+from pipeline.reporting.sweep_summary import Comparison, Setting
 from pipeline.reporting.verdict import named, replicates
 
 PERCENT = "percent of the test images; the whisker is the 95 % interval"
@@ -48,7 +48,7 @@ def multiples(settings: Sequence[Setting], fill: str, places: Places) -> list[Ma
     return [rows.draw(found, title or "The one setting", unit=PERCENT, ticks=ticks) for title, found in by_axes.items()]
 
 
-def gains(settings: Sequence[Setting], axis: str, values: Sequence[str], places: Places) -> list[Markup]:
+def gains(settings: Sequence[Setting], fill: str, axis: str, values: Sequence[str], places: Places) -> list[Markup]:
     """Return charts of the compared fill's gain along one axis: a line for each control, one for the best control.
 
     There is a chart for each algorithm and each choice of the other axes' values; all have the same vertical axis.
@@ -57,8 +57,8 @@ def gains(settings: Sequence[Setting], axis: str, values: Sequence[str], places:
     for setting in settings:
         title = ", ".join(part for part in (setting.algorithm, label(setting.axes, axis)) if part)
         group = grouped.setdefault((title, setting.budget), {})
-        for one in setting.comparisons:
-            name = "the best control" if one.role == "best" else named(one.control_algorithm, one.control)
+        for one in (one for one in setting.comparisons if one.fill == fill and one.role != "weakest"):
+            name = "the best control" if one.role == "best" else named(one.algorithm, one.control)
             group.setdefault(name, []).append((values.index(setting.axes[axis]), one))
     drawn = []
     for (title, _), group in grouped.items():
@@ -92,10 +92,10 @@ def percent(share: float | None) -> float | None:
 def over_rounds(curves: Sequence[Mapping[str, object]], axes: Sequence[str], places: Places) -> list[Markup]:
     """Return a chart of accuracy over rounds for each setting and algorithm: mean, lowest and highest of all runs."""
     grouped: dict[str, dict[str, dict[int, list[float]]]] = {}
-    for row in curves:
-        title = ", ".join([label({axis: str(row[axis]) for axis in axes}), str(row["algorithm"])])
-        by_round = grouped.setdefault(title, {}).setdefault(str(row["fill"]), {})
-        by_round.setdefault(int(str(row["round"])), []).append(100 * float(str(row["accuracy"])))
+    for line in curves:
+        title = ", ".join([label({axis: str(line[axis]) for axis in axes}), str(line["algorithm"])])
+        by_round = grouped.setdefault(title, {}).setdefault(str(line["fill"]), {})
+        by_round.setdefault(int(str(line["round"])), []).append(100 * float(str(line["accuracy"])))
     drawn = {
         title: [Line(fill, places.of(fill), _means(by_round)) for fill, by_round in by_fill.items()]
         for title, by_fill in grouped.items()

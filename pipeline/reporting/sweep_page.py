@@ -7,18 +7,17 @@ import pyarrow as pa
 
 from pipeline.reporting import page, sweep_charts, sweep_summary, sweep_tables
 from pipeline.reporting.page import Charts, Folded, Page, Part, Section, Settings, Shown, Text, Verdict
-from pipeline.reporting.statistics import Difference
 from pipeline.reporting.sweep_charts import Places
 from pipeline.reporting.sweep_summary import Setting, SweepSummary
-from pipeline.reporting.verdict import EQUAL_WORK, evidence
+from pipeline.reporting.verdict import EQUAL_WORK
 
 _BOLD = (
-    "A difference is bold only if there are enough partitions, and the 95 % interval and the sign-flip test agree that it "
-    "is not 0. The partition is the unit; runs of one partition and training seed are compared in pairs."
+    "A difference is bold only if there are enough partitions, and the 95 % interval and the sign-flip test agree "
+    "that it is not 0. The partition is the unit; runs of one partition and training seed are compared in pairs."
 )
 _TARGETS = (
-    "A target is reached by two tests in a row at or above it; round and bytes are means over the runs that reach it. The "
-    "runs that never do are counted, and no number stands in for them."
+    "A target is reached by two tests in a row at or above it; round and bytes are means over the runs that reach "
+    "it. The runs that never do are counted, and no number stands in for them."
 )
 _CLIENTS = (
     "Accuracy on the test images of each class, weighted by how many real images of that class the client holds. Each "
@@ -59,7 +58,7 @@ def render(
             *_gains(found, axes, places),
             _settings(found, places),
             _differences(found, list(axes)),
-            *_costs(lines, list(axes)),
+            *_costs(found, list(axes)),
             _rounds(rounds, list(axes), places),
             Section("What was run", [Settings({**_counts(lines, axes), **settings})]),
         ],
@@ -68,36 +67,19 @@ def render(
 
 
 def verdict(found: SweepSummary, lines: Sequence[Mapping[str, Any]]) -> Verdict:
-    """Return in how many settings the fill is clearly above the best control, and the range of the differences."""
-    budget = claimed(found)
-    best = [
-        (sweep_charts.label({**setting.axes, "with": setting.algorithm}), one.difference)
-        for setting in found.settings
-        for one in setting.comparisons
-        if setting.budget == budget and one.role == "best"
-    ]
-    if not best:
+    """Return what the first algorithm shows at the budget of the claims, and how many replicates are behind it."""
+    judged = [setting for setting in found.settings if setting.verdict and setting.budget == claimed(found)]
+    gaps = [one.verdict.best.difference for one in judged if one.verdict and one.algorithm == judged[0].algorithm]
+    if not gaps:
         return Verdict(f"No verdict: the fill {found.fill} was not trained beside a control.")
-    above = [one for _, one in best if one.clear and one.mean > 0]
-    below = [one for _, one in best if one.clear and one.mean < 0]
-    lowest, highest = (choose(best, key=lambda pair: pair[1].mean) for choose in (min, max))
-    text = f"At equal {budget}, {found.fill} is clearly above the best control in {len(above)} of {len(best)} settings"
-    text += f", and clearly below it in {len(below)}" if below else ""
-    if len(best) > 1:
-        text += f"; the difference goes from {_told(*lowest)} to {_told(*highest)}"
-    else:
-        text += f": {_told(*highest)}"
+    above = sum(gap.clear and gap.mean > 0 for gap in gaps)
     facts = [
-        (f"{len(above)} of {len(best)}", "settings clearly above the best control"),
-        (_range([one.partitions for _, one in best]), "partitions a setting"),
-        (_range([one.replicates for _, one in best]), "paired replicates a difference"),
+        (f"{above} of {len(gaps)}", "settings clearly above the best control"),
+        (_range([gap.partitions for gap in gaps]), "partitions a setting"),
+        (_range([gap.replicates for gap in gaps]), "paired replicates a difference"),
         (f"{len(lines):,}", "runs"),
     ]
-    return Verdict(f"{text}.", len(above) == len(best), [], facts)
-
-
-def _told(label: str, one: Difference) -> str:
-    return f"{100 * one.mean:+.1f} points ({label}: {evidence(one)})"
+    return Verdict(found.headline, above == len(gaps), [], facts)
 
 
 def _range(counts: Sequence[int]) -> str:
@@ -125,7 +107,9 @@ def _gains(found: SweepSummary, axes: Mapping[str, Sequence[str]], places: Place
     if axis is None:
         return []
     parts = [
-        _first_open(budget, found, Charts(sweep_charts.gains(settings, axis, axes[axis], places), wide=True))
+        _first_open(
+            budget, found, Charts(sweep_charts.gains(settings, found.fill, axis, axes[axis], places), wide=True)
+        )
         for budget, settings in _by_budget(found).items()
     ]
     return [Section(f"Gain of {found.fill} over {axis}", parts)]
@@ -140,26 +124,32 @@ def _settings(found: SweepSummary, places: Places) -> Section:
 
 
 def _differences(found: SweepSummary, axes: Sequence[str]) -> Section:
-    """Return the section of differences: from no fill and from the best control, and behind a title from all others."""
-    near, far = (sweep_tables.differences(found, axes, roles) for roles in (("best", "none"), ("other",)))
-    parts: list[Part] = [Text(_BOLD), Shown(near, len(axes) + 4)]
-    if far.rows:
-        parts.append(Folded("Differences from every other fill", [Shown(far, len(axes) + 4)]))
-    return Section("Differences from no fill and from the best control", parts)
+    """Return the section of the fill's differences from no fill and the best control; all others are folded."""
+    first, others = (sweep_tables.differences(found, axes, near) for near in (True, False))
+    parts: list[Part] = [Text(_BOLD), Shown(first, len(axes) + 4)]
+    if others.rows:
+        parts.append(Folded("All other differences", [Shown(others, len(axes) + 4)]))
+    return Section(f"Differences of {found.fill} from no fill and from the best control", parts)
 
 
 def _first_open(budget: str, found: SweepSummary, part: Part) -> Part:
     return part if budget == claimed(found) else Folded(f"At equal {budget}", [part])
 
 
-def _costs(lines: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> list[Section]:
+def _costs(found: SweepSummary, axes: Sequence[str]) -> list[Section]:
     """Return the sections of bytes, clients, skew and images; those without numbers say so."""
     names, made = len(axes), []
     for title, told, table, texts, without in (
-        ("Bytes moved until the target", _TARGETS, sweep_tables.targets(lines, axes), names + 3, "No target was set."),
-        ("Clients", _CLIENTS, sweep_tables.clients(lines, axes), names + 3, "No accuracy over clients was measured."),
-        ("Images and skew of the clients", _SKEW, sweep_tables.holdings(lines, axes), names + 1, "No run."),
-        ("Are the images good?", _QUALITY, sweep_tables.quality(lines, axes), names, "No images were evaluated."),
+        ("Bytes moved until the target", _TARGETS, sweep_tables.targets(found, axes), names + 3, "No target was set."),
+        ("Clients", _CLIENTS, sweep_tables.clients(found, axes), names + 3, "No accuracy over clients was measured."),
+        (
+            "Images and skew of the clients",
+            _SKEW,
+            sweep_tables.holdings(found, axes),
+            names + 1,
+            "Nobody counted images.",
+        ),
+        ("Are the images good?", _QUALITY, sweep_tables.quality(found, axes), names, "No images were evaluated."),
     ):
         parts: list[Part] = [Text(told), Shown(table, texts)] if table.rows else [Text(without)]
         made.append(Section(title, parts))

@@ -177,7 +177,7 @@ def sweep(
                         found = measure(one).columns()
                         gain = shift + 0.02 * place * (FILLS[fill] == "synthetic")
                         found["primary"] = (found["primary"] or 0.0) + gain
-                        target = {"target": 0.6, "target_round": 12 if found["primary"] > 0.6 else None}
+                        target = {"target": 0.6, "target_round": 12 if gain > 0.03 else None}
                         more = {"target_bytes": 10**8 if target["target_round"] else None, "kind": FILLS[fill]}
                         skews = {f"{when}_{name}": 0.5 for when in ("real", "skew") for name in SKEW}
                         images = {"images_real": 2000, "images_added": 9000, "images_dropped": 0}

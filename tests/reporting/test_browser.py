@@ -22,10 +22,8 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 def page(folder: Path, body: str, head: str = "") -> Path:
     path = folder / "page.html"
-    path.write_text(
-        f"<!doctype html><meta name=viewport content=width=device-width><title>x</title><link rel=icon href=data:,>{head}<body>{body}",
-        encoding="utf-8",
-    )
+    start = "<!doctype html><meta name=viewport content=width=device-width><title>x</title><link rel=icon href=data:,>"
+    path.write_text(f"{start}{head}<body>{body}", encoding="utf-8")
     return path
 
 

@@ -37,7 +37,7 @@ EXAMPLE = Page(
     verdict=Verdict("The fill mine changes little.", False, ["One partition."], [("+6.1", "points"), ("3", "seeds")]),
     remarks=("one seed only",),
     sections=[
-        Section("Results", [Charts([FIGURE.format("one"), FIGURE.format("two")]), Text("A note & more."), Shown(RESULTS)]),
+        Section("Results", [Charts([FIGURE.format(name) for name in ("one", "two")]), Text("A note."), Shown(RESULTS)]),
         Section("Fills", [Items({"none": "Real images only.", "mine": "What <I> make & mix."})]),
         Section(
             "Images",

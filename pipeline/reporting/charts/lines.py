@@ -159,7 +159,7 @@ def _hits(
     across: str,
     names: Sequence[str] | None,
 ) -> list[Markup]:
-    """Return a strip for each place on the axis; what a pointer or key reads there are all lines' values, highest first."""
+    """Return a strip for each place on the axis, where a pointer or key reads all lines, the highest first."""
     made = []
     by_line = [(line.name, {point.x: point for point in line.points}) for line in lines]
     for turn, place in enumerate(places):

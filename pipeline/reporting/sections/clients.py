@@ -14,9 +14,9 @@ from pipeline.reporting.sections.results import keys
 from pipeline.reporting.summary import Summary
 
 _MEANING = (
-    "The accuracy that a client sees is that of the global model on the test images of each class, weighted by how many "
-    "real images of that class the client holds, mean over the last rounds. Means over clients count each client once, "
-    "whatever its size; worst and best 10 % are means of these clients."
+    "The accuracy that a client sees is that of the global model on the test images of each class, weighted by how "
+    "many real images of that class the client holds, mean over the last rounds. Means over clients count each "
+    "client once, whatever its size; worst and best 10 % are means of these clients."
 )
 _ALONE = (
     "Each client trained alone, with the steps that it takes in all rounds of the federation. Better off: the share of "

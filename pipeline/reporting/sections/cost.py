@@ -11,9 +11,9 @@ from pipeline.reporting.summary import Arm, Summary
 
 _TITLE = "Bytes moved until the target accuracy"
 _MEANING = (
-    "A target is reached by two tests in a row at or above it; the first of them counts. Numbers are means over the seeds "
-    "that reach it. Bars have what the server sends to the clients, what they send back, and, for a fill of generated "
-    "images, these images once."
+    "A target is reached by two tests in a row at or above it; the first of them counts. Numbers are means over the "
+    "seeds that reach it. Bars have what the server sends to the clients, what they send back, and, for a fill of "
+    "generated images, these images once."
 )
 
 

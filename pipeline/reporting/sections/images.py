@@ -95,7 +95,7 @@ def _told(shards: Manifest, shown: int, classes: int, judged: bool) -> str:
         refused, kept = sum(shards.refusals()), shards.rows
         share = 100 * refused / max(1, refused + kept)
         parts.append(
-            f"The gate ({shards.gate.name}) refused {refused:,} of {refused + kept:,} drawn images ({share:.1f} %); the "
-            "next index was drawn in place of each, so counts are exact."
+            f"The gate ({shards.gate.name}) refused {refused:,} of {refused + kept:,} drawn images ({share:.1f} %); "
+            "the next index was drawn in place of each, so counts are exact."
         )
     return " ".join(parts or ["Each row is one class."])

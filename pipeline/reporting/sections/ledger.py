@@ -30,13 +30,13 @@ def make(summary: Summary, arms: Sequence[ArmRuns], shards: Manifest, times: Map
     parts: list[Part] = [
         Shown(Table("", _HEAD, rows), 3),
         Text(
-            "All clients together in all rounds of one run, mean over seeds. Images that were generated are at the clients "
-            "once, before training."
+            "All clients together in all rounds of one run, mean over seeds. Images that were generated are at the "
+            "clients once, before training."
         ),
         Settings(drawn),
         Text(
-            "Wall times are those of the last run of each stage on this machine; a stage that found its images or runs in "
-            "the cache was short."
+            "Wall times are those of the last run of each stage on this machine; a stage that found its images or "
+            "runs in the cache was short."
         ),
     ]
     return Section("What was spent", parts)

@@ -23,9 +23,9 @@ _CLAIM = (
 )
 
 _REFERENCES = (
-    "Central references: the same model trained on one machine with {} SGD steps, which differs from the federated runs. "
-    "Images that the generator makes can explain much of a federated result by themselves: look at these references "
-    "before you credit the clients' data."
+    "Central references: the same model trained on one machine with {} SGD steps, which differs from the federated "
+    "runs. Images that the generator makes can explain much of a federated result by themselves: look at these "
+    "references before you credit the clients' data."
 )
 
 
@@ -46,8 +46,8 @@ def make(
     parts.append(Folded("All numbers", [Shown(table) for table in tables.results(summary)]))
     parts.append(Items({
         "Equal epochs": f"each client {work}, so a fill that brings images can also bring more local work.",
-        "Equal steps": "each client does as much local work with every fill as if every deficit were filled, so that no "
-        "fill wins by more work.",
+        "Equal steps": "each client does as much local work with every fill as if every deficit were filled, so that "
+        "no fill wins by more work.",
         **fills,
     }))  # fmt: skip
     return Section("Accuracy, with every control", parts)
@@ -122,16 +122,15 @@ def curves(summary: Summary, arms: Sequence[ArmRuns], places: Mapping[str, int])
     drawn = []
     for key in keys(summary):
         chosen = [arm for arm in arms if (arm.algorithm, arm.budget) == key and arm.runs]
-        targets = {
-            100 * arm.target.accuracy for arm in summary.arms if arm.target and (arm.algorithm, arm.budget) == key
-        }
-        drawn.append((f"{key[0]}, equal {key[1]}", [_line(arm, places[arm.fill]) for arm in chosen], targets))
+        targets = [arm.target for arm in summary.arms if arm.target and (arm.algorithm, arm.budget) == key]
+        # Arms of one algorithm and budget have one target.
+        levels = {"target": 100 * targets[0].accuracy} if targets else {}
+        drawn.append((f"{key[0]}, equal {key[1]}", [_line(arm, places[arm.fill]) for arm in chosen], levels))
     ticks = lines.ticks_of(
-        [line for _, made, _ in drawn for line in made], *(one for _, _, found in drawn for one in found)
+        [line for _, made, _ in drawn for line in made], *(level for _, _, levels in drawn for level in levels.values())
     )
     charts = [
-        lines.draw(made, title, across="round", up=PERCENT, ticks=ticks, levels={"target": one for one in targets})
-        for title, made, targets in drawn
+        lines.draw(made, title, across="round", up=PERCENT, ticks=ticks, levels=levels) for title, made, levels in drawn
     ]
     told = "Line: mean over seeds; band: lowest to highest seed. The number beside a name is the last round's."
     return Section("Accuracy over rounds", [Text(told), Charts(charts, wide=True)])

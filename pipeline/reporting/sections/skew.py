@@ -16,8 +16,8 @@ from pipeline.reporting.summary import Summary
 _MEANING = (
     "How far the clients' label distributions are from that of all clients together; none is before the fill. In "
     "parentheses, and as ticks in the charts: what clients of the same sizes show that get their images at random. "
-    "Distances are from 0 to 1, and averaged over clients by their images. Effective classes, exp of the entropy, are a "
-    "plain mean over clients. A missing cell is a client without an image of a class that others hold."
+    "Distances are from 0 to 1, and averaged over clients by their images. Effective classes, exp of the entropy, "
+    "are a plain mean over clients. A missing cell is a client without an image of a class that others hold."
 )
 _HOLDINGS = (
     "All clients together. Own images that a client trains on once more are added ones. The last column counts the "
