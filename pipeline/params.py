@@ -7,7 +7,7 @@ and environment variables, and never change a byte, unless ``dtype: auto`` resol
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline import bad_params, progress, yaml_file
 from pipeline.errors import ParameterError
@@ -30,6 +30,10 @@ from pipeline.values import (
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
 Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
+
+
+_AUGMENT = {False: "none", True: "shift-mirror"}
+"""What older files wrote as ``train.augment``."""
 
 
 class Section(BaseModel):
@@ -198,10 +202,18 @@ class TrainParams(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
-    augment: bool = False
+    augment: Literal["none", "shift", "shift-mirror"] = "none"
+    sampling: Literal["shuffled", "class-balanced"] = "shuffled"
+    real_weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    weights: Literal["images", "real"] = "images"
     eval_every: Positive = 1
     last_rounds: Positive = 10
     stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _augment_of_older_files(cls, given: object) -> object:
+        return _AUGMENT[given] if isinstance(given, bool) else given
 
     @model_validator(mode="after")
     def _every_algorithm_has_options(self) -> Self:
@@ -251,7 +263,7 @@ class Params(Section):
 def load(path: Path) -> Params:
     """Read and check params.yaml; raise ParameterError with the file, the key and the value at fault.
 
-    A key that older files have is named on stderr, and read over.
+    A key that older files have is named on stderr, and read over; so is a value that is now written otherwise.
     """
     if not path.is_file():
         raise ParameterError("no parameters", path, "run in the project's root folder, where params.yaml is")
@@ -260,6 +272,8 @@ def load(path: Path) -> Params:
     for name, section in read:
         for key in sorted(section.retired & document[name].keys() if isinstance(section, Section) else ()):
             progress.say(f"{path}: {name}.{key} is no longer used: delete it")
+    if isinstance(augment := document["train"].get("augment"), bool):
+        progress.say(f"{path}: train.augment: {str(augment).lower()} is now written {_AUGMENT[augment]}")
     return read
 
 

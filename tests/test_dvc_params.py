@@ -54,7 +54,7 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
     """What each DVC stage reads, on a small project with every fill and two algorithms."""
     folder = tmp_path_factory.mktemp("reads")
     workspace, document = Workspace(folder, folder / "cache"), small_document(small_data, tiny_model)
-    document["train"] |= {"algorithms": ["fedavg", "fedprox"], "options": document["train"]["options"]}
+    document["train"] |= {"algorithms": ["fedavg", "fedprox"], "alone": ["none"]}
     params = Params.model_validate(document)
     sections = {type(section): f"{name}." for name, section in params if isinstance(section, Section)} | {Params: ""}
 
@@ -65,6 +65,8 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
     def every_pair() -> None:
         for name, algorithm in params.train.pairs():
             train.run(workspace, params, name, algorithm, ONE)
+        for name in params.train.alone:
+            train.run_alone(workspace, params, name, ONE)
 
     stages: dict[str, Callable[[], None]] = {
         **{of: partial(fingerprint.run, workspace, params, of) for of in FINGERPRINTS.values()},

@@ -65,8 +65,8 @@ def parameters(fill: str | None = None, algorithm: str | None = None) -> tuple["
     from pipeline.federated import algorithms
 
     where = f"{workspace.params}, train"
-    for names, key in ((read.train.fills, "fills"), (read.train.references, "references")):
-        fills.check(names, f"{where}.{key}")
+    for key in ("fills", "references", "alone"):
+        fills.check(getattr(read.train, key), f"{where}.{key}")
     for names, key in ((read.train.algorithms, "algorithms"), (tuple(read.train.options), "options")):
         algorithms.check(names, f"{where}.{key}")
     if fill is not None:

@@ -36,16 +36,10 @@ def summarise(
     the SHA-256 of the manifest of the synthetic images; ``alone`` the clients' own models; ``skew`` what was measured
     of each fill. Arms without a tested run are left out and remarked.
     """
-    usable = ordered([arm for arm in arms if arm.runs])
-    central = [arm for arm in references if arm.runs]
-    pairs = [
-        (one, other)
-        for one in usable
-        for other in usable
-        if one.fill == fill != other.fill and (one.algorithm, one.budget) == (other.algorithm, other.budget)
-    ]
+    usable, pairs = ordered([arm for arm in arms if arm.runs]), _pairs(arms, fill)
     controls = {one.fill for one in fills if one.kind == "control"} - {fill}
     judged = [_judge(arm, [one for one in usable if one.fill in controls]) for arm in usable if arm.fill == fill]
+    weights = min((size for arm in usable for size in arm.sent()), default=0)
     return Summary(
         manifest=manifest,
         fill=fill,
@@ -54,11 +48,19 @@ def summarise(
         arms=tuple(_arm(arm, _accuracy(arm, usable, target), class_names) for arm in usable),
         comparisons=tuple(made for pair in pairs if (made := _compare(*pair))),
         verdicts=tuple(made for made in judged if made),
-        references=tuple(_reference(arm, clients) for arm in central),
+        references=tuple(_reference(arm, weights * clients) for arm in references if arm.runs),
         remarks=tuple(remarks.of(arms, references, fill, pairs, target)),
         alone=tuple(singles.summarise(alone, usable)),
         skew=tuple(skew),
     )
+
+
+def _pairs(arms: Sequence[ArmRuns], fill: str) -> list[tuple[ArmRuns, ArmRuns]]:
+    """Return each arm of a fill with each arm of another one with the same algorithm and budget."""
+    usable = ordered([arm for arm in arms if arm.runs])
+    mine = [arm for arm in usable if arm.fill == fill]
+    others = [arm for arm in usable if arm.fill != fill]
+    return [(a, b) for a in mine for b in others if (a.algorithm, a.budget) == (b.algorithm, b.budget)]
 
 
 def _arm(arm: ArmRuns, target: float | None, class_names: Sequence[str]) -> Arm:
@@ -135,11 +137,12 @@ def _judge(arm: ArmRuns, controls: Sequence[ArmRuns]) -> Verdict | None:
     return Verdict(arm.algorithm, arm.budget, arm.fill, least, most)
 
 
-def _reference(arm: ArmRuns, clients: int) -> Reference:
-    """Return a central run, whose weights are sent to each of so many clients once."""
-    weights = max(arm.sent(), default=0)
-    sent = round(weights * clients / 1e6, 2)
-    return Reference(arm.fill, _estimate(arm.primaries()), _rounded(arm.primaries()), sent)
+def _reference(arm: ArmRuns, sent: int) -> Reference:
+    """Return a central run, whose weights are sent to all clients once: so many bytes.
+
+    What the algorithms' smallest download is, is the weights: nobody sends less.
+    """
+    return Reference(arm.fill, _estimate(arm.primaries()), _rounded(arm.primaries()), round(sent / 1e6, 2))
 
 
 def _differences(one: ArmRuns, other: ArmRuns) -> dict[int, float]:

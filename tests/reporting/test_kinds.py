@@ -27,9 +27,8 @@ SPLIT = Partition(
 def held(sources: dict[str, Source], **rows: list[list[int]]) -> Holdings:
     found = {name: tuple(np.array(own, np.int64) for own in each) for name, each in rows.items()}
     count = len(next(iter(found.values())))
-    steps = {"steps": np.ones(count, np.int64)}
-    counts = np.zeros((count, 2), np.int64)
-    return Holdings("x", sources, found, steps, (0.0,) * 3, (1.0,) * 3, None, ("cat", "dog"), 8, counts)
+    samples, own, counts = {"steps": np.ones(count, np.int64)}, np.ones(count, np.int64), np.zeros((count, 2), np.int64)
+    return Holdings("x", sources, found, samples, own, (0.0,) * 3, (1.0,) * 3, None, ("cat", "dog"), 8, counts)
 
 
 @pytest.mark.parametrize(
