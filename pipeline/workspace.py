@@ -155,6 +155,11 @@ class Workspace:
         return self.cache / "checkpoints"
 
     @property
+    def embeddings(self) -> Path:
+        """The folder of images' features, one file for each extractor."""
+        return self.cache / "embeddings"
+
+    @property
     def judges(self) -> Path:
         """The folder of the judges that were trained here."""
         return self.cache / "judges"
@@ -165,7 +170,7 @@ class Workspace:
         return self.cache / "runs"
 
     def fingerprint(self, of: str) -> Path:
-        """Return the place of the fingerprint of the images or of the model."""
+        """Return the place of the fingerprint of the images, the words, the model or the judge."""
         return self.data / "fingerprints" / f"{_plain(of)}.json"
 
     def fill(self, name: str) -> Path:
@@ -187,6 +192,10 @@ class Workspace:
     def preview(self, client: int) -> Path:
         """Return the place of a client's contact sheet."""
         return self.data / f"preview-client-{client:05}.png"
+
+    def comparison(self, kind: str) -> Path:
+        """Return the place of what ``evaluate --compare`` writes, ``png`` or ``json``."""
+        return self.data / f"compare.{kind}"
 
     def timing(self, stage: str) -> Path:
         """Return the place of a stage's wall time."""

@@ -38,10 +38,11 @@ class Kind(StrEnum):
     IMAGES = "images"
     WORDS = "words"
     MODEL = "model"
+    JUDGE = "judge"
 
 
 Kinds = Annotated[
-    list[Kind] | None, typer.Argument(help="Of the images, the words for classes, the model; default: all.")
+    list[Kind] | None, typer.Argument(help="Of the images, the words for classes, the model, the judge; default: all.")
 ]
 Client = Annotated[int, typer.Option(help="The client's number.")]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]
