@@ -29,7 +29,7 @@ _MEANING = {
     "judge's own accuracy on real images is in parentheses.",
     "Distances only diagnose": "each stands beside its floor, in parentheses: real images against other real ones, as "
     "many. No threshold on a distance alone makes a class bad.",
-    "Copies": "exact and near repetitions among the synthetic images, and images that equal a training image or come "
+    "Copies": "near repetitions among the synthetic images (as many real images show the share in parentheses), and images that equal a training image or come "
     "closer to one than held-out real images do (1 % is expected).",
 }
 
@@ -121,12 +121,13 @@ def _table(found: Sequence[Quality]) -> Table:
 def _diagnosis(found: Sequence[Quality]) -> Table:
     """Return the distances beside their floors, the copies and the flags."""
     names = list(dict.fromkeys(distance.name for one in found for distance in one.distances))
-    counts = ("repeated", "equal a training image", "close to one, %", "flagged")
+    counts = ("repeated, % (real)", "equal a training image", "close to one, %", "flagged")
     lines = []
     for one in found:
         distances = {distance.name: _distance(distance) for distance in one.distances}
         flagged = one.flags.constant + one.flags.faint + one.flags.redrawn
-        copied = (f"{one.copies.near:,}", f"{one.copies.training:,}", share(one.copies.close))
+        repeated = share(one.copies.near / max(1, one.copies.images))
+        copied = (f"{repeated} ({share(one.copies.near_real)})", f"{one.copies.training:,}", share(one.copies.close))
         lines.append((named(one), *(distances.get(name, "-") for name in names), *copied, f"{flagged:,}"))
     return Table("", ("class", *(f"{name} (floor)" for name in names), *counts), tuple(lines))
 

@@ -35,7 +35,7 @@ def test_distances_stand_beside_their_floors_and_missing_ones_are_dashes() -> No
     density, coverage = found.whole.distances
     assert shown.table.head[1:3] == ("clipped density (floor)", "clipped coverage (floor)")
     assert shown.table.rows[0][1:3] == (f"{density.value:.3g} ({density.floor:.3g})", f"{coverage.value:.3g} (-)")
-    assert shown.table.rows[0][3:] == ("3", "1", "1.3", "3")
+    assert shown.table.rows[0][3:] == ("1.0 (0.2)", "1", "1.3", "3")
 
 
 def test_usefulness_and_the_lowest_agreements_are_charts() -> None:
