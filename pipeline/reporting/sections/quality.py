@@ -28,9 +28,9 @@ _MEANING = {
     "Label agreement comes second": "the share of images to which the judge gives the class that was asked for; the "
     "judge's own accuracy on real images is in parentheses.",
     "Distances only diagnose": "each stands beside its floor, in parentheses: real images against other real ones, as "
-    "many. No threshold on a distance alone makes a class bad.",
-    "Copies": "near repetitions among the synthetic images (as many real images show the share in parentheses), and images that equal a training image or come "
-    "closer to one than held-out real images do (1 % is expected).",
+    "many. They name what may be wrong, not whether the images help.",
+    "Copies": "near repetitions among the synthetic images, beside those among as many real ones, and images that equal "
+    "a training image or come closer to one than held-out real images do (1 % is expected).",
 }
 
 
