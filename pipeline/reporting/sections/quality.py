@@ -29,8 +29,8 @@ _MEANING = {
     "judge's own accuracy on real images is in parentheses.",
     "Distances only diagnose": "each stands beside its floor, in parentheses: real images against other real ones, as "
     "many. They name what may be wrong, not whether the images help.",
-    "Copies": "near repetitions among the synthetic images, beside those among as many real ones, and images that equal "
-    "a training image or come closer to one than held-out real images do (1 % is expected).",
+    "Copies": "near repetitions among the synthetic images, beside those among as many real ones, and images that "
+    "equal a training image or come closer to one than held-out real images do (1 % is expected).",
 }
 
 
