@@ -174,7 +174,7 @@ def sweep(
                             **setting,
                             "partition_seed": partition,
                         }
-                        found = measure(one).columns()
+                        found = measure(one, {done.number: (0.4, 0.6) for done in one.tested}).columns()
                         gain = shift + 0.02 * place * (FILLS[fill] == "synthetic")
                         found["primary"] = (found["primary"] or 0.0) + gain
                         target = {"target": 0.6, "target_round": 12 if gain > 0.03 else None}
