@@ -155,6 +155,14 @@ def reach(run: RunHistory, target: float) -> Reach | None:
     return Reach(first.number, moved(run, first.number)) if first else None
 
 
+def reach_once(run: RunHistory, target: float, sent: int) -> Reach | None:
+    """Return when a central run reaches a target: after no round, and its weights sent once; None if it never does.
+
+    Its one model is the end of one training, so one test decides. ``sent`` are the bytes of its weights to all clients.
+    """
+    return Reach(0, sent) if measure(run).primary >= target else None
+
+
 def moved(run: RunHistory, number: int) -> int:
     """Return the bytes moved until the end of a round, all clients, both ways."""
     return sum(done.bytes_down + done.bytes_up for done in run.rounds[:number])
