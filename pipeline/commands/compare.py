@@ -87,7 +87,11 @@ def setting(workspace: Workspace, chosen: Params, text: str) -> Setting:
         other = Workspace(folder, workspace.cache)
         return Setting(text, other, params.load(other.params))
     values: dict[str, Any] = {}
-    for part in shlex.split(text):
+    try:
+        parts = shlex.split(text)
+    except ValueError as error:
+        raise ParameterError(f"a quote without its end ({error})", f"{_WHERE} {text}", "close it") from None
+    for part in parts:
         key, sign, value = part.partition("=")
         if not sign or not key.startswith(f"{_CHANGEABLE}."):
             fix = f"write {_CHANGEABLE}.guidance=3, several in quotes with blanks between them, or a folder"

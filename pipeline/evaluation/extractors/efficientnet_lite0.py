@@ -1,9 +1,13 @@
 """EfficientNet-Lite0, trained on ImageNet: the default for colour photographs; its weights ship with the package.
 
 The network is that of Tan & Le, "EfficientNet" (ICML 2019, arXiv 1905.11946), in the variant that Google published for
-small devices: ReLU6, no squeeze-and-excitation. Features are the 1,280 averages before the classifier. The weights are
-in this folder, most of them as float16, batch normalisation folded into the convolutions; ``data/extractors`` has the
-program that made them. Without the classifier they take 7 MB: features need no download and no further package.
+small devices: ReLU6, no squeeze-and-excitation. Features are the 1,280 averages before the classifier, scaled to one
+length: as they are, those of images that show little are short, hence near to everybody, and a black image was as
+realistic as any (Clipped Density 1.00 among photographs of dogs, 0.00 with one length).
+
+The weights are in this folder, most of them as float16, batch normalisation folded into the convolutions;
+``data/extractors`` has the program that made them. Without the classifier they take 7 MB: features need no download and
+no further package.
 """
 
 from pathlib import Path
@@ -13,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline import atomic
-from pipeline.evaluation.extractors.network import Network, Preprocessing, digest
+from pipeline.evaluation.extractors.network import Network, Preprocessing, digest, scaled
 
 NAME = "efficientnet-lite0"
 WEIGHTS = Path(__file__).with_name("efficientnet_lite0.safetensors")
@@ -81,7 +85,7 @@ class EfficientNetLite0(nn.Module):
         self.head = Convolution(before, DIMENSION, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the features (N, 1280) of inputs (N, 3, side, side)."""
+        """Return the averages (N, 1280) of inputs (N, 3, side, side)."""
         return F.relu6(self.head(self.blocks(F.relu6(self.stem(x))))).mean((2, 3))
 
 
@@ -96,4 +100,4 @@ def load(device: str = "cpu") -> Network:
     network.eval().requires_grad_(False).to(device)
     network.to(memory_format=torch.channels_last)
     identity = digest(NAME, [atomic.sha256(WEIGHTS)], PREPROCESSING)
-    return Network(NAME, identity, DIMENSION, lambda images: network(PREPROCESSING(images)), device)
+    return Network(NAME, identity, DIMENSION, lambda images: scaled(network(PREPROCESSING(images))), device)

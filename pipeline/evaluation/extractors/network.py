@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pipeline.evaluation.extractors import Features, Pixels
 from pipeline.judges.judge import in_batches
 
-VERSION = 1
+VERSION = 2
 """Raise it when a change of code changes features: then every image is embedded again."""
 BATCH = 32
 """Images in one call of the network: always so many, since the size of a batch can change the last bits of a row."""
@@ -72,6 +72,12 @@ class Network:
                 found[start : start + count] = rows.float().cpu().numpy()
                 start += count
         return found
+
+
+def scaled(features: Tensor) -> Tensor:
+    """Return features (N, D) with the length D^(1/2) each, so that KID's x y / D is the cosine."""
+    unit: Tensor = F.normalize(features, dim=1)
+    return unit * features.shape[1] ** 0.5
 
 
 def digest(name: str, files: Sequence[str], preprocessing: object) -> str:

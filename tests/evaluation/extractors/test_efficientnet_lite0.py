@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pipeline import atomic
 from pipeline.errors import ParameterError
 from pipeline.evaluation import extractors
+from pipeline.evaluation.distances import clipped_density
 from pipeline.evaluation.extractors import Extractor
 from pipeline.evaluation.extractors.efficientnet_lite0 import (
     PREPROCESSING,
@@ -40,9 +41,21 @@ def test_features_are_those_of_the_published_weights(extractor: Extractor) -> No
     found = extractor.features(np.stack([down, right, 255 - down], axis=-1).astype(np.uint8)[None])
     assert found.shape == (1, extractor.dimension) == (1, 1280)
     assert found.dtype == np.float32
-    assert found.sum() == pytest.approx(104.857, rel=1e-2)
+    assert np.linalg.norm(found) == pytest.approx(1280**0.5)
     assert np.argsort(-found[0])[:4].tolist() == [113, 930, 1006, 897]
-    assert found[0, [113, 930, 1006, 897]] == pytest.approx([5.1793, 4.8554, 3.9198, 3.7415], rel=1e-2)
+    assert found[0, [930, 1006, 897]] / found[0, 113] == pytest.approx(
+        np.array([4.8554, 3.9198, 3.7415]) / 5.1793, rel=1e-2
+    )
+    assert found.sum() / found[0, 113] == pytest.approx(104.857 / 5.1793, rel=1e-2)
+
+
+def test_images_that_show_nothing_are_near_to_no_picture(extractor: Extractor) -> None:
+    """Black, white and noise: without one length of all features, black would be in many balls."""
+    real = extractor.features(draw(BATCH))
+    noise = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), np.uint8)
+    empty = np.stack([np.zeros_like(noise[0]), np.full_like(noise[0], 255)])
+    assert clipped_density(real, extractor.features(np.concatenate([noise, empty]))) == 0
+    assert clipped_density(real, real) == 1
 
 
 def test_a_row_depends_on_its_own_image_alone(extractor: Extractor) -> None:
