@@ -138,7 +138,7 @@ class GateParams(Section):
 
     judge: JudgeParams = JudgeParams()
     least_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
-    most_refusals: StrictCount | Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.5
+    most_refusals: StrictCount | Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.8
 
 
 class GenerateParams(Section):

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from pipeline.federated.workers import ExecutionOptions
+from pipeline.generation import request
 from pipeline.params import Params, Section
 from pipeline.stages import deficits, evaluate, fill, fingerprint, generate, partition, report, train
 from pipeline.workspace import Workspace
@@ -56,7 +57,14 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
     workspace, document = Workspace(folder, folder / "cache"), small_document(small_data, tiny_model)
     document["train"] |= {"algorithms": ["fedavg", "fedprox"], "alone": ["none"]}
     params = Params.model_validate(document)
+    judged = {**document["generate"], "gate": {"judge": {"model": "trained"}}}
+    gated = Params.model_validate({**document, "generate": judged})
     sections = {type(section): f"{name}." for name, section in params if isinstance(section, Section)} | {Params: ""}
+
+    def both_kinds_of_generate() -> None:
+        """A run without a gate, and what the identity of a judge adds that learns from the real images."""
+        generate.run(workspace, params, ["cpu"])
+        assert request.current(workspace, gated, "float32").gate
 
     def every_fill() -> None:
         for name in params.train.all_fills():
@@ -72,7 +80,7 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
         **{of: partial(fingerprint.run, workspace, params, of) for of in FINGERPRINTS.values()},
         "partition": lambda: partition.run(workspace, params),
         "deficits": lambda: deficits.run(workspace, params),
-        "generate": lambda: generate.run(workspace, params, ["cpu"]),
+        "generate": both_kinds_of_generate,
         "evaluate": lambda: evaluate.run(workspace, params),
         "fill": every_fill,
         "train": every_pair,

@@ -32,7 +32,7 @@ class Score:
         """Raise ValueError unless this is a score among so many classes."""
         of_types = (type(self.intended), type(self.label), type(self.probability)) == (int, int, float)
         if not of_types or not (0 <= self.intended < classes and 0 <= self.label < classes):
-            raise ValueError(f"a score with labels that are none of {classes}")
+            raise ValueError(f"a score with labels that are none of {classes} classes")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"a score with the probability {self.probability}")
 

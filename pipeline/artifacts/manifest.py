@@ -278,14 +278,13 @@ def _contradiction(manifest: Manifest) -> str | None:
         return "counts of images that do not add up"
     if manifest.format != (PLAIN if manifest.gate is None else FORMAT):
         return f"format {manifest.format} {'without' if manifest.gate is None else 'with'} a gate"
-    gated = [shard.refused is not None and shard.refused.adds_up(shard.counts) for shard in shards]
-    if not all(gated) if manifest.gate is not None else any(shard.refused is not None for shard in shards):
-        return "numbers of refused images that do not add up"
     parts = [(shard.client, part) for shard in shards for part in (shard.files, shard.refused_files)]
     named = [(file.name, client, i) for client, files in parts for i, file in enumerate(files)]
     if any(name != file_name(client, part) for name, client, part in named):
         return "a file name that is not its client's, or leads out of the folder"
-    return None
+    gated = [shard.refused is not None and shard.refused.adds_up(shard.counts) for shard in shards]
+    added_up = all(gated) if manifest.gate is not None else all(shard.refused is None for shard in shards)
+    return None if added_up else "numbers of refused images that do not add up"
 
 
 def fix_of(shard: Shard) -> str:

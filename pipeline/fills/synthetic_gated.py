@@ -1,4 +1,4 @@
-"""Images that the diffusion model drew of the classes that the client lacks, and of which a judge says that they show it.
+"""Images that the diffusion model drew of the classes that the client lacks, and that a judge finds to show them.
 
 Each client has as many of each class as with the fill ``synthetic``; those that the gate refused are replaced.
 """

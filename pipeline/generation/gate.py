@@ -46,6 +46,13 @@ class OpenGate:
         # As a share: refused / (refused + wanted) <= bound. The small term keeps 0.9 of 1 from being 8.99999.
         return bound if isinstance(bound, int) else math.floor(bound * wanted / (1 - bound) + 1e-9)
 
+    def bounds(self, plan: Plan) -> list[int]:
+        """Return how many images of each class of a plan may be refused."""
+        wanted = [0] * len(plan.class_names)
+        for one in replace(plan, refused={}).wanted():
+            wanted[one.label] += len(one.indices)
+        return list(map(self.most, wanted))
+
     def score(self, recipe: Recipe, images: Sequence[StoredImage], intended: Sequence[int]) -> list[Score]:
         """Return the judge's score of each image, decoded from its stored bytes.
 
@@ -82,7 +89,9 @@ def opened(workspace: Workspace, params: Params, lacking: Deficits, device: str)
 
     names, words = lacking.class_names, lacking.words
     judge = judges.load(workspace, chosen.judge, names, words, training, device, WHERE)
-    return OpenGate(Gate(judge.digest, judge.name, chosen.least_probability), judge, chosen.most_refusals)
+    folder = workspace.at(chosen.judge.model)
+    called = folder.name if folder.is_dir() else judge.name  # manifests contain no path
+    return OpenGate(Gate(judge.digest, called, chosen.least_probability), judge, chosen.most_refusals)
 
 
 @dataclass(frozen=True)
@@ -146,10 +155,7 @@ class Watch:
     def __init__(self, pool: Pool, plan: Plan, gate: OpenGate, clients: Sequence[int] | None = None) -> None:
         self._pool, self._plan, self._gate, self._clients = pool, plan, gate, clients
         self._labels = {name: label for label, name in enumerate(plan.prompt_names)}
-        wanted = [0] * len(plan.class_names)
-        for one in replace(plan, refused={}).wanted():
-            wanted[one.label] += len(one.indices)
-        self._most = [gate.most(count) for count in wanted]
+        self._most = gate.bounds(plan)
         self.plan, self._count = plan, Refusals((), ())
 
     @property
@@ -221,13 +227,13 @@ class Watch:
             if refused > most:
                 name, judged = self._plan.class_names[label], refused + self._count.accepted[label]
                 what = (
-                    f"the gate refused {refused} of {judged} images of class {name!r} ({100 * refused / judged:.0f} %), "
-                    f"and at most {most} may be refused"
+                    f"the gate refused {refused} of {judged} images of class {name!r} "
+                    f"({100 * refused / judged:.0f} %), and at most {most} may be refused"
                 )
                 where = f"judge {self._gate.gate.name}, least_probability {self._gate.gate.least_probability:g}"
                 fix = (
-                    "look at the images with gen-fedsd preview or evaluate; then choose another prompt or guidance for "
-                    "the class, lower generate.gate.least_probability, or raise generate.gate.most_refusals: all images "
-                    "and scores are kept, so the next run resumes"
+                    "choose other words for the class (generate.class_overrides), another prompt set or guidance, or a "
+                    "lower generate.gate.least_probability; or raise generate.gate.most_refusals: images and scores "
+                    "are kept, so the next run resumes"
                 )
                 raise GenerationError(what, where, fix)

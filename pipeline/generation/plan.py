@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
 import numpy as np
@@ -59,6 +59,10 @@ class Plan:
         """Return what one client wants, in order of label; classes it lacks nothing of are left out."""
         counts, lane = self.missing[client], self.lane(client)
         return [self._wanted(lane, label, int(counts[label])) for label in np.flatnonzero(counts).tolist()]
+
+    def drawn_for(self, client: int) -> list[Wanted]:
+        """Return what one client wants and what was refused before it, as far as that is known."""
+        return [replace(one, indices=range(one.indices[-1] + 1)) for one in self.wanted_by(client)]
 
     def ungated(self, client: int) -> list[Wanted]:
         """Return what one client would want if nothing was refused: the first images of each class."""

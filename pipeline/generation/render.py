@@ -49,7 +49,7 @@ def render_missing(
     def replacements() -> Missing:
         found = missing()
         if watch is not None and found[1]:
-            progress.say(f"the gate refused {watch.refusals}: {found[1]} more are drawn in their place")
+            progress.say(f"the gate refused {watch.refusals}: {found[1]} more to draw in their place")
         return found
 
     first = missing()

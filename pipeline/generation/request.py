@@ -1,8 +1,11 @@
 """What every command on synthetic images starts from: the plan of the current parameters, and the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from pipeline.artifacts import deficits, partition
+from pipeline.artifacts.gate import Gate
 from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError
 from pipeline.generation import gate, model
@@ -23,6 +26,14 @@ class Request:
     gate: OpenGate | None = None
     """That of the plan, with its judge."""
 
+    @property
+    def furthest(self) -> Plan:
+        """The plan with all images that may have to be drawn until the gate has passed enough of them, or gives up."""
+        if self.gate is None:
+            return self.plan
+        most = np.array(self.gate.bounds(self.plan))
+        return replace(self.plan, missing=np.where(self.plan.missing > 0, self.plan.missing + most, 0))
+
     def check_recipe(self, known: Manifest) -> None:
         """Raise ArtifactError unless the shards of a manifest were made by this recipe."""
         recipe = self.plan.recipe
@@ -31,6 +42,21 @@ class Request:
             what = f"the shards were made by another recipe (differs in {changed})"
             where = f"{known.place}, recipe {known.recipe}, now {recipe.digest}"
             raise ArtifactError(what, where, "run: dvc repro generate")
+
+    def check_gate(self, known: Manifest) -> None:
+        """Raise ArtifactError unless the shards of a manifest went through this gate, or through none if it is None."""
+        mine, theirs = (None if one is None else one.digest for one in (self.plan.gate, known.gate))
+        if mine != theirs:
+            what = (
+                f"the shards were made with {_called(known.gate)}, and params.yaml asks for {_called(self.plan.gate)}"
+            )
+            raise ArtifactError(what, known.place, "run: dvc repro generate")
+
+
+def _called(rule: Gate | None) -> str:
+    if rule is None:
+        return "no gate"
+    return f"the gate {rule.name} ({rule.judge[:12]}, least_probability {rule.least_probability:g})"
 
 
 def current(workspace: Workspace, params: Params, dtype: str, device: str = "cpu") -> Request:

@@ -88,9 +88,9 @@ def _digest(values: Iterable[object]) -> str:
 
 
 def _model(workspace: Workspace, params: Params) -> Print:
-    """Return the recipe, which has content where ``generate`` has places, but for what other stages decide; and the gate.
+    """Return the recipe, which has content where ``generate`` has places, but for what other stages decide.
 
-    Without a gate it has no such entry.
+    If there is a gate, it is an entry beside those of the recipe.
     """
     chosen = params.generate
     found = model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()

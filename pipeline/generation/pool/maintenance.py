@@ -29,9 +29,9 @@ class Stats:
     redrawn: int
     """Images that were drawn more than once, since an earlier draw was unusable."""
     faint: int
-    scores: int
+    scores: int = 0
     """What judges gave images."""
-    judges: int
+    judges: int = 0
 
 
 @dataclass(frozen=True)
