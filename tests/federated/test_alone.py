@@ -14,35 +14,12 @@ from pipeline.federated.algorithm import WEIGHTS, Update, Vector
 from pipeline.federated.checkpoints import Checkpoint
 from pipeline.federated.inputs import Inputs
 from pipeline.federated.models import FlatModel
-from pipeline.federated.simulation import Client, Run, RunState, Schedule, Score, Task, TrainTask, begin, choose
+from pipeline.federated.simulation import Client, Run, Schedule, Score, Task, TrainTask, begin, choose
 from pipeline.federated.worker import Worker
 from pipeline.workspace import Workspace
+from tests.federated.playing import Interrupted, play
 
 MakeRun = Callable[..., Run]
-
-
-class Interrupted(Exception):
-    """Ends a run after some client."""
-
-
-def play(run: Run, inputs: Inputs, kept: Checkpoint | None = None, until: int | None = None) -> RunState:
-    """Carry a run out from where it was kept, and keep it after each client; give up after round ``until``."""
-    at, worker = (kept.load() if kept else None) or begin(run), Worker(inputs, run)
-
-    def on_client(now: RunState) -> None:
-        if kept:
-            kept.keep(now)
-        if len(now.rounds) == until:
-            raise Interrupted
-
-    execution = alone.simulate(run, at, on_client)
-    try:
-        tasks = next(execution)
-        while True:
-            tasks = execution.send([worker.carry_out(task) for task in tasks])
-    except StopIteration as end:
-        last: RunState = end.value
-        return last
 
 
 def central(run: MakeRun, quarters: int, samples: int = 12, **others: object) -> Run:

@@ -11,9 +11,9 @@ from pipeline.federated.algorithm import State
 from pipeline.federated.algorithms import make
 from pipeline.federated.checkpoints import Checkpoint
 from pipeline.federated.inputs import Inputs
-from pipeline.federated.simulation import Run, RunState, Schedule, begin, simulate
-from pipeline.federated.worker import Worker
+from pipeline.federated.simulation import Run, RunState, Schedule, begin
 from pipeline.workspace import Workspace
+from tests.federated.playing import Interrupted, play
 
 MakeRun = Callable[..., Run]
 MakeCheckpoint = Callable[..., Checkpoint]
@@ -28,30 +28,6 @@ def checkpoint(workspace: Workspace) -> MakeCheckpoint:
         return Checkpoint(workspace.checkpoints, "this run", run, every)
 
     return make_one
-
-
-class Interrupted(Exception):
-    """Ends a run after some round."""
-
-
-def play(run: Run, inputs: Inputs, kept: Checkpoint | None = None, until: int | None = None) -> RunState:
-    """Carry a run out from where it was kept, and keep it after each round; give up after round ``until``."""
-    at = (kept.load() if kept else None) or begin(run)
-
-    def on_round(now: RunState) -> None:
-        if kept:
-            kept.keep(now)
-        if len(now.rounds) == until:
-            raise Interrupted
-
-    execution, worker = simulate(run, at, on_round), Worker(inputs, run)
-    try:
-        tasks = next(execution)
-        while True:
-            tasks = execution.send([worker.carry_out(task) for task in tasks])
-    except StopIteration as end:
-        last: RunState = end.value
-        return last
 
 
 def bits(at: RunState) -> object:

@@ -3,7 +3,7 @@
 The store of finished runs would else give back what the old code computed. The numbers are this code's own, of the
 version that is named; another processor moves them by rounding, far less than the tolerance.
 
-Version 5: local work is counted in samples, batches cross from one pass into the next, controls of SCAFFOLD are weighted
+Version 5: local work is counted in samples, batches cross from one pass into the next, SCAFFOLD's controls are weighted
 by images, central runs follow the schedule in one piece, and the last rounds are tested.
 """
 

@@ -27,6 +27,7 @@ SHARDS = [[0, 0, 0], [2, 0, 1], [0, 1, 1], [1, 0, 0]]
 """As ``world.FILLED`` has them: 0, 3, 2 and 1 images, so client 0 lacks none."""
 EXPECTED: dict[str, Any] = {
     "none": REAL,
+    "warm-up": REAL,
     "synthetic": [[15, 0, 0], [7, 10, 1], [0, 11, 6], [1, 0, 15]],
     "synthetic-gated": [[15, 0, 0], [7, 10, 1], [0, 11, 6], [1, 0, 15]],
     "synthetic-only": SHARDS,
