@@ -86,8 +86,7 @@ def _charts(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
 def _references(summary: Summary, place: int) -> Markup:
     """Return the chart of central runs, whose colours follow those of the fills from ``place`` on."""
     bars = [row(one.fill, one.accuracy, place + i, one.accuracy.percent()) for i, one in enumerate(summary.references)]
-    ticks = rows.ticks_of([*bars, Row("", 100 * max(arm.primary.mean for arm in summary.arms), "")])
-    return rows.draw(bars, "Central references", unit=f"{PERCENT} after the last step; {_INTERVAL}", ticks=ticks)
+    return rows.draw(bars, "Central references", unit=f"{PERCENT} after the last step; {_INTERVAL}")
 
 
 def _arm(arm: Arm, summary: Summary, places: Mapping[str, int]) -> Row:
