@@ -57,10 +57,10 @@ def _news(found: Print, before: Print | None) -> str:
 def _images(workspace: Workspace, params: Params) -> Print:
     """Return what the real images are: their content, what ``data`` makes of them, and whose they are."""
     chosen = params.data
-    train = images.load(chosen, chosen.train, workspace.root)
+    train = images.load(chosen, chosen.train, workspace.at(""))
     return {
         "train": train.fingerprint,
-        "test": images.load(chosen, chosen.test, workspace.root).fingerprint,
+        "test": images.load(chosen, chosen.test, workspace.at("")).fingerprint,
         **_owners(workspace, params.partition, train.whole()),
     }
 
