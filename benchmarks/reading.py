@@ -17,13 +17,13 @@ import numpy as np
 
 TURNS = 5
 CASES = {
-    "32 px, 600 images, simple-cnn": (32, 600, "simple-cnn", 19),
-    "224 px, 1,000 images, simple-cnn": (224, 1_000, "simple-cnn", 4),
+    "32 px, 600 images, simple-cnn": (32, 600, "simple-cnn", 600),
+    "224 px, 1,000 images, simple-cnn": (224, 1_000, "simple-cnn", 128),
 }
-"""Pixels a side, images, model, steps."""
+"""Pixels a side, images, model, samples."""
 
 
-def train(stored: list[Any], size: int, model: str, steps: int, copied: bool) -> tuple[float, bytes]:
+def train(stored: list[Any], size: int, model: str, samples: int, copied: bool) -> tuple[float, bytes]:
     """Train one client that holds half of each source; return the seconds and the weights."""
     import torch
 
@@ -52,7 +52,8 @@ def train(stored: list[Any], size: int, model: str, steps: int, copied: bool) ->
         normalise=Normalisation((120.0,) * 3, (60.0,) * 3).on(size, "cpu"),
         settings=LocalSettings(32, 0.9, 0.0),
         learning_rate=0.01,
-        steps=steps,
+        samples=samples,
+        weight=len(labels),
         seed=3,
         second_model=SecondModels(lambda: flat),
     )
@@ -64,7 +65,7 @@ def main() -> None:
 
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for case, (size, count, model, steps) in CASES.items():
+        for case, (size, count, model, samples) in CASES.items():
             rng = np.random.default_rng(0)
             stored = [
                 arrays.store(
@@ -80,7 +81,7 @@ def main() -> None:
             ]
             pairs = []
             for _ in range(TURNS + 1):
-                copied, by_batch = (train(stored, size, model, steps, copy) for copy in (True, False))
+                copied, by_batch = (train(stored, size, model, samples, copy) for copy in (True, False))
                 assert copied[1] == by_batch[1]
                 pairs.append((copied[0], by_batch[0]))
             del pairs[0]  # a warm-up

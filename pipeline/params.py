@@ -5,12 +5,14 @@ and environment variables, and never change a byte, unless ``dtype: auto`` resol
 """
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline import bad_params, progress, yaml_file
 from pipeline.errors import ParameterError
+from pipeline.evaluate_params import EvaluateParams, JudgeParams
+from pipeline.section import Section
 from pipeline.values import (
     ClassNames,
     Colour,
@@ -27,23 +29,13 @@ from pipeline.values import (
     StrictPositive,
 )
 
+__all__ = [
+    *("DataParams", "DeficitsParams", "EvaluateParams", "GenerateParams", "JudgeParams", "LoraParams", "Params"),
+    *("PartitionParams", "ReportParams", "Rule", "Scheme", "Section", "TrainParams", "check", "load"),
+]
+
 Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
 Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
-
-
-class Section(BaseModel):
-    """One section of params.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    retired: ClassVar[frozenset[str]] = frozenset()
-    """Keys of older files, which are read over."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_retired(cls, given: object) -> object:
-        if cls.retired and isinstance(given, dict):
-            return {key: value for key, value in given.items() if key not in cls.retired}
-        return given
 
 
 class DataParams(Section):
@@ -132,11 +124,11 @@ class GenerateParams(Section):
     variant: str | None = None
     lora: tuple[LoraParams, ...] = ()
     scheduler: str | None = None
-    scheduler_options: dict[str, Any] = {}
+    scheduler_options: dict[str, Any] = Field(default_factory=dict)
     steps: Positive = 30
     guidance: Scales = (2.0,)
     prompts: str = "data/prompts/plain.yaml"
-    class_overrides: Overrides = {}
+    class_overrides: Overrides = Field(default_factory=dict)
     negative_prompt: str = ""
     render_size: Pixels | None = None
     image_size: Pixels | None = None
@@ -157,7 +149,7 @@ class TrainParams(Section):
     alone: Names = ()
     algorithms: Names
     seeds: Seeds
-    options: dict[RunName, dict[RunName, float]] = {}
+    options: dict[RunName, dict[RunName, float]] = Field(default_factory=dict)
     model: str = "simple-cnn"
     norm: Literal["group", "batch"] = "group"
     rounds: Positive
@@ -218,6 +210,7 @@ class Params(Section):
     partition: PartitionParams
     deficits: DeficitsParams
     generate: GenerateParams
+    evaluate: EvaluateParams
     train: TrainParams
     report: ReportParams
 

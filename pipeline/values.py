@@ -19,15 +19,16 @@ Seed = Annotated[int, Field(ge=-_LARGEST_SEED, le=_LARGEST_SEED)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
-def _distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
+def distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a list; raise ValueError if two of its entries are equal."""
     if len(set(given)) < len(given):
         raise ValueError("equal entries are equal runs: write each one once")
     return given
 
 
 RunName = Annotated[str, Field(max_length=100)]
-Names = Annotated[tuple[RunName, ...], AfterValidator(_distinct)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
+Names = Annotated[tuple[RunName, ...], AfterValidator(distinct)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)]
 
 
 def _scales(given: object) -> object:

@@ -115,6 +115,16 @@ class Workspace:
         return self.data / "arithmetic.json"
 
     @property
+    def quality(self) -> Path:
+        """What the stage ``evaluate`` found out about the synthetic images."""
+        return self.data / "quality.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder of the pictures that the stage ``evaluate`` draws."""
+        return self.data / "evaluate"
+
+    @property
     def report_page(self) -> Path:
         return self.data / "report.html"
 
@@ -145,6 +155,11 @@ class Workspace:
     def checkpoints(self) -> Path:
         """The folder of the state of interrupted training runs."""
         return self.cache / "checkpoints"
+
+    @property
+    def judges(self) -> Path:
+        """The folder of the judges that were trained here."""
+        return self.cache / "judges"
 
     @property
     def runs(self) -> Path:

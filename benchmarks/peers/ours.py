@@ -26,8 +26,8 @@ def resolved(folder: Path, model: str, epochs: int, rounds: int) -> tuple[Any, A
     from pipeline.federated.inputs import Inputs
     from pipeline.federated.local import Normalisation
     from pipeline.federated.simulation import Client
+    from pipeline.fills.common.budgets import samples_of
     from pipeline.fills.common.given import stretches
-    from pipeline.fills.common.steps import steps_of
     from pipeline.params import TrainParams
 
     with np.load(folder / "work.npz") as files:
@@ -45,7 +45,7 @@ def resolved(folder: Path, model: str, epochs: int, rounds: int) -> tuple[Any, A
         clients_per_round=10, local_epochs=epochs, central_steps=1, batch_size=32, learning_rate=0.01, momentum=0.9,
     )  # fmt: skip
     held = Inputs((real,), tuple((rows,) for rows in stretches(sizes)), test, normalisation, CLASSES)
-    clients = tuple(map(Client, sizes.tolist(), steps_of(sizes, params).tolist()))
+    clients = tuple(map(Client, sizes.tolist(), samples_of(sizes, params).tolist()))
     return inputs.run(clients, held.digest, held, "fedavg", params, seeds.derive(SEED, "train", SEED)), held
 
 

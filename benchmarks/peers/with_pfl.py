@@ -94,7 +94,8 @@ def main() -> None:
         ),
         SimulatedBackend(users, users, [WeightByDatapoints()]),
         model,
-        NNTrainHyperParams(local_batch_size=BATCH, local_num_epochs=work.epochs, local_learning_rate=RATE),
+        # One epoch: a user's batches are those of all passes.
+        NNTrainHyperParams(local_batch_size=BATCH, local_num_epochs=1, local_learning_rate=RATE),
         evaluation,
         [CentralEvaluationCallback(test, evaluation), Note(work)],
         send_metrics_to_platform=False,

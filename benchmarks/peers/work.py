@@ -25,14 +25,17 @@ Pair = tuple[Tensor, Tensor]
 
 
 class Batches:
-    """One client's batches (B, 3, H, W) and (B,) in one round: each pass in an order of its own, no part-batch lost."""
+    """One client's batches (B, 3, H, W) and (B,) in one round: each pass has its own order, batches cross from one to
+    the next, and no part-batch is lost.
+    """
 
-    def __init__(self, images: Tensor, labels: Tensor, seed: int) -> None:
-        self.images, self.labels = images, labels
+    def __init__(self, images: Tensor, labels: Tensor, passes: int, seed: int) -> None:
+        self.images, self.labels, self.passes = images, labels, passes
         self.generator = torch.Generator().manual_seed(seed)
 
     def __iter__(self) -> Iterator[Pair]:
-        for rows in torch.randperm(len(self.labels), generator=self.generator).split(BATCH):
+        orders = [torch.randperm(len(self.labels), generator=self.generator) for _ in range(self.passes)]
+        for rows in torch.cat(orders).split(BATCH):
             yield self.images[rows].permute(0, 3, 1, 2), self.labels[rows]
 
 
@@ -104,16 +107,15 @@ class Work:
 
     def batches(self, client: int, seed: int) -> Batches:
         part = self.parts[client]
-        return Batches(self.images[part], self.labels[part], seed)
+        return Batches(self.images[part], self.labels[part], self.epochs, seed)
 
     def train(self, network: nn.Module, batches: Batches) -> None:
         """Train with a fresh momentum."""
         optimizer = torch.optim.SGD(network.parameters(), lr=RATE, momentum=MOMENTUM, fused=True)
-        for _ in range(self.epochs):
-            for images, labels in batches:
-                optimizer.zero_grad()
-                F.cross_entropy(network(images), labels).backward()
-                optimizer.step()
+        for images, labels in batches:
+            optimizer.zero_grad()
+            F.cross_entropy(network(images), labels).backward()
+            optimizer.step()
 
     @torch.inference_mode()
     def right(self, network: nn.Module) -> int:

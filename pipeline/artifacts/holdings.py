@@ -1,9 +1,10 @@
-"""Holdings: which rows of which source each client trains on, and how many local steps it takes."""
+"""Holdings: which rows of which source each client trains on, and on how many samples in a round."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,11 @@ from pipeline.errors import ArtifactError
 
 Int64 = NDArray[np.int64]
 _REDO = "run: dvc repro -f fill"
-_STEPS = "steps, equal "
+REAL = "real"
+"""The source of the real images, in every fill."""
+_VERSION = 2
+_SAMPLES = "samples, equal "
+_OWN = "real images of its own"
 _COUNTS = "images of each class"
 
 
@@ -25,6 +30,7 @@ _COUNTS = "images of each class"
 class _Header(parquet.Header):
     """What a file of holdings says beside its columns."""
 
+    version: Literal[2]
     fill: str
     sources: dict[str, Source]
     mean: tuple[float, float, float]
@@ -44,8 +50,11 @@ class Holdings:
     """By name: ``real`` (all training images in the data set's order), ``synthetic`` (in order of client), ..."""
     rows: Mapping[str, tuple[Int64, ...]]
     """For each source, the rows that each client holds."""
-    steps: Mapping[str, Int64]
-    """For each budget, the local steps of each client in a round, (clients,)."""
+    samples: Mapping[str, Int64]
+    """For each budget, how many images each client draws in a round, (clients,); batches of ``train.batch_size`` are
+    cut from them, so that the last one of a round may be smaller."""
+    own: Int64
+    """Real images that the partition gives each client, whether it trains on them or not, (clients,)."""
     mean: tuple[float, ...]
     """(3,) of the channels of the clients' real images, which normalises all images, on the scale of bytes."""
     std: tuple[float, ...]
@@ -63,7 +72,7 @@ class Holdings:
     @property
     def clients(self) -> int:
         """How many there are."""
-        return len(next(iter(self.steps.values())))
+        return len(self.own)
 
     def sizes(self) -> Int64:
         """Return how many images each client holds, (clients,)."""
@@ -71,6 +80,7 @@ class Holdings:
 
     def save(self, path: Path) -> None:
         header = {
+            "version": _VERSION,
             "fill": self.fill,
             "sources": {name: asdict(source) for name, source in self.sources.items()},
             "mean": self.mean,
@@ -85,7 +95,8 @@ class Holdings:
             ends = np.cumsum([0, *map(len, held)])
             values = np.concatenate(held) if ends[-1] else np.empty(0, np.int64)
             columns[name] = pa.LargeListArray.from_arrays(ends, values)
-        columns |= {f"{_STEPS}{budget}": pa.array(steps, pa.int64()) for budget, steps in self.steps.items()}
+        columns |= {f"{_SAMPLES}{budget}": pa.array(drawn, pa.int64()) for budget, drawn in self.samples.items()}
+        columns[_OWN] = pa.array(self.own, pa.int64())
         ends = np.arange(self.clients + 1) * len(self.class_names)
         columns[_COUNTS] = pa.LargeListArray.from_arrays(ends, np.ascontiguousarray(self.counts).ravel())
         table = pa.table(columns)
@@ -100,7 +111,10 @@ def sizes(rows: Mapping[str, tuple[Int64, ...]]) -> Int64:
 
 
 def load(path: Path) -> Holdings:
-    """Read holdings; raise ArtifactError if the file is missing, damaged or names rows that a source does not have."""
+    """Read holdings.
+
+    Raises ArtifactError if the file is missing, damaged or of another version, or names rows that a source has not.
+    """
     header = parquet.read_header(path, "fill", _Header)
     try:
         table = pq.read_table(path)
@@ -110,7 +124,12 @@ def load(path: Path) -> Holdings:
             fill=header.fill,
             sources=sources,
             rows=rows,
-            steps={n.removeprefix(_STEPS): table[n].to_numpy() for n in table.column_names if n.startswith(_STEPS)},
+            samples={
+                name.removeprefix(_SAMPLES): table[name].to_numpy()
+                for name in table.column_names
+                if name.startswith(_SAMPLES)
+            },
+            own=table[_OWN].to_numpy(),
             mean=header.mean,
             std=header.std,
             rounds=header.rounds,
@@ -121,8 +140,10 @@ def load(path: Path) -> Holdings:
         )
         if not all(0 <= mean <= 255 for mean in held.mean) or not all(std > 0 for std in held.std):
             raise ValueError(f"mean {held.mean}, deviation {held.std}")
-        if not held.steps or table["client"].to_pylist() != list(range(held.clients)):
+        if not held.samples or table["client"].to_pylist() != list(range(held.clients)):
             raise ValueError("clients missing or out of order")
+        if any(((drawn < 0) | ((drawn > 0) & (held.sizes() == 0))).any() for drawn in held.samples.values()):
+            raise ValueError("samples of clients that hold no image")
         if (held.counts < 0).any() or held.counts.sum(axis=1).tolist() != held.sizes().tolist():
             raise ValueError("images by class are not those that clients hold")
     except (pa.ArrowException, OSError, AttributeError, KeyError, TypeError, ValueError) as error:

@@ -30,13 +30,16 @@ T = TypeVar("T", bound=Header)
 def read_header(path: Path, stage: str, kind: type[T]) -> T:
     """Return a file's header without reading its rows; ``stage`` made it and is named in errors.
 
-    Raises ArtifactError if there is no such file, or no such header in it.
+    Raises ArtifactError if there is no such file, or no such header in it. A header that has a field ``version`` says
+    by its type which one the code reads; files of other versions are refused as such.
     """
     try:
         return kind.model_validate_json(header_of(pq.read_schema(path)))
     except FileNotFoundError:
         raise ArtifactError("no such file", path, f"run: dvc repro {stage}") from None
     except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, ValidationError) and any(one["loc"] == ("version",) for one in error.errors()):
+            raise ArtifactError("written by another version of gen-fedsd", path, f"run: dvc repro {stage}") from None
         raise ArtifactError(f"damaged or not ours ({short(error)})", path, f"run: dvc repro -f {stage}") from None
 
 

@@ -5,7 +5,7 @@ The moments are called in this order::
     server, once         start(weights)
     server, each round   broadcast(state)
     each client          loss, before_step, after_step (for each batch), then end
-    server, each round   aggregate(state, updates, trainable, clients)
+    server, each round   aggregate(state, updates, trainable, total)
 
 Each algorithm is one file in ``algorithms``.
 """
@@ -39,8 +39,8 @@ class Update:
     """What the client sends to the server."""
     client_state: State
     """What the client keeps for the next round in which it takes part; it is not sent."""
-    size: int
-    """Images that the client holds."""
+    weight: int
+    """What it counts in averages."""
     steps: int
     """Local steps it took."""
     samples: int
@@ -118,23 +118,23 @@ class Algorithm(ABC):
         return {WEIGHTS: local.model.vector.cpu().numpy().copy()}, {}
 
     @abstractmethod
-    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, clients: int) -> State:
+    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, total: int) -> State:
         """Return the server's next state.
 
-        The first ``trainable`` numbers of the weights are parameters, the rest buffers. ``clients`` is the number of
-        all clients of the federation, not only of those that took part.
+        The first ``trainable`` numbers of the weights are parameters, the rest buffers. ``total`` is the
+        weight of all clients of the federation together, not only of those that took part.
         """
 
 
 def average(weights: Vector, updates: Sequence[Update], name: str = WEIGHTS) -> Vector:
-    """Return the clients' vectors averaged by their numbers of images, summed in the order given in float64.
+    """Return the clients' vectors averaged by the clients' weights, summed in the order given in float64.
 
-    If the clients have no image, return a copy of ``weights``, the global ones.
+    If no client has a weight, return a copy of ``weights``, the global model's.
     """
-    images = sum(update.size for update in updates)
-    if images == 0:
+    together = sum(update.weight for update in updates)
+    if together == 0:
         return weights.copy()
     total = np.zeros(weights.shape, np.float64)
     for update in updates:
-        total += (update.size / images) * update.up[name].astype(np.float64)
+        total += (update.weight / together) * update.up[name].astype(np.float64)
     return total.astype(np.float32)

@@ -80,10 +80,10 @@ def runs(
 
     Raises ParameterError if the algorithm cannot take its hyper-parameters, or its learning rate falls to 0.
     """
-    sizes = holdings.sizes().tolist()
+    weights = holdings.sizes().tolist()
     images = inputs.digest
-    for budget, steps in holdings.steps.items():
-        clients = tuple(Client(size, taken) for size, taken in zip(sizes, steps.tolist(), strict=True))
+    for budget, samples in holdings.samples.items():
+        clients = tuple(Client(weight, drawn) for weight, drawn in zip(weights, samples.tolist(), strict=True))
         for seed in params.seeds:
             derived = seeds.derive(root_seed, "train", seed)
             yield budget, seed, run(clients, images, inputs, algorithm, params, derived, holdings.rounds)

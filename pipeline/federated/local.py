@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipeline import seeds
 from pipeline.data import histograms
+from pipeline.federated import draws
 from pipeline.federated.algorithm import WEIGHTS, Algorithm, Local, LocalSettings, SecondModel, State, Update
 from pipeline.federated.models import FlatModel
 
@@ -122,19 +123,6 @@ def _reflected(places: Tensor, size: int) -> Tensor:
     return size - 1 - (size - 1 - places.abs()).abs()
 
 
-def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:
-    """Yield ``steps`` batches of indexes below ``count``.
-
-    Each pass over all indexes has its own order; its last batch is smaller where ``batch_size`` does not divide
-    ``count``.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    while steps > 0:
-        for batch in torch.randperm(count, generator=generator).split(batch_size)[:steps]:
-            yield batch
-            steps -= 1
-
-
 def train_client(
     model: FlatModel,
     algorithm: Algorithm,
@@ -146,22 +134,24 @@ def train_client(
     normalise: Normalise,
     settings: LocalSettings,
     learning_rate: float,
-    steps: int,
+    samples: int,
+    weight: int,
     seed: int,
     second_model: SecondModel,
 ) -> Update:
-    """Train one client for a round and return its update; a pure function of its arguments.
+    """Train one client on ``samples`` images and return its update; a pure function of its arguments.
 
     ``model`` gives the architecture and the memory: its weights are overwritten. ``labels`` (n,) are on its device,
-    ``broadcast`` and ``client_state`` in the memory of the CPU, as is everything in the update.
+    ``broadcast`` and ``client_state`` in the memory of the CPU, as is everything in the update. ``weight`` is what the
+    client counts in averages.
     """
     device = model.vector.device
     local = Local(
         model, _tensors(broadcast, device), _tensors(client_state, device), settings, learning_rate, second_model
     )
-    samples = train(local, algorithm, images, labels, normalise, steps, seed)
+    train(local, algorithm, images, labels, normalise, samples, seed)
     up, kept = algorithm.end(local)
-    return Update(up, kept, len(labels), local.steps, samples)
+    return Update(up, kept, weight, local.steps, samples)
 
 
 def _tensors(state: State, device: torch.device) -> dict[str, Tensor]:
@@ -171,14 +161,14 @@ def _tensors(state: State, device: torch.device) -> dict[str, Tensor]:
 
 
 def train(
-    local: Local, algorithm: Algorithm, images: Pictures, labels: Tensor, normalise: Normalise, steps: int, seed: int
-) -> int:
-    """Take ``steps`` of SGD from the global weights, with a fresh momentum; return the samples used.
+    local: Local, algorithm: Algorithm, images: Pictures, labels: Tensor, normalise: Normalise, samples: int, seed: int
+) -> None:
+    """Take steps of SGD on ``samples`` images in all, from the global weights, with a fresh momentum.
 
     ``labels`` is (n,), one for each of ``images``. ``seed`` decides the order of batches; augmentation and dropout have
     random streams of their own, derived from it: from a shared one, an image's shift would follow from its index.
     """
-    model, settings, samples = local.model, local.settings, 0
+    model, settings = local.model, local.settings
     model.vector.copy_(local.broadcast[WEIGHTS])
     model.module.train()
     optimizer = torch.optim.SGD(
@@ -191,7 +181,7 @@ def train(
     torch.manual_seed(seeds.derive(seed, "dropout"))  # where a model has any
     if settings.augment:
         images = Augmented(images, seeds.derive(seed, "augmentation"))
-    for batch in batches(len(labels), settings.batch_size, steps, seed):
+    for batch in draws.batches(len(labels), settings.batch_size, samples, seed):
         alone = len(batch) == 1 and len(model.vector) > len(model.parameters)
         if alone:  # one image has no batch statistics, so the running ones are used
             model.module.eval()
@@ -200,13 +190,12 @@ def train(
         algorithm.before_step(local)
         if settings.clip_norm is not None:
             model.gradient.mul_(torch.clamp(settings.clip_norm / (model.gradient.norm() + 1e-6), max=1.0))
+        optimizer.param_groups[0]["lr"] = local.learning_rate  # an algorithm may change it from step to step
         optimizer.step()
         local.steps += 1
         algorithm.after_step(local)
-        samples += len(batch)
         if alone:
             model.module.train()
-    return samples
 
 
 @torch.inference_mode()

@@ -24,10 +24,10 @@ _TEST_PART = 500  # test images in one task: workers share a test, and its small
 class Client:
     """What a run knows of a client."""
 
-    size: int
-    """Images that it trains on."""
-    steps: int
-    """Local SGD steps that it takes each round."""
+    weight: int
+    """What it counts in averages, such as the images that it trains on; with 0 it sits out."""
+    samples: int
+    """Images that it draws each round."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class TrainTask:
     broadcast: State
     client_state: State
     learning_rate: float
-    steps: int
+    samples: int
+    weight: int
     seed: int
 
 
@@ -136,6 +137,7 @@ def simulate(
     the other.
     """
     algorithm, trainable = run.algorithm, _trainable(run)
+    total = sum(client.weight for client in run.clients)
     for number in range(len(at.rounds) + 1, run.rounds + 1):
         chosen, broadcast = choose(run, number), algorithm.broadcast(at.state)
         train = [_train_task(run, at, broadcast, number, client) for client in chosen]
@@ -145,7 +147,7 @@ def simulate(
         if _reached(run, at):
             return at
         updates = [update for update in results[: len(train)] if isinstance(update, Update)]
-        at.state = algorithm.aggregate(at.state, updates, trainable, len(run.clients))
+        at.state = algorithm.aggregate(at.state, updates, trainable, total)
         at.client_states |= {i: one.client_state for i, one in zip(chosen, updates, strict=True) if one.client_state}
         sent = _size(broadcast)
         took_part = (
@@ -170,7 +172,7 @@ def choose(run: Run, number: int) -> list[int]:
     else:
         drawn = seeds.generator(run.seed, "clients", number).choice(everyone, run.clients_per_round, replace=False)
         chosen = sorted(drawn.tolist())
-    return [i for i in chosen if run.clients[i].size]
+    return [i for i in chosen if run.clients[i].weight]
 
 
 def _train_task(run: Run, at: RunState, broadcast: State, number: int, client: int) -> Task:
@@ -180,7 +182,8 @@ def _train_task(run: Run, at: RunState, broadcast: State, number: int, client: i
         broadcast=broadcast,
         client_state=at.client_states.get(client, {}),
         learning_rate=run.schedule.rate(number, run.rounds),
-        steps=run.clients[client].steps,
+        samples=run.clients[client].samples,
+        weight=run.clients[client].weight,
         seed=seeds.derive(run.seed, "batches", number, client),
     )
 

@@ -64,7 +64,8 @@ class Worker:
             normalise=self.normalise,
             settings=self.run.settings,
             learning_rate=task.learning_rate,
-            steps=task.steps,
+            samples=task.samples,
+            weight=task.weight,
             seed=task.seed,
             second_model=self.second_model,
         )

@@ -52,7 +52,7 @@ def execute(
     cuda = devices[0] != "cpu"
     with Broadcasts() as broadcasts, Workers[_Posted](_load, arguments, _PRELOAD, cuda) as crew:
         try:
-            return _Mixed(executions, crew, broadcasts, spilled, run.settings.batch_size, on_round).carry_out()
+            return _Mixed(executions, crew, broadcasts, spilled, on_round).carry_out()
         except DeathError as error:
             fix = "if memory ran out use fewer --workers; run again to continue from the last checkpoint"
             raise ParameterError(str(error), "train", fix) from None
@@ -92,11 +92,10 @@ class _Mixed:
         crew: Workers[_Posted],
         broadcasts: Broadcasts,
         spilled: Spill,
-        batch_size: int,
         on_round: Callable[[str], None],
     ) -> None:
         self._executions, self._crew, self._broadcasts, self._spilled = executions, crew, broadcasts, spilled
-        self._batch_size, self._on_round = batch_size, on_round
+        self._on_round = on_round
         self._ended: dict[str, RunState] = {}
         self._found: dict[str, dict[int, Result]] = {}
         self._left = Counter[str]()
@@ -130,7 +129,7 @@ class _Mixed:
 
     def _submit(self, name: str, tasks: Sequence[Task]) -> None:
         """Queue tasks, the longest first: a round ends sooner if no long one is left for last."""
-        order = sorted(range(len(tasks)), key=lambda i: -_cost(tasks[i], self._batch_size))
+        order = sorted(range(len(tasks)), key=lambda i: -_cost(tasks[i]))
         notices = self._broadcasts.post(name, [tasks[i].broadcast for i in order])
         self._queue.extend(
             _Posted(name, i, replace(tasks[i], broadcast={}), notice) for i, notice in zip(order, notices, strict=True)
@@ -149,8 +148,8 @@ def _load(inputs: Inputs, run: Run, device: str, sharing: int) -> Callable[[_Pos
     return carry_out
 
 
-def _cost(task: Task, batch_size: int) -> int:
+def _cost(task: Task) -> int:
     """Return about how many images go forward through the model; training one costs three times as much as that."""
     if isinstance(task, TrainTask):
-        return 3 * task.steps * batch_size
+        return 3 * task.samples
     return int(task.part.stop - task.part.start)

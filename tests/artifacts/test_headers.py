@@ -29,8 +29,8 @@ def files(tmp_path: Path) -> dict[str, Path]:
     mean, std = (128.0,) * 3, (64.0,) * 3
     Partition(rows, two, two, ("bag", "coat"), 2, 16, "abc", Source("a", 4), mean, std).save(places["partition"])
     sources, held = {"real": Source("a", 4)}, {"real": (rows[:2], rows[2:])}
-    steps, counts = {"epochs": np.array([1, 1])}, np.array([[2, 0], [0, 2]])
-    made = Holdings("none", sources, held, steps, mean, std, None, ("bag", "coat"), 16, counts)
+    samples, counts, own = {"epochs": np.array([2, 2])}, np.array([[2, 0], [0, 2]]), np.array([2, 2])
+    made = Holdings("none", sources, held, samples, own, mean, std, None, ("bag", "coat"), 16, counts)
     made.save(places["holdings"])
     return places
 
@@ -49,7 +49,7 @@ def header(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "5", "null", "", "{", "{}", '"text"', '{"class_names": {}}'])
 def test_a_header_that_is_none_is_one_line(files: dict[str, Path], name: str, text: str) -> None:
     rewritten(files[name], text)
-    with pytest.raises(ArtifactError, match="damaged or not ours") as raised:
+    with pytest.raises(ArtifactError, match="damaged or not ours|another version") as raised:
         LOADS[name](files[name])
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 500

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -6,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifacts import holdings
+from pipeline.artifacts import holdings, parquet
 from pipeline.artifacts.holdings import Holdings
 from pipeline.artifacts.partition import Source
 from pipeline.errors import ArtifactError
@@ -28,7 +29,8 @@ def example() -> Holdings:
         fill="synthetic",
         sources={"real": Source("a", 5), "synthetic": Source("b", 3)},
         rows={"real": rows([0, 1], [], [4, 3]), "synthetic": rows([0, 1, 2], [], [])},
-        steps={"epochs": np.array([1, 0, 1]), "steps": np.array([2, 0, 3])},
+        samples={"epochs": np.array([5, 0, 2]), "steps": np.array([7, 0, 9])},
+        own=np.array([2, 0, 2]),
         mean=(100.5, 0.1, 1 / 3),
         std=(1.0, 2.0, 2 / 3),
         rounds=None,
@@ -41,10 +43,11 @@ def example() -> Holdings:
 def described(held: Holdings) -> Any:
     """Return the content as lists, so that it can be compared."""
     return (
-        replace(held, rows={}, steps={}, counts=FEW),
+        replace(held, rows={}, samples={}, own=FEW, counts=FEW),
+        held.own.tolist(),
         held.counts.tolist(),
         {name: [each.tolist() for each in of_all] for name, of_all in held.rows.items()},
-        {budget: taken.tolist() for budget, taken in held.steps.items()},
+        {budget: drawn.tolist() for budget, drawn in held.samples.items()},
     )
 
 
@@ -70,8 +73,9 @@ def test_a_row_of_the_file_is_a_client(tmp_path: Path) -> None:
         "client": 0,
         "real": [0, 1],
         "synthetic": [0, 1, 2],
-        "steps, equal epochs": 1,
-        "steps, equal steps": 2,
+        "samples, equal epochs": 5,
+        "samples, equal steps": 7,
+        "real images of its own": 2,
         "images of each class": [4, 1],
     }
 
@@ -93,6 +97,19 @@ def test_a_missing_and_a_damaged_file_are_named(tmp_path: Path) -> None:
         holdings.load(path)
 
 
+def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
+    """Older ones had steps in place of samples, and no version in their header."""
+    path = tmp_path / PLACE
+    for change in ({"version": 1}, {"version": 3}, {}):
+        example().save(path)
+        table = pq.read_table(path)
+        header = json.loads(table.schema.metadata[b"gen-fedsd"])
+        del header["version"]
+        pq.write_table(table.cast(parquet.with_header(table.schema, header | change)), path)
+        with pytest.raises(ArtifactError, match=r"another version of gen-fedsd: .*\.parquet: run: dvc repro fill$"):
+            holdings.load(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
@@ -106,6 +123,9 @@ def test_a_missing_and_a_damaged_file_are_named(tmp_path: Path) -> None:
         ),
         ({"mean": (0.0, 256.0, 0.0)}, r"mean \(0.0, 256.0, 0.0\)"),
         ({"std": (1.0, 0.0, 1.0)}, "deviation"),
+        ({"samples": {"epochs": np.array([5, 1, 2])}}, "samples of clients that hold no image"),
+        ({"samples": {"epochs": np.array([5, 0, -2])}}, "samples of clients that hold no image"),
+        ({"samples": {}}, "clients missing"),
         ({"counts": np.array([[4, 2], [0, 0], [0, 2]])}, "images by class are not those that clients hold"),
         ({"counts": np.array([[6, -1], [0, 0], [0, 2]])}, "images by class are not those that clients hold"),
     ],

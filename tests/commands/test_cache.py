@@ -59,7 +59,7 @@ def artifacts(workspace: Workspace) -> Workspace:
     sources = {"transforms": Source("transformed", 1)}
     one = (1.0,) * 3
     each, counts = np.ones(1, np.int64), np.ones((1, 1), np.int64)
-    held = Holdings("transforms", sources, rows, {"steps": each}, one, one, None, ("a",), 16, counts)
+    held = Holdings("transforms", sources, rows, {"steps": each}, each, one, one, None, ("a",), 16, counts)
     held.save(workspace.fill("transforms"))
     return workspace
 

@@ -45,8 +45,8 @@ def inputs(stored: MakeStored) -> Inputs:
     return Inputs((real, stored("extra", 12)), held, stored("tests", 9), normalisation, 3)
 
 
-CLIENTS = (Client(16, 2), Client(10, 3), Client(16, 1))
-"""What a run knows of these clients."""
+CLIENTS = (Client(16, 12), Client(10, 16), Client(16, 6))
+"""What a run knows of these clients; in batches of 6 they take 2, 3 and 1 steps."""
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pipeline.federated.simulation import Client, Run, Schedule
 from pipeline.params import TrainParams
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
-CLIENTS = (Client(10, 2), Client(20, 4))
+CLIENTS = (Client(10, 12), Client(20, 24))
 
 
 def params(**others: object) -> TrainParams:
@@ -36,9 +36,9 @@ def holdings(rounds: int | None = None) -> Holdings:
         "idle": (np.empty(0, np.int64),) * 2,
     }
     sources = {"real": Source("real", 30), "extra": Source("extra", 12), "idle": Source("idle", 6)}
-    steps = {"epochs": np.array([1, 1]), "steps": np.array([2, 3])}
+    samples, own = {"epochs": np.array([3, 1]), "steps": np.array([12, 18])}, np.array([2, 4])
     counts = np.array([[1, 1, 1], [0, 0, 1]])
-    return Holdings("some", sources, rows, steps, (60.0,) * 3, (40.0,) * 3, rounds, ("a", "b", "c"), 16, counts)
+    return Holdings("some", sources, rows, samples, own, (60.0,) * 3, (40.0,) * 3, rounds, ("a", "b", "c"), 16, counts)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_every_budget_and_seed_is_a_run(inputs: Inputs) -> None:
     """Runs of one seed start alike under both budgets and under every fill."""
     made = list(federated.runs(holdings(), inputs, "fedavg", params(), 9))
     assert [(budget, seed) for budget, seed, _ in made] == [("epochs", 1), ("epochs", 4), ("steps", 1), ("steps", 4)]
-    assert [run.clients for *_, run in made[::2]] == [(Client(3, 1), Client(1, 1)), (Client(3, 2), Client(1, 3))]
+    assert [run.clients for *_, run in made[::2]] == [(Client(3, 3), Client(1, 1)), (Client(3, 12), Client(1, 18))]
     assert [run.seed for *_, run in made] == [seeds.derive(9, "train", 1), seeds.derive(9, "train", 4)] * 2
     assert {run.images for *_, run in made} == {inputs.digest}
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline import seeds
-from pipeline.federated import local
+from pipeline.federated import draws, local
 from pipeline.federated.algorithm import Algorithm, Local, LocalSettings, State, Update
 from pipeline.federated.algorithms.fedavg import FedAvg
 from pipeline.federated.algorithms.moon import Moon
@@ -37,45 +37,42 @@ def no_second_model(name: str, weights: Tensor) -> FlatModel:
     raise AssertionError(name)
 
 
-def train(model: FlatModel, settings: LocalSettings, steps: int, seed: int, count: int = 10) -> int:
-    """Train a model from where it is; return the samples."""
+def train(model: FlatModel, settings: LocalSettings, samples: int, seed: int, count: int = 10) -> None:
+    """Train a model from where it is."""
     client = Local(model, {"weights": model.vector.clone()}, {}, settings, RATE, no_second_model)
-    samples = local.train(client, FedAvg(), *loaded(count), NORMALISE, steps, seed)
-    assert client.steps == steps
-    return samples
+    local.train(client, FedAvg(), *loaded(count), NORMALISE, samples, seed)
+    assert client.steps == math.ceil(samples / settings.batch_size)
 
 
-def trained(count: int, settings: LocalSettings, steps: int, seed: int) -> tuple[Tensor, int]:
+def trained(count: int, settings: LocalSettings, samples: int, seed: int) -> Tensor:
     model = FlatModel("simple-cnn", "group", 3, 16, seed=1)
-    samples = train(model, settings, steps, seed, count)
-    return model.vector.clone(), samples
+    train(model, settings, samples, seed, count)
+    return model.vector.clone()
 
 
 def test_train_is_deterministic_and_follows_its_seed() -> None:
     torch.manual_seed(1)
-    first, samples = trained(10, SETTINGS, 5, seed=3)
+    first = trained(10, SETTINGS, 18, seed=3)
     torch.manual_seed(2)
-    again, _ = trained(10, SETTINGS, 5, seed=3)
-    assert torch.equal(first, again)
-    assert not torch.equal(first, trained(10, SETTINGS, 5, seed=4)[0])
-    assert samples == 4 + 4 + 2 + 4 + 4
+    assert torch.equal(first, trained(10, SETTINGS, 18, seed=3))
+    assert not torch.equal(first, trained(10, SETTINGS, 18, seed=4))
 
 
-def test_no_step_changes_nothing() -> None:
-    assert torch.equal(trained(10, SETTINGS, 0, seed=3)[0], FlatModel("simple-cnn", "group", 3, 16, seed=1).vector)
+def test_no_sample_changes_nothing() -> None:
+    assert torch.equal(trained(10, SETTINGS, 0, seed=3), FlatModel("simple-cnn", "group", 3, 16, seed=1).vector)
 
 
 def test_training_starts_with_a_fresh_momentum() -> None:
-    """Two calls of three steps differ from one of six over the same batches only if momentum is carried over."""
+    """Two calls of three passes differ from one of six over the same batches only if momentum is carried over."""
     fresh, carried = LocalSettings(10, 0.9, 0.0), FlatModel("simple-cnn", "group", 3, 16, seed=1)
     for _ in range(2):
-        train(carried, fresh, 3, seed=3)
+        train(carried, fresh, 30, seed=3)
     other = FlatModel("simple-cnn", "group", 3, 16, seed=1)
-    train(other, fresh, 6, seed=3)
+    train(other, fresh, 60, seed=3)
     assert not torch.allclose(carried.vector, other.vector, atol=1e-4)
     alone = FlatModel("simple-cnn", "group", 3, 16)
-    alone.vector.copy_(trained(10, fresh, 3, seed=3)[0])
-    train(alone, fresh, 3, seed=3)
+    alone.vector.copy_(trained(10, fresh, 30, seed=3))
+    train(alone, fresh, 30, seed=3)
     assert torch.equal(alone.vector, carried.vector)
 
 
@@ -93,14 +90,14 @@ def test_one_full_batch_is_one_step_of_plain_sgd() -> None:
     model = FlatModel("simple-cnn", "group", 3, 16, seed=1)
     start, gradient = model.vector.clone(), first_gradient()
     expected = start - 0.05 * (gradient + 0.01 * start)
-    torch.testing.assert_close(trained(10, settings, 1, seed=3)[0], expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(trained(10, settings, 10, seed=3), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_training_learns() -> None:
     model = FlatModel("simple-cnn", "group", 3, 16, seed=1)
     pixels, labels = images(12)
     _, before = local.test(model, pixels, labels, NORMALISE, 3)
-    train(model, LocalSettings(4, 0.9, 0.0), 150, seed=3, count=12)
+    train(model, LocalSettings(4, 0.9, 0.0), 600, seed=3, count=12)
     right, after = local.test(model, pixels, labels, NORMALISE, 3)
     assert right.tolist() == [4, 4, 4]
     assert after < before / 2
@@ -151,7 +148,7 @@ def test_a_gradient_that_is_too_long_is_shortened_and_keeps_its_direction() -> N
     for limit, share in ((length / 2, 0.5), (length * 2, 1.0), (length * 0.999, 0.999)):
         for decay in (0.0, 0.5):
             settings = LocalSettings(batch_size=10, momentum=0.0, weight_decay=decay, clip_norm=limit)
-            step = trained(10, settings, 1, seed=3)[0] - start
+            step = trained(10, settings, 10, seed=3) - start
             expected = -RATE * (share * gradient + decay * start)
             torch.testing.assert_close(step, expected, rtol=1e-3, atol=1e-7)
 
@@ -159,10 +156,9 @@ def test_a_gradient_that_is_too_long_is_shortened_and_keeps_its_direction() -> N
 def test_training_augments_if_it_is_to() -> None:
     """Equal seeds give equal weights, and other ones than training on the images as they are."""
     settings = replace(SETTINGS, augment=True)
-    first, samples = trained(10, settings, 5, seed=3)
-    assert torch.equal(first, trained(10, settings, 5, seed=3)[0])
-    assert not torch.equal(first, trained(10, SETTINGS, 5, seed=3)[0])
-    assert samples == 4 + 4 + 2 + 4 + 4
+    first = trained(10, settings, 18, seed=3)
+    assert torch.equal(first, trained(10, settings, 18, seed=3))
+    assert not torch.equal(first, trained(10, SETTINGS, 18, seed=3))
 
 
 @dataclass(frozen=True)
@@ -191,7 +187,7 @@ def test_an_images_shift_does_not_follow_from_its_index() -> None:
     broadcast = {"weights": model.vector.clone()}
     for seed in range(100):
         client = Local(model, broadcast, {}, replace(SETTINGS, batch_size=10, augment=True), RATE, no_second_model)
-        local.train(client, watching, Loaded(pixels), torch.arange(10) % 3, plain, 1, seed)
+        local.train(client, watching, Loaded(pixels), torch.arange(10) % 3, plain, 10, seed)
     firsts = [(int(images[0, 0, 8, 8]), int(images[0, 1, 8, 8]) - 6) for images in watching.batches]
     assert {index for index, _ in firsts} == set(range(10))
     assert {shift for _, shift in firsts} == set(range(5))
@@ -201,7 +197,7 @@ def test_an_images_shift_does_not_follow_from_its_index() -> None:
 def test_dropout_has_a_stream_of_its_own() -> None:
     watching, model = Watching(), FlatModel("simple-cnn", "group", 3, 16, seed=1)
     client = Local(model, {"weights": model.vector.clone()}, {}, replace(SETTINGS, augment=True), RATE, no_second_model)
-    local.train(client, watching, *loaded(10), NORMALISE, 1, 5)
+    local.train(client, watching, *loaded(10), NORMALISE, 4, 5)
     assert watching.seeds == [seeds.derive(5, "dropout")]
     assert len({5, watching.seeds[0], seeds.derive(5, "augmentation")}) == 3
 
@@ -210,7 +206,9 @@ def second_models() -> SecondModels:
     return SecondModels(lambda: FlatModel("simple-cnn", "group", 3, 16))
 
 
-def client_update(start: State, kept: State, algorithm: Algorithm, settings: LocalSettings, steps: int = 5) -> Update:
+def client_update(
+    start: State, kept: State, algorithm: Algorithm, settings: LocalSettings, samples: int = 18
+) -> Update:
     """Train on ten images with a model whose weights and gradients are left from something else."""
     model = FlatModel("simple-cnn", "group", 3, 16, seed=9)
     model.gradient.fill_(7.0)
@@ -223,27 +221,26 @@ def client_update(start: State, kept: State, algorithm: Algorithm, settings: Loc
         normalise=NORMALISE,
         settings=settings,
         learning_rate=RATE,
-        steps=steps,
+        samples=samples,
+        weight=7,
         seed=3,
         second_model=second_models(),
     )
 
 
 def test_train_client_is_training_from_the_broadcast_weights() -> None:
-    """Ten images in batches of 4 are 4 + 4 + 2 a pass; five steps use 4 + 4 + 2 + 4 + 4 = 18 samples."""
+    """18 samples of ten images in batches of 4 are five steps, the last one on two images."""
     for chosen in (SETTINGS, replace(SETTINGS, augment=True, clip_norm=0.5)):
         start = FlatModel("simple-cnn", "group", 3, 16, seed=1).vector.numpy()
         before = start.copy()
         update = client_update({"weights": start}, {}, FedAvg(), chosen)
-        expected, samples = trained(10, chosen, 5, seed=3)
-        assert np.array_equal(update.up["weights"], expected.numpy())
-        assert (update.client_state, update.size, update.steps, update.samples) == ({}, 10, 5, samples)
-        assert samples == 18
+        assert np.array_equal(update.up["weights"], trained(10, chosen, 18, seed=3).numpy())
+        assert (update.client_state, update.weight, update.steps, update.samples) == ({}, 7, 5, 18)
         assert np.array_equal(start, before)
 
 
 def test_train_client_takes_and_returns_what_a_client_keeps() -> None:
-    """SCAFFOLD with c = 0.5, c_i = 0.25 and no step: c_i+ = c_i - c = -0.25, sent as its change of -0.5.
+    """SCAFFOLD with c = 0.5, c_i = 0.25 and no sample: c_i+ = c_i - c = -0.25, sent as its change of -0.5.
 
     MOON compares with the model it kept, so that the second round needs two second models.
     """
@@ -264,7 +261,7 @@ def test_train_client_takes_read_only_arrays() -> None:
     fixed = np.frombuffer(start.tobytes(), np.float32)
     assert not fixed.flags.writeable
     update = client_update({"weights": fixed}, {}, FedAvg(), SETTINGS)
-    assert np.array_equal(update.up["weights"], trained(10, SETTINGS, 5, seed=3)[0].numpy())
+    assert np.array_equal(update.up["weights"], trained(10, SETTINGS, 18, seed=3).numpy())
 
 
 @dataclass
@@ -288,6 +285,6 @@ def test_images_are_read_by_the_batch(augment: bool) -> None:
     settings = replace(SETTINGS, augment=augment)
     counting, model = Counting(images(10)[0]), FlatModel("simple-cnn", "group", 3, 16, seed=1)
     client = Local(model, {"weights": model.vector.clone()}, {}, settings, RATE, no_second_model)
-    local.train(client, FedAvg(), counting, torch.arange(10) % 3, NORMALISE, 5, 3)
-    assert counting.asked == [batch.tolist() for batch in local.batches(10, 4, 5, 3)]
-    assert torch.equal(model.vector, trained(10, settings, 5, seed=3)[0])
+    local.train(client, FedAvg(), counting, torch.arange(10) % 3, NORMALISE, 18, 3)
+    assert counting.asked == [batch.tolist() for batch in draws.batches(10, 4, 18, 3)]
+    assert torch.equal(model.vector, trained(10, settings, 18, seed=3))

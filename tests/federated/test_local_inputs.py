@@ -1,6 +1,5 @@
-"""What ``local`` does to images before a model sees them: batches, augmentation and normalisation."""
+"""What ``local`` does to images before a model sees them: augmentation and normalisation."""
 
-import math
 import tracemalloc
 
 import numpy as np
@@ -10,33 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.federated import local
 from pipeline.federated.local import Augmented, Loaded, Normalisation
-
-
-@settings(max_examples=60)
-@given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 20), st.integers(0, 2**62))
-def test_batches_pass_over_all_images_again_and_again(count: int, size: int, steps: int, seed: int) -> None:
-    """A pass is ceil(count / size) batches, all full but the last; it holds every index once."""
-    drawn = [batch.tolist() for batch in local.batches(count, size, steps, seed)]
-    assert len(drawn) == steps
-    each = math.ceil(count / size)
-    for start in range(0, steps, each):
-        one_pass = drawn[start : start + each]
-        lengths = [min(size, count - i * size) for i in range(len(one_pass))]
-        assert [len(batch) for batch in one_pass] == lengths
-        indexes = [index for batch in one_pass for index in batch]
-        assert len(set(indexes)) == len(indexes)
-        assert set(indexes) <= set(range(count))
-    assert drawn == [batch.tolist() for batch in local.batches(count, size, steps, seed)]
-
-
-def test_passes_and_seeds_have_orders_of_their_own() -> None:
-    first, second = (batch.tolist() for batch in local.batches(50, 50, 2, 1))
-    (other,) = (batch.tolist() for batch in local.batches(50, 50, 1, 2))
-    assert first != second
-    assert first != other
-    assert first != list(range(50))
 
 
 def test_an_augmented_image_is_a_crop_of_the_reflected_one_or_its_mirror_image() -> None:

@@ -48,7 +48,7 @@ def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
     made = run()
     store.keep(made, end(), "a title", 1.5)
     others: dict[str, Any] = {
-        "clients": (*made.clients[:2], replace(made.clients[2], steps=2)),
+        "clients": (*made.clients[:2], replace(made.clients[2], samples=2)),
         "images": "other",
         "normalisation": Normalisation((1.0, 2.0, 3.0), made.normalisation.std),
         "algorithm": FedProx(),

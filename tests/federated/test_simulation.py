@@ -33,7 +33,8 @@ GAIN = 13 / 7
 class Script:
     """Answers a run's tasks by a rule that can be followed by hand, and keeps what was asked.
 
-    Training adds the client's number of steps to every weight, and appends that number to what the client keeps. A test
+    Training adds the client's number of steps, batches of 6 samples, to every weight, and appends that number to what
+    the client keeps. A test
     recognises one image of the first class for each GAIN that the weights have moved by, and every loss is the number
     of questions asked so far.
     """
@@ -42,12 +43,9 @@ class Script:
     start: float = 0.0
     kept: bool = False
     """Whether clients keep anything."""
-    sizes: Sequence[int] = (16, 10, 16)
-    """The clients' numbers of images."""
 
     def play(self, run: Run) -> RunState:
         at = begin(run)
-        self.sizes = [client.size for client in run.clients]
         self.start = float(at.weights.mean(dtype=np.float64))
         execution = simulate(run, at)
         tasks = next(execution)
@@ -61,12 +59,12 @@ class Script:
 
     def answer(self, task: Task) -> Update | Score:
         if isinstance(task, TrainTask):
-            steps = task.steps
+            steps = -(-task.samples // 6)
             own = (
                 {"steps": np.append(task.client_state.get("steps", []), steps).astype(np.float32)} if self.kept else {}
             )
-            size = self.sizes[task.client]
-            return Update({WEIGHTS: task.broadcast[WEIGHTS] + np.float32(steps)}, own, size, steps, steps * 5)
+            moved_to = {WEIGHTS: task.broadcast[WEIGHTS] + np.float32(steps)}
+            return Update(moved_to, own, task.weight, steps, task.samples)
         moved = float(task.broadcast[WEIGHTS].mean(dtype=np.float64)) - self.start
         return Score((round(moved / GAIN), 0, 0), (task.part.stop - task.part.start) * float(len(self.asked)))
 
@@ -81,7 +79,7 @@ def initial(run: Run) -> FlatModel:
 
 def equal_clients(count: int, empty: Sequence[int] = ()) -> list[Client]:
     """Clients of ten images each, none for those in ``empty``; client i takes i + 1 steps."""
-    return [Client(0 if i in empty else 10, i + 1) for i in range(count)]
+    return [Client(0 if i in empty else 10, 6 * (i + 1)) for i in range(count)]
 
 
 def test_weights_move_by_the_weighted_mean_of_what_clients_did(run: MakeRun) -> None:
@@ -105,12 +103,12 @@ def test_the_report_counts_the_bytes_of_one_client_however_many_take_part(run: M
 
 
 def test_rounds_by_hand(run: MakeRun) -> None:
-    """Three clients take 2 + 3 + 1 = 6 steps of 5 images; the model goes to three and back, 4 bytes a weight."""
+    """Three clients take 2 + 3 + 1 steps on 12 + 16 + 6 images; the model goes to three and back, 4 bytes a weight."""
     outcome = Script().play(run())
     size = 4 * 3 * len(outcome.weights)
     assert [done.number for done in outcome.rounds] == [1, 2, 3]
     for done in outcome.rounds:
-        assert (done.samples, done.steps, done.bytes_down, done.bytes_up) == (30, 6, size, size)
+        assert (done.samples, done.steps, done.bytes_down, done.bytes_up) == (34, 6, size, size)
 
 
 def test_a_test_is_of_the_weights_that_its_round_left(run: MakeRun) -> None:
@@ -174,7 +172,7 @@ def test_clients_without_images_are_never_drawn(run: MakeRun) -> None:
 def test_runs_of_equal_seeds_are_paired_whatever_the_fill(run: MakeRun) -> None:
     """A fill and a budget change what a client has and how long it trains, not who is drawn, nor any seed."""
     bare = equal_clients(8)
-    filled = [replace(one, size=one.size + 7, steps=one.steps + 8) for one in bare]
+    filled = [replace(one, weight=one.weight + 7, samples=one.samples + 48) for one in bare]
     scripts = [Script(), Script(), Script()]
     for script, clients, seed in zip(scripts, (bare, filled, bare), (1, 1, 2), strict=True):
         script.play(run(clients, rounds=6, clients_per_round=3, seed=seed))

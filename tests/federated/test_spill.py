@@ -38,7 +38,7 @@ def test_few_vectors_stay_in_memory_and_many_go_to_files(run: MakeRun, tmp_path:
     assert isinstance(kept, Update)
     assert kept.up["weights"] is not small.up["weights"]
     assert np.array_equal(kept.up["weights"], small.up["weights"])
-    assert (kept.size, kept.steps, kept.samples) == (3, 2, 1)
+    assert (kept.weight, kept.steps, kept.samples) == (3, 2, 1)
     assert Spill(replace(made, clients_per_round=1), 1, tmp_path, 400).keep(small) is small
     tested = Score((1,), 0.5)
     assert Spill(made, 1, tmp_path, 0).keep(tested) is tested

@@ -78,13 +78,13 @@ def test_a_client_trains_on_its_own_stretches(inputs: Inputs, run: MakeRun, stor
     """Images outside the client's stretches do not matter; those inside, real or extra, do."""
     made = run()
     held = ((np.arange(3, 9), np.arange(2, 6)),)
-    task = TrainTask(0, FedAvg(), {"weights": level(0.01)}, {}, 0.05, 4, 5)
+    task = TrainTask(0, FedAvg(), {"weights": level(0.01)}, {}, 0.05, 20, 10, 5)
 
     def weights(real: Int64, extra: Int64) -> bytes:
         sources = (replace(stored("real", 30), labels=real), replace(stored("extra", 12), labels=extra))
         result = Worker(replace(inputs, sources=sources, clients=held), made).carry_out(task)
         assert isinstance(result, Update)
-        assert (result.size, result.steps, result.samples) == (6 + 4, 4, 6 + 4 + 6 + 4)
+        assert (result.weight, result.steps, result.samples) == (10, 4, 20)  # 6 + 6 + 6 + 2
         return result.up["weights"].tobytes()
 
     real, extra = np.arange(30) % 3, np.arange(12) % 3
@@ -97,7 +97,7 @@ def test_a_client_trains_on_its_own_stretches(inputs: Inputs, run: MakeRun, stor
 
 
 def test_without_a_fill_there_are_only_real_images(inputs: Inputs, run: MakeRun) -> None:
-    runs = {"a": run([Client(12, 2), Client(18, 3)])}
+    runs = {"a": run([Client(12, 12), Client(18, 18)])}
     none = np.empty(0, np.int64)
     held = ((np.arange(12), none), (np.arange(12, 30), none))
     alone = replace(inputs, sources=inputs.sources[:1], clients=tuple((rows,) for rows, _ in held))
@@ -108,7 +108,7 @@ def test_a_task_starts_from_its_own_weights(inputs: Inputs, run: MakeRun) -> Non
     worker, zeros = Worker(inputs, run()), level(0.0)
     test = EvalTask({"weights": zeros}, slice(0, 9))
     first = worker.carry_out(test)
-    worker.carry_out(TrainTask(0, FedAvg(), {"weights": level(0.01)}, {}, 0.05, 2, 1))
+    worker.carry_out(TrainTask(0, FedAvg(), {"weights": level(0.01)}, {}, 0.05, 12, 16, 1))
     assert worker.carry_out(test) == first
     assert not zeros.any()
 
@@ -143,7 +143,7 @@ def test_a_round_in_which_nobody_has_an_image_is_over_at_once(inputs: Inputs, ru
     Beside it runs one in which nobody ever has an image, and one that is always tested.
     """
     nobody, none = Client(0, 1), (np.empty(0, np.int64),) * 2
-    lone = [nobody, Client(16, 2), nobody, nobody]
+    lone = [nobody, Client(16, 12), nobody, nobody]
     inputs = replace(inputs, clients=(none, inputs.clients[0], none, none))
     runs = {
         "lone": run(lone, rounds=12, clients_per_round=1, eval_every=5),

@@ -73,11 +73,11 @@ def test_images_by_client_and_class_by_hand(given: Given, fill: str) -> None:
 
 
 def test_controls_of_own_images_add_what_the_synthetic_fill_adds(given: Given) -> None:
-    """To each client, and so at equal local steps under both budgets."""
+    """To each client, and so as many samples under both budgets."""
     for fill in ("oversample", "transforms"):
         assert mix(given, fill).sum(axis=1).tolist() == mix(given, "synthetic").sum(axis=1).tolist()
-        steps = fills.make(fill, given).steps
-        assert steps["epochs"].tolist() == steps["steps"].tolist()
+        samples = fills.make(fill, given).samples
+        assert samples["epochs"].tolist() == samples["steps"].tolist()
 
 
 def test_a_client_that_lacks_nothing_sits_out_of_synthetic_only(

@@ -31,8 +31,10 @@ def test_images_of_each_fill_by_hand() -> None:
             "drawn": (np.arange(drawn), np.arange(drawn)) if drawn else (none, none),
         }
         sources = {"real": Source("a", 9), "drawn": Source("b", 3)}
-        steps = {"steps": np.ones(2, np.int64)}
-        return Holdings(fill, sources, rows, steps, (0.0,) * 3, (1.0,) * 3, None, NAMES, 8, np.array(counts))
+        each = np.ones(2, np.int64)
+        return Holdings(
+            fill, sources, rows, {"steps": each}, each, (0.0,) * 3, (1.0,) * 3, None, NAMES, 8, np.array(counts)
+        )
 
     table = tables.images(
         [

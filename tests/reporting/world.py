@@ -102,9 +102,9 @@ def hold(split: Partition, fill: str) -> Holdings:
     rows = tuple(np.concatenate([own, own[:more]]) for own in once)
     labels = dict(zip(split.rows.tolist(), split.labels.tolist(), strict=True))
     counts = np.array([np.bincount([labels[row] for row in own.tolist()], minlength=3) for own in rows])
-    steps = {"epochs": np.ones(4, np.int64)}
-    normal = (split.mean, split.std)
-    return Holdings(fill, {"real": split.source}, {"real": rows}, steps, *normal, None, split.class_names, 16, counts)
+    own, normal = split.counts().sum(axis=1), (split.mean, split.std)
+    samples, sources = {"epochs": counts.sum(axis=1)}, {"real": split.source}
+    return Holdings(fill, sources, {"real": rows}, samples, own, *normal, None, split.class_names, 16, counts)
 
 
 def write(workspace: Workspace, params: Params, runs: Sequence[RunHistory], fills: Sequence[str] = ()) -> None:

@@ -64,13 +64,15 @@ def test_fills_by_hand(made: tuple[Workspace, Params]) -> None:
     for name in ("none", "synthetic", "transforms"):
         rows = [own.tolist() for own in held[name].rows["real"]]
         assert rows == [split.rows[split.clients == client].tolist() for client in range(4)]
-        assert held[name].steps["steps"].tolist() == (-(-(real + synthetic) // 8)).tolist()
-        assert held[name].steps["epochs"].tolist() == (-(-held[name].sizes() // 8)).tolist()
+        assert held[name].samples["steps"].tolist() == (real + synthetic).tolist()
+        assert held[name].samples["epochs"].tolist() == held[name].sizes().tolist()
+        assert held[name].own.tolist() == real.tolist()
         assert held[name].rounds is None
     for name in ("central-real", "central-synthetic"):
-        assert {budget: steps.tolist() for budget, steps in held[name].steps.items()} == {
-            "steps": [5]
-        }  # 20 in 4 rounds
+        assert {budget: samples.tolist() for budget, samples in held[name].samples.items()} == {
+            "steps": [5 * 8]
+        }  # 20 steps in 4 rounds, in batches of 8
+        assert held[name].own.tolist() == [60]
         assert held[name].rounds == 4
         assert sorted(np.concatenate(held["central-real"].rows["real"])) == list(range(60))
     pixels = Given(workspace, made[1]).decoded.train.pixels
@@ -108,8 +110,8 @@ def test_the_stage_leaves_histories_weights_and_metrics(made: tuple[Workspace, P
     held = holdings.load(workspace.fill("synthetic"))
     assert [[one.client for one in done.participants] for done in epochs.rounds] == [[0, 1, 2, 3]] * 2
     for done in epochs.rounds:
-        assert [one.steps for one in done.participants] == held.steps["epochs"].tolist()
-        assert [one.samples for one in done.participants] == held.sizes().tolist()
+        assert [one.samples for one in done.participants] == held.samples["epochs"].tolist()
+        assert [one.steps for one in done.participants] == (-(-held.samples["epochs"] // 8)).tolist()
 
 
 def test_a_lost_cache_costs_time_only(made: tuple[Workspace, Params], tmp_path: Path) -> None:

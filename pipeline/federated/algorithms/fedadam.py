@@ -27,7 +27,7 @@ class FedAdam(Algorithm):
         second = np.full_like(weights, self.tau**2)
         return {WEIGHTS: weights, _FIRST: np.zeros_like(weights), _SECOND: second}
 
-    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, clients: int) -> State:
+    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, total: int) -> State:
         if not updates:
             return state
         weights = average(state[WEIGHTS], updates)

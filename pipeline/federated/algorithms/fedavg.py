@@ -10,7 +10,7 @@ from pipeline.federated.algorithm import WEIGHTS, Algorithm, State, Update, aver
 class FedAvg(Algorithm):
     """Clients train from the global weights; the server averages what they reach, weighted by their images."""
 
-    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, clients: int) -> State:
+    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, total: int) -> State:
         return {**state, WEIGHTS: average(state[WEIGHTS], updates)}
 
 

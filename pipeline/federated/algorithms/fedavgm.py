@@ -25,7 +25,7 @@ class FedAvgM(Algorithm):
     def start(self, weights: Vector) -> State:
         return {WEIGHTS: weights, _MOMENTUM: np.zeros_like(weights)}
 
-    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, clients: int) -> State:
+    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, total: int) -> State:
         if not updates:
             return state
         weights = average(state[WEIGHTS], updates)

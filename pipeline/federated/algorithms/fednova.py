@@ -20,20 +20,20 @@ class FedNova(Algorithm):
         up, kept = super().end(local)
         return {**up, _NORM: np.array([accumulated(local.steps, local.settings.momentum)], np.float32)}, kept
 
-    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, clients: int) -> State:
+    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, total: int) -> State:
         working = [update for update in updates if update.steps]
         weights = average(state[WEIGHTS], working)  # right for the buffers; the parameters are replaced below
-        images = sum(update.size for update in working)
-        if images == 0:
+        together = sum(update.weight for update in working)
+        if together == 0:
             return state
-        shares = [update.size / images for update in working]
+        shares = [update.weight / together for update in working]
         norms = [float(update.up[_NORM][0]) for update in working]
         effective = sum(share * norm for share, norm in zip(shares, norms, strict=True))
         start = state[WEIGHTS][:trainable].astype(np.float64)
-        total = np.zeros(trainable, np.float64)
+        change = np.zeros(trainable, np.float64)
         for update, share, norm in zip(working, shares, norms, strict=True):
-            total += share * (effective / norm) * (update.up[WEIGHTS][:trainable].astype(np.float64) - start)
-        weights[:trainable] = start + total
+            change += share * (effective / norm) * (update.up[WEIGHTS][:trainable].astype(np.float64) - start)
+        weights[:trainable] = start + change
         return {WEIGHTS: weights}
 
 

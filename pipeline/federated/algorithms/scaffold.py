@@ -17,8 +17,11 @@ class Scaffold(Algorithm):
 
     The correction -lr * (c - c_i) is added after the optimiser's step and not to the gradient. Without momentum both
     are the same. With momentum the controls, which are mean steps, already contain its factor, and a correction of the
-    gradient would be amplified a second time. NIID-Bench does the same. Weights are averaged by the clients' numbers of
-    images, as in FedAvg, and controls evenly over all clients.
+    gradient would be amplified a second time. NIID-Bench does the same.
+
+    Model weights and controls are averaged with the same shares p_i, usually n_i / N, client i's share of all images.
+    The server's control is then the sum of p_i * c_i over all clients, whoever takes part, and the objective is that of
+    FedAvg: the sum of p_i * f_i, with the mean loss f_i of client i. The paper's objective is the even mean of f_i.
     """
 
     divides_by_rate = True  # in ``end``
@@ -48,10 +51,10 @@ class Scaffold(Algorithm):
         up, _ = super().end(local)
         return {**up, _CONTROL: change.cpu().numpy()}, {_CONTROL: (old + change).cpu().numpy()}
 
-    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, clients: int) -> State:
+    def aggregate(self, state: State, updates: Sequence[Update], trainable: int, total: int) -> State:
         control = state[_CONTROL].astype(np.float64)
         for update in updates:
-            control += update.up[_CONTROL].astype(np.float64) / clients
+            control += (update.weight / total) * update.up[_CONTROL].astype(np.float64)
         return {WEIGHTS: average(state[WEIGHTS], updates), _CONTROL: control.astype(np.float32)}
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artifacts import deficits, manifest, partition
+from pipeline.artifacts import deficits, holdings, manifest, partition
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.holdings import Holdings, sizes
 from pipeline.artifacts.manifest import Manifest
@@ -16,12 +16,12 @@ from pipeline.data import arrays, decoded
 from pipeline.data.arrays import Stored
 from pipeline.data.decoded import Decoded
 from pipeline.errors import ArtifactError
-from pipeline.fills.common import steps
+from pipeline.fills.common import budgets
 from pipeline.params import Params
 from pipeline.workspace import Workspace
 
 Int64 = NDArray[np.int64]
-REAL, SYNTHETIC = "real", "synthetic"
+REAL, SYNTHETIC = holdings.REAL, "synthetic"
 _CENTRAL_ROUNDS = 4  # that the steps of a central run are cut into, with a test after each
 
 
@@ -91,12 +91,13 @@ class Given:
     def holdings(
         self, fill: str, sources: Mapping[str, Source], rows: Mapping[str, tuple[Int64, ...]], counts: Int64
     ) -> Holdings:
-        """Return the holdings of clients that train on these rows, with the steps of both budgets.
+        """Return the holdings of clients that train on these rows, with the samples of both budgets.
 
         ``counts`` are the images of each client and class, (clients, classes).
         """
         filled = (self.counts + self.deficits.missing).sum(axis=1)
-        return self._holdings(fill, sources, rows, counts, steps.by_budget(sizes(rows), filled, self.params.train))
+        samples = budgets.by_budget(sizes(rows), filled, self.params.train)
+        return self._holdings(fill, sources, rows, counts, self.counts.sum(axis=1), samples)
 
     def central(self, fill: str, name: str) -> Holdings:
         """Return the holdings of one client that has all images of a source and takes ``central_steps`` in all."""
@@ -105,7 +106,8 @@ class Given:
         counts = (self.counts if name == REAL else self.shard_counts).sum(axis=0, keepdims=True)
         rows = {source: (held if source == name else none,) for source in sources}
         each = -(-self.params.train.central_steps // _CENTRAL_ROUNDS) if len(held) else 0
-        return self._holdings(fill, sources, rows, counts, {"steps": np.array([each])}, _CENTRAL_ROUNDS)
+        samples = {"steps": np.array([each * self.params.train.batch_size])}
+        return self._holdings(fill, sources, rows, counts, np.array([self.counts.sum()]), samples, _CENTRAL_ROUNDS)
 
     def _holdings(
         self,
@@ -113,7 +115,8 @@ class Given:
         sources: Mapping[str, Source],
         rows: Mapping[str, tuple[Int64, ...]],
         counts: Int64,
-        by_budget: Mapping[str, Int64],
+        own: Int64,
+        samples: Mapping[str, Int64],
         rounds: int | None = None,
     ) -> Holdings:
         split = self.partition
@@ -121,7 +124,8 @@ class Given:
             fill=fill,
             sources=sources,
             rows=rows,
-            steps=by_budget,
+            samples=samples,
+            own=own,
             mean=split.mean,
             std=split.std,
             rounds=rounds,

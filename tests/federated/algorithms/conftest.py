@@ -44,7 +44,7 @@ def local() -> MakeLocal:
 def update() -> MakeUpdate:
     """A function that makes what a client sent, from short lists."""
 
-    def make(size: int = 1, steps: int = 1, **up: list[float]) -> Update:
-        return Update({name: np.array(values, np.float32) for name, values in up.items()}, {}, size, steps, steps)
+    def make(weight: int = 1, steps: int = 1, **up: list[float]) -> Update:
+        return Update({name: np.array(values, np.float32) for name, values in up.items()}, {}, weight, steps, steps)
 
     return make

@@ -20,7 +20,7 @@ def test_two_rounds_by_hand(update: Callable[..., Update]) -> None:
 
 def test_without_momentum_it_is_fedavg_to_the_last_bit(update: Callable[..., Update]) -> None:
     values = np.random.default_rng(0).normal(size=(3, 50)).astype(np.float32)
-    sent = [update(size=3, weights=list(values[0])), update(size=4, weights=list(values[1]))]
+    sent = [update(weight=3, weights=list(values[0])), update(weight=4, weights=list(values[1]))]
     server = FedAvgM(momentum=0.0)
     expected = FedAvg().aggregate({"weights": values[2]}, sent, 50, 2)["weights"]
     assert np.array_equal(server.aggregate(server.start(values[2]), sent, 50, 2)["weights"], expected)

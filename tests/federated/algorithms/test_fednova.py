@@ -20,7 +20,7 @@ def test_unequal_steps_by_hand(update: Callable[..., Update]) -> None:
 
 
 def test_with_equal_steps_it_is_fedavg(update: Callable[..., Update]) -> None:
-    sent = [update(size=2, weights=[3, 0.5], norm=[7]), update(size=5, weights=[-9, 4], norm=[7])]
+    sent = [update(weight=2, weights=[3, 0.5], norm=[7]), update(weight=5, weights=[-9, 4], norm=[7])]
     state = {"weights": np.array([0.25, 100], np.float32)}
     expected = FedAvg().aggregate(state, sent, 2, 2)["weights"]
     assert FedNova().aggregate(state, sent, 2, 2)["weights"] == pytest.approx(expected, rel=1e-6)

@@ -45,7 +45,7 @@ def test_the_first_round_is_fedavgs_and_the_next_is_not(run: MakeRun, inputs: In
 
 
 def test_fednova_with_equal_steps_is_fedavg(run: MakeRun, inputs: Inputs) -> None:
-    equal = run(clients=[Client(16, 2), Client(10, 2)])
+    equal = run(clients=[Client(16, 12), Client(10, 12)])
     expected = play(equal, inputs).weights
     assert play(of(equal, "fednova"), inputs).weights == pytest.approx(expected, abs=1e-6)
     assert not np.allclose(play(of(run(), "fednova"), inputs).weights, play(run(), inputs).weights, atol=1e-6)

@@ -1,10 +1,16 @@
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
-from pipeline.federated.algorithm import Local, Update
+from pipeline.federated import local as training
+from pipeline.federated.algorithm import Local, LocalSettings, State, Update
 from pipeline.federated.algorithms.scaffold import Scaffold
+from pipeline.federated.local import Loaded, Normalisation
+from pipeline.federated.models import FlatModel
 
 
 def test_a_step_is_corrected_by_the_difference_of_the_controls(local: Callable[..., Local]) -> None:
@@ -32,9 +38,48 @@ def test_a_client_begins_with_no_control(local: Callable[..., Local]) -> None:
 
 
 def test_the_server_by_hand(update: Callable[..., Update]) -> None:
-    """Two of 4 clients took part: weights (1 * 1 + 3 * 5) / 4 = 4; control 1 + (2 + 6) / 4 = 3."""
+    """Clients of 1 and 3 images of 8 took part: weights (1 * 1 + 3 * 5) / 4 = 4, control 1 + (2 + 3 * 6) / 8 = 3.5."""
     state = {"weights": np.zeros(1, np.float32), "control": np.ones(1, np.float32)}
-    sent = [update(size=1, weights=[1], control=[2]), update(size=3, weights=[5], control=[6])]
-    new = Scaffold().aggregate(state, sent, 1, 4)
-    assert (new["weights"].tolist(), new["control"].tolist()) == ([4], [3])
+    sent = [update(weight=1, weights=[1], control=[2]), update(weight=3, weights=[5], control=[6])]
+    new = Scaffold().aggregate(state, sent, 1, 8)
+    assert (new["weights"].tolist(), new["control"].tolist()) == ([4], [3.5])
     assert set(Scaffold().broadcast(new)) == {"weights", "control"}
+
+
+IMAGES, CURVATURES, MINIMA = (1, 3, 8), (1.0, 2.0, 4.0), (10.0, -2.0, 1.0)
+EVERYBODY, IN_TURNS = ((0, 1, 2),), ((0, 1), (1, 2), (0, 2))
+
+
+@dataclass(frozen=True)
+class Quadratic(Scaffold):
+    """Client i, whose images all have label i, has the loss a_i / 2 * (w - t_i)^2 in every weight w."""
+
+    def loss(self, local: Local, images: Tensor, labels: Tensor) -> Tensor:
+        curvature, minimum = CURVATURES[int(labels[0])], MINIMA[int(labels[0])]
+        parts = [(weights - minimum).square().sum() for weights in local.model.module.parameters()]
+        return curvature / 2 * torch.stack(parts).sum()
+
+
+@pytest.mark.parametrize("turns", [EVERYBODY, IN_TURNS])
+def test_the_minimum_of_all_images_is_reached(turns: tuple[tuple[int, ...], ...]) -> None:
+    """Three quadratics with 1, 3 and 8 images: the sum of n_i * a_i * (w - t_i) is 0 at w = 30 / 39.
+
+    10 - 12 + 32 = 30, and 1 + 6 + 32 = 39. The even mean of the losses has its minimum at (10 - 4 + 4) / 7 = 10 / 7.
+    Who takes part in a round does not matter in the end, nor that a client takes two steps.
+    """
+    algorithm, model = Quadratic(), FlatModel("simple-cnn", "group", 3, 16, seed=1)
+    state, kept = algorithm.start(model.vector.numpy().copy()), dict[int, State]()
+    normalise, settings = Normalisation((0.0,) * 3, (1.0,) * 3).on(16, "cpu"), LocalSettings(2, 0.0, 0.0)
+    for number in range(36):
+        updates = []
+        for i in turns[number % len(turns)]:
+            update = training.train_client(
+                model, algorithm, algorithm.broadcast(state), kept.get(i, {}),
+                Loaded(torch.zeros(IMAGES[i], 16, 16, 3, dtype=torch.uint8)), torch.full((IMAGES[i],), i),
+                normalise=normalise, settings=settings, learning_rate=0.1, samples=4, weight=IMAGES[i], seed=1,
+                second_model=lambda *_: model,
+            )  # fmt: skip
+            kept[i] = update.client_state
+            updates.append(update)
+        state = algorithm.aggregate(state, updates, len(model.parameters), sum(IMAGES))
+    np.testing.assert_allclose(state["weights"], 30 / 39, rtol=2e-6)
