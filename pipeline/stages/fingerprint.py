@@ -47,6 +47,14 @@ def run(workspace: Workspace, params: Params, of: str) -> None:
     progress.say(f"fingerprint of the {of}: {_news(found, before)}")
 
 
+def digest(workspace: Workspace, params: Params, of: str) -> str:
+    """Return a digest of the fingerprint of the images, of the words or of the model; nothing is written.
+
+    Raises DataError, GenerationError or ParameterError if what it is of cannot be found.
+    """
+    return hashlib.sha256(json.dumps(_PRINTS[of](workspace, params), sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _news(found: Print, before: Print | None) -> str:
     if before is None:
         return "written"
