@@ -46,11 +46,15 @@ def check(folder: SweepFolder, found: Mapping[str, str]) -> None:
     """Raise ParameterError, naming every difference, if earlier cells were carried out with something else."""
     before: Mapping[str, Any] = folder.read().get("environment") or found
     differences = [
-        f"{name} {before.get(name, 'unknown')}, now {value}" for name, value in found.items() if before.get(name) != value
+        f"{name} {before.get(name, 'unknown')}, now {value}"
+        for name, value in found.items()
+        if before.get(name) != value
     ]
     if differences:
         fix = f"use what it was begun with, {REDO.replace('NAME', folder.folder.name)}"
-        raise ParameterError("the sweep was begun with something else", f"{folder.record}: {'; '.join(differences)}", fix)
+        raise ParameterError(
+            "the sweep was begun with something else", f"{folder.record}: {'; '.join(differences)}", fix
+        )
 
 
 class Contents:
@@ -74,7 +78,7 @@ class Contents:
         return found
 
     def check(self, name: str, done: Sequence[tuple[Place, Cell, Mapping[str, str]]]) -> None:
-        """Raise ParameterError if a finished cell was made from other images, words or another model than there are now.
+        """Raise ParameterError if a finished cell was made from other images, other words or another model.
 
         ``done`` has each finished cell with the digests that were kept of it; ``name`` is the sweep's.
         """

@@ -121,6 +121,8 @@ def _apply(document: dict[str, Any], settings: Settings, where: str) -> None:
                 above = ".".join(parents[: depth + 1])
                 fix = f"set {above} itself, or check the key"
                 raise ParameterError(f"{above} is {section!r} and has no keys", f"{where}, {key}", fix)
+        if not parents and isinstance(section.get(last), dict):
+            raise ParameterError(f"{last} is a whole section", f"{where}, {key}", f"set its keys, as in {last}.KEY")
         section[last] = deepcopy(value)
 
 
