@@ -9,6 +9,7 @@ from tests.jobs import until
 from tests.sweeps.conftest import carried_out
 
 FORK = multiprocessing.get_context("forkserver")
+FORK.set_forkserver_preload(["pipeline.federated.preload", "pipeline.generation.diffusion", "pipeline.stages.train"])
 
 
 def work(project: Path, said: Path) -> None:
