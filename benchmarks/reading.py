@@ -49,6 +49,7 @@ def train(stored: list[Any], size: int, model: str, samples: int, copied: bool) 
         {},
         whole or ClientPictures(parts, "cpu"),
         labels,
+        real=torch.ones(len(labels), dtype=torch.bool),
         normalise=Normalisation((120.0,) * 3, (60.0,) * 3).on(size, "cpu"),
         settings=LocalSettings(32, 0.9, 0.0),
         learning_rate=0.01,

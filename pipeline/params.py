@@ -7,7 +7,7 @@ and environment variables, and never change a byte, unless ``dtype: auto`` resol
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipeline import bad_params, progress, yaml_file
 from pipeline.errors import ParameterError
@@ -26,16 +26,35 @@ from pipeline.values import (
     Seed,
     Seeds,
     Share,
+    StrictCount,
     StrictPositive,
 )
 
 __all__ = [
-    *("DataParams", "DeficitsParams", "EvaluateParams", "GenerateParams", "JudgeParams", "LoraParams", "Params"),
-    *("PartitionParams", "ReportParams", "Rule", "Scheme", "Section", "TrainParams", "check", "load"),
+    "DataParams",
+    "DeficitsParams",
+    "EvaluateParams",
+    "GateParams",
+    "GenerateParams",
+    "JudgeParams",
+    "LoraParams",
+    "Params",
+    "PartitionParams",
+    "ReportParams",
+    "Rule",
+    "Scheme",
+    "Section",
+    "TrainParams",
+    "check",
+    "load",
 ]
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
 Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
+
+
+_AUGMENT = {False: "none", True: "shift-mirror"}
+"""What older files wrote as ``train.augment``."""
 
 
 class DataParams(Section):
@@ -114,6 +133,14 @@ class LoraParams(Section):
     scale: Annotated[float, Field(strict=True)] = 1.0
 
 
+class GateParams(Section):
+    """Which rendered images pass: those of which a judge says that they show their class."""
+
+    judge: JudgeParams = JudgeParams()
+    least_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    most_refusals: StrictCount | Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.8
+
+
 class GenerateParams(Section):
     """The diffusion model, how it is sampled and prompted, and how its images are stored."""
 
@@ -138,6 +165,7 @@ class GenerateParams(Section):
     batch_size: Positive = 16
     compile: bool = False
     sharing: Literal["own", "common"] = "own"
+    gate: GateParams | None = None
     shard_megabytes: Positive = 500
 
 
@@ -164,10 +192,18 @@ class TrainParams(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
-    augment: bool = False
+    augment: Literal["none", "shift", "shift-mirror"] = "none"
+    sampling: Literal["shuffled", "class-balanced"] = "shuffled"
+    real_weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    weights: Literal["images", "real"] = "images"
     eval_every: Positive = 1
     last_rounds: Positive = 10
     stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _augment_of_older_files(cls, given: object) -> object:
+        return _AUGMENT[given] if isinstance(given, bool) else given
 
     @model_validator(mode="after")
     def _every_algorithm_has_options(self) -> Self:
@@ -198,7 +234,7 @@ class ReportParams(Section):
     """What the report derives from the histories."""
 
     fill: str = "synthetic"
-    target_accuracy: Annotated[float, Field(gt=0, le=1)]
+    target_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
     images_per_class: Positive = 8
 
 
@@ -218,7 +254,7 @@ class Params(Section):
 def load(path: Path) -> Params:
     """Read and check params.yaml; raise ParameterError with the file, the key and the value at fault.
 
-    A key that older files have is named on stderr, and read over.
+    A key that older files have is named on stderr, and read over; so is a value that is now written otherwise.
     """
     if not path.is_file():
         raise ParameterError("no parameters", path, "run in the project's root folder, where params.yaml is")
@@ -227,6 +263,8 @@ def load(path: Path) -> Params:
     for name, section in read:
         for key in sorted(section.retired & document[name].keys() if isinstance(section, Section) else ()):
             progress.say(f"{path}: {name}.{key} is no longer used: delete it")
+    if isinstance(augment := document["train"].get("augment"), bool):
+        progress.say(f"{path}: train.augment: {str(augment).lower()} is now written {_AUGMENT[augment]}")
     return read
 
 

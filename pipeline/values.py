@@ -13,6 +13,7 @@ _LARGEST_SEED = 2**128 - 1
 
 Positive = Annotated[int, Field(ge=1, le=MOST)]
 Count = Annotated[int, Field(ge=0, le=MOST)]
+StrictCount = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 StrictPositive = Annotated[int, Field(ge=1, le=MOST, strict=True)]
 Pixels = Annotated[int, Field(ge=1, le=_MOST_PIXELS)]
 Seed = Annotated[int, Field(ge=-_LARGEST_SEED, le=_LARGEST_SEED)]

@@ -157,6 +157,11 @@ class Workspace:
         return self.cache / "checkpoints"
 
     @property
+    def embeddings(self) -> Path:
+        """The folder of images' features, one file for each extractor."""
+        return self.cache / "embeddings"
+
+    @property
     def judges(self) -> Path:
         """The folder of the judges that were trained here."""
         return self.cache / "judges"
@@ -167,7 +172,7 @@ class Workspace:
         return self.cache / "runs"
 
     def fingerprint(self, of: str) -> Path:
-        """Return the place of the fingerprint of the images or of the model."""
+        """Return the place of the fingerprint of the images, the words, the model or the judge."""
         return self.data / "fingerprints" / f"{_plain(of)}.json"
 
     def fill(self, name: str) -> Path:
@@ -193,6 +198,10 @@ class Workspace:
     def sweep(self, name: str) -> Path:
         """Return the folder of a sweep: its cells, and the tables of their results."""
         return self.data / "sweeps" / _plain(name, "a sweep")
+
+    def comparison(self, kind: str) -> Path:
+        """Return the place of what ``evaluate --compare`` writes, ``png`` or ``json``."""
+        return self.data / f"compare.{kind}"
 
     def timing(self, stage: str) -> Path:
         """Return the place of a stage's wall time."""

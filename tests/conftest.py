@@ -129,6 +129,19 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def plenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 training images of each of the same three classes, and four for testing: enough to measure by."""
+    folder = tmp_path_factory.mktemp("plenty")
+    rng = np.random.default_rng(6)
+    for split, each in (("train", 120), ("test", 4)):
+        labels = np.repeat(np.arange(3), each)
+        images = rng.integers(0, 120, (len(labels), 16, 16, 3)).astype(np.uint8)
+        images[np.arange(len(labels)), :, :, labels] += 130
+        save_parquet(folder / f"{split}.parquet", images, labels.tolist())
+    return folder
+
+
 def small_document(small_data: Path, tiny_model: Path) -> dict[str, Any]:
     """Return a small params.yaml: the shipped one, with what is not of the demo's size or model changed."""
     result: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -144,6 +157,7 @@ def small_document(small_data: Path, tiny_model: Path) -> dict[str, Any]:
             "dtype": "float32",
             "batch_size": 4,
         },
+        "evaluate": {"least_images": 6, "seeds": [1], "steps": 20},
         "train": {"seeds": [1], "rounds": 2, "central_steps": 20, "batch_size": 8, "learning_rate": 0.05},
         "report": {"target_accuracy": 0.5},
     }

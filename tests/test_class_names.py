@@ -1,15 +1,14 @@
 """Class names of strangers on their way through the real writers: artifacts, page, figures, contact sheet, terminal."""
 
-import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from markupsafe import Markup
 from PIL import Image
 
 from pipeline import printable
@@ -18,8 +17,12 @@ from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.partition import Partition, Source
 from pipeline.cli import report as report_command
 from pipeline.commands.results import Results
-from pipeline.reporting import contact_sheet, figures, page
-from pipeline.reporting.summary import Table
+from pipeline.reporting import contact_sheet, page
+from pipeline.reporting.charts import cells, lines, rows
+from pipeline.reporting.charts.lines import Line, Point
+from pipeline.reporting.charts.rows import Row
+from pipeline.reporting.page import Page, Part, Section, Settings, Sheet, Sheets, Shown, Strip
+from pipeline.reporting.tables import Table
 from tests.hub.test_escapes import MARKUP
 from tests.reporting.test_page import EXAMPLE, parsed
 from tests.test_printable import ATTACKS, FORMULAS, is_harmless
@@ -86,31 +89,44 @@ def test_names_with_line_ends_are_read_where_blocks_of_the_file_end(tmp_path: Pa
 @example(ODD, "</ul><script>")
 def test_the_page_shows_names_as_text(names: tuple[str, ...], remark: str) -> None:
     """No tag comes from a name: the same elements as with plain names, whose texts are the names."""
-    rows = tuple((name, "1.0") for name in names)
-    table = Table("fedavg", ("class", "none"), rows)
-    text = page.render(replace(EXAMPLE, by_class=(table,), remarks=(remark,), settings=dict(rows)))
-    found = parsed(replace(EXAMPLE, by_class=(table,), remarks=(remark,), settings=dict(rows)))
+
+    def made(names: tuple[str, ...], remark: str) -> Page:
+        rows = tuple((name, "1.0") for name in names)
+        parts: list[Part] = [Shown(Table("fedavg", ("class", "none"), rows)), Settings(dict(rows))]
+        parts.append(Sheets([Sheet(name, [Strip("real", "data:,", 1, 1)]) for name in names]))
+        return replace(EXAMPLE, remarks=(remark,), sections=[Section("", parts)])
+
+    text, found = page.render(made(names, remark)), parsed(made(names, remark))
     shown = [printable.escaped(name) for name in names]
-    assert found.tables[2] == [["class", "none"], *([name, "1.0"] for name in shown)]
-    assert found.tables[-2] == [[name, "1.0"] for name in shown]
-    assert found.items[0] == printable.escaped(remark)
-    assert "<script" not in text
+    assert found.tables == [[["class", "none"], *([name, "1.0"] for name in shown)], [[name, "1.0"] for name in shown]]
+    assert found.items[-1] == printable.escaped(remark)
+    assert [one["alt"] for one in found.images] == [f"1 images of {name}: real" for name in shown]
+    assert found.elements == parsed(made(tuple(str(i) for i in range(len(names))), "a")).elements
     assert all(map(is_harmless, text.split("\n")))
 
 
-@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
-@pytest.mark.parametrize("start", range(0, len(ODD), 12))
-def test_figures_show_names_as_text(start: int) -> None:
-    names = ODD[start : start + 12]
-    shown = [text for name in names if (text := printable.short(name, 17))]
-    for figure in figures.heat_maps(counts(names).have, counts(names).want, names):
-        root = ElementTree.fromstring(figure)
-        kinds = {element.tag.rpartition("}")[2] for element in root.iter()}
-        assert kinds <= {"svg", "defs", "style", "g", "path", "use", "text", "clipPath", "rect", "image", "metadata"}
-        texts = [element.text or "" for element in root.iter() if element.tag.endswith("}text")]
-        # A number is in front of what the font cannot draw, and of names that are cut to the same text.
-        drawn = [re.sub(r"^\d+: ", "", text) for text in texts]
-        assert list(filter(None, drawn))[: len(shown)] == shown
+@settings(max_examples=settings().max_examples // 5)
+@given(NAMES)
+@example(ODD)
+def test_charts_show_names_as_text(names: tuple[str, ...]) -> None:
+    """The same elements as with plain names; a pointer reads each name as one line."""
+
+    def made(names: tuple[str, ...]) -> list[Markup]:
+        held = counts(names).have
+        points = [Line(name, place, [Point(0, 1.0), Point(1, 2.0)]) for place, name in enumerate(names)]
+        return [
+            cells.draw(held, names, names[:2] if len(names) > 1 else [names[0]] * 2, "t", 2),
+            rows.draw([Row(name, 1.0, "1") for name in names], f"of {names[0]}", unit="u"),
+            lines.draw(points, f"of {names[0]}", across="x", up="y", names=["a", names[-1]]),
+        ]
+
+    for chart, plain in zip(made(names), made(tuple(str(i) for i in range(len(names)))), strict=True):
+        root = ElementTree.fromstring(str(chart))
+        kinds = [element.tag for element in root.iter()]
+        assert set(kinds) == {element.tag for element in ElementTree.fromstring(str(plain)).iter()}
+        assert all(map(is_harmless, str(chart).split("\n")))
+    tips = [element.get("data-tip") for element in ElementTree.fromstring(str(made(names)[1])).iter()]
+    assert [tip for tip in tips if tip] == [f"{printable.line(name)}: 1" for name in names]
 
 
 @settings(max_examples=settings().max_examples // 3)
@@ -126,6 +142,8 @@ def test_a_contact_sheet_has_a_row_for_each_class(names: tuple[str, ...]) -> Non
 @example(ODD)
 def test_the_terminal_gets_a_line_for_each_row(names: tuple[str, ...]) -> None:
     table = Table(names[0], ("class", *names), (("none", *names),))
-    lines = report_command.results_text(Results("", (table,), names, Path("report.html"))).split("\n")
+    lines = report_command.results_text(
+        Results("", f"first {names[0]}", (table,), (), names, Path("report.html"))
+    ).split("\n")
     assert all(map(is_harmless, lines))
-    assert len(lines) == 1 + 1 + 3 + 1 + len(names) + 1 + 1
+    assert len(lines) == 2 + 1 + 1 + 3 + 1 + len(names) + 1 + 1

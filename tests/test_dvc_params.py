@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from pipeline.federated.workers import ExecutionOptions
+from pipeline.generation import request
 from pipeline.params import Params, Section
-from pipeline.stages import deficits, fill, fingerprint, generate, partition, report, train
+from pipeline.stages import deficits, evaluate, fill, fingerprint, generate, partition, report, train
 from pipeline.workspace import Workspace
 from tests.conftest import small_document
 
@@ -54,9 +55,16 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
     """What each DVC stage reads, on a small project with every fill and two algorithms."""
     folder = tmp_path_factory.mktemp("reads")
     workspace, document = Workspace(folder, folder / "cache"), small_document(small_data, tiny_model)
-    document["train"] |= {"algorithms": ["fedavg", "fedprox"], "options": document["train"]["options"]}
+    document["train"] |= {"algorithms": ["fedavg", "fedprox"], "alone": ["none"]}
     params = Params.model_validate(document)
+    judged = {**document["generate"], "gate": {"judge": {"model": "trained"}}}
+    gated = Params.model_validate({**document, "generate": judged})
     sections = {type(section): f"{name}." for name, section in params if isinstance(section, Section)} | {Params: ""}
+
+    def both_kinds_of_generate() -> None:
+        """A run without a gate, and what the identity of a judge adds that learns from the real images."""
+        generate.run(workspace, params, ["cpu"])
+        assert request.current(workspace, gated, "float32").gate
 
     def every_fill() -> None:
         for name in params.train.all_fills():
@@ -65,12 +73,15 @@ def reads(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model
     def every_pair() -> None:
         for name, algorithm in params.train.pairs():
             train.run(workspace, params, name, algorithm, ONE)
+        for name in params.train.alone:
+            train.run_alone(workspace, params, name, ONE)
 
-    stages: dict[str, Callable[[], None]] = {
+    stages: dict[str, Callable[[], object]] = {
         **{of: partial(fingerprint.run, workspace, params, of) for of in FINGERPRINTS.values()},
         "partition": lambda: partition.run(workspace, params),
         "deficits": lambda: deficits.run(workspace, params),
-        "generate": lambda: generate.run(workspace, params, ["cpu"]),
+        "generate": both_kinds_of_generate,
+        "evaluate": lambda: evaluate.run(workspace, params),
         "fill": every_fill,
         "train": every_pair,
         "report": lambda: report.run(workspace, params),

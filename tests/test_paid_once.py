@@ -38,6 +38,17 @@ CHANGES: dict[str, tuple[Callable[[Document], Any], set[str]]] = {
     "train.central_steps": (lambda d: d["train"].update(central_steps=24), CENTRAL),
     "train.options.fedprox.mu": (lambda d: d["train"]["options"]["fedprox"].update(mu=0.5), set()),
     "train.rounds": (lambda d: d["train"].update(rounds=3), FEDERATED),
+    "train.fills: warm-up as well": (
+        lambda d: d["train"].update(fills=[*d["train"]["fills"], "warm-up"]),
+        {"warm-up epochs", "warm-up steps"},  # it starts from the reference that is there
+    ),
+    "train.alone: none": (lambda d: d["train"].update(alone=["none"]), {"none alone epochs", "none alone steps"}),
+    "train.last_rounds": (lambda d: d["train"].update(last_rounds=1), FEDERATED),
+    "train.decay, which a constant rate does not use": (lambda d: d["train"].update(decay=0.5), set()),
+    "train.schedule: exponential": (
+        lambda d: d["train"].update(schedule="exponential", decay=0.5),
+        FEDERATED | CENTRAL,
+    ),
     "train.eval_every": (lambda d: d["train"].update(eval_every=1), FEDERATED),
     "train.learning_rate": (lambda d: d["train"].update(learning_rate=0.01), FEDERATED | CENTRAL),
     "report.target_accuracy": (lambda d: d["report"].update(target_accuracy=0.4), set()),
@@ -62,6 +73,8 @@ def carry_out(workspace: Workspace, document: Document) -> None:
         fill.run(workspace, params, name)
         for algorithm in params.train.algorithms if name in params.train.fills else ("fedavg",):
             train.run(workspace, params, name, algorithm, options)
+    for name in params.train.alone:
+        train.run_alone(workspace, params, name, options)
 
 
 def stored(workspace: Workspace) -> dict[str, str]:

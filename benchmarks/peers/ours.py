@@ -43,8 +43,9 @@ def resolved(folder: Path, model: str, epochs: int, rounds: int) -> tuple[Any, A
     params = TrainParams(
         fills=("none",), algorithms=("fedavg",), options={"fedavg": {}}, seeds=(SEED,), model=model, rounds=rounds,
         clients_per_round=10, local_epochs=epochs, central_steps=1, batch_size=32, learning_rate=0.01, momentum=0.9,
+        last_rounds=1,
     )  # fmt: skip
-    held = Inputs((real,), tuple((rows,) for rows in stretches(sizes)), test, normalisation, CLASSES)
+    held = Inputs((real,), ("real",), tuple((rows,) for rows in stretches(sizes)), test, normalisation, CLASSES)
     clients = tuple(map(Client, sizes.tolist(), samples_of(sizes, params).tolist()))
     return inputs.run(clients, held.digest, held, "fedavg", params, seeds.derive(SEED, "train", SEED)), held
 

@@ -49,8 +49,8 @@ class Round:
     by_class: tuple[float | None, ...] | None = None
     """Accuracy on the test images of each class; None inside for a class without any."""
     averaged: float | None = None
-    """Accuracy of the average of the global weights of the run's last rounds (Grinwald et al., 2023: WIMA); None except
-    in a run's last round."""
+    """Accuracy of the average of the global weights of the run's last rounds, as in WIMA (Caldarola et al., 2023); None
+    except in a run's last round."""
 
     @property
     def samples(self) -> int:

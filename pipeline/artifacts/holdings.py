@@ -138,14 +138,7 @@ def load(path: Path) -> Holdings:
             counts=np.array(_lists(table[_COUNTS]), np.int64).reshape(-1, len(header.class_names)),
             start=header.start,
         )
-        if not all(0 <= mean <= 255 for mean in held.mean) or not all(std > 0 for std in held.std):
-            raise ValueError(f"mean {held.mean}, deviation {held.std}")
-        if not held.samples or table["client"].to_pylist() != list(range(held.clients)):
-            raise ValueError("clients missing or out of order")
-        if any(((drawn < 0) | ((drawn > 0) & (held.sizes() == 0))).any() for drawn in held.samples.values()):
-            raise ValueError("samples of clients that hold no image")
-        if (held.counts < 0).any() or held.counts.sum(axis=1).tolist() != held.sizes().tolist():
-            raise ValueError("images by class are not those that clients hold")
+        _check(held, table["client"].to_pylist())
     except (pa.ArrowException, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"damaged ({error})", path, _REDO) from None
     for name, source in sources.items():
@@ -153,6 +146,18 @@ def load(path: Path) -> Holdings:
         if len(of_all) and not 0 <= of_all.min() <= of_all.max() < source.images:
             raise ArtifactError(f"a row beyond the {source.images} images of source {name!r}", path, _REDO)
     return held
+
+
+def _check(held: Holdings, clients: list[int]) -> None:
+    """Raise ValueError if holdings contradict themselves; ``clients`` is the column of that name."""
+    if not all(0 <= mean <= 255 for mean in held.mean) or not all(std > 0 for std in held.std):
+        raise ValueError(f"mean {held.mean}, deviation {held.std}")
+    if not held.samples or clients != list(range(held.clients)):
+        raise ValueError("clients missing or out of order")
+    if any(((drawn < 0) | ((drawn > 0) & (held.sizes() == 0))).any() for drawn in held.samples.values()):
+        raise ValueError("samples of clients that hold no image")
+    if (held.counts < 0).any() or held.counts.sum(axis=1).tolist() != held.sizes().tolist():
+        raise ValueError("images by class are not those that clients hold")
 
 
 def _lists(column: pa.ChunkedArray) -> tuple[Int64, ...]:

@@ -1,24 +1,29 @@
 """The manifest: what shards exist. It is written last; training, verify and push read only what it names."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from PIL import Image
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticKnownError
 
 from pipeline import atomic
-from pipeline.artifacts import parquet, shard_reader
+from pipeline.artifacts import parquet, shard_pictures, shard_reader
 from pipeline.artifacts.encoded import Encoding
+from pipeline.artifacts.gate import Gate
 from pipeline.errors import ArtifactError
 
 _REDO = "run: dvc repro generate"
 LARGEST = 512_000_000
 """Bytes of a manifest that is read."""
+PLAIN, FORMAT = 1, 2
+"""Versions of the file: without, and with a gate."""
+REFUSED = "refused"
+"""The folder, in that of the shards, of images that the gate refused."""
 _STRICT = ConfigDict(strict=True, extra="forbid")  # how the file is read: no value is converted, none ignored
 
 
@@ -27,6 +32,12 @@ Count = Annotated[int, Field(ge=0)]
 
 def _unknown_key(_: object) -> Path:
     raise PydanticKnownError("unexpected_keyword_argument")
+
+
+def _known(version: int) -> int:
+    if version not in (PLAIN, FORMAT):
+        raise ValueError(f"format {version}, and this version of gen-fedsd reads {PLAIN} and {FORMAT}")
+    return version
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,29 @@ class File:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """What the gate refused of one client's images."""
+
+    __pydantic_config__ = _STRICT
+
+    drawn: tuple[Count, ...]
+    """Of each label, all that were drawn until enough passed."""
+    counts: tuple[Count, ...]
+    """Of each label, those that the client would have without the gate: with an index below the number of images."""
+    files: tuple[File, ...]
+    """These images; empty if there is none, or if a publication leaves them out."""
+
+    def adds_up(self, wanted: tuple[int, ...]) -> bool:
+        """Return whether these numbers can be where so many images of each label are wanted."""
+        if self.files and sum(self.counts) != sum(file.rows for file in self.files):
+            return False
+        # Without refused images below the number that is wanted, as many have passed, and no other is drawn.
+        columns = list(zip(self.drawn, self.counts, wanted, strict=False))
+        possible = all(bool(drawn) == bool(below) and below <= min(drawn, most) for drawn, below, most in columns)
+        return possible and len(self.drawn) == len(self.counts) == len(wanted)
+
+
+@dataclass(frozen=True)
 class Shard:
     """One client's line in the manifest."""
 
@@ -59,10 +93,17 @@ class Shard:
     """Images of each label."""
     files: Annotated[tuple[File, ...], Field(min_length=1)]
     """One, or several for a client of many images."""
+    refused: Refused | None = None
+    """None without a gate."""
 
     @property
     def rows(self) -> int:
         return sum(file.rows for file in self.files)
+
+    @property
+    def refused_files(self) -> tuple[File, ...]:
+        """The files of images that the gate refused."""
+        return self.refused.files if self.refused is not None else ()
 
     @property
     def bytes(self) -> int:
@@ -86,15 +127,33 @@ class Manifest:
     """The manifest's own file; not written into it, and refused if the file contains it."""
     prompt_names: tuple[str, ...] | None = field(default=None, compare=False)
     """What prompts call the classes, in order of label; None in manifests that were written before it was recorded."""
+    gate: Gate | None = None
+    """What decided which images the shards have; None: nothing."""
+    format: Annotated[int, AfterValidator(_known)] = field(default=PLAIN, compare=False)
+    """What the file that was read said: ``PLAIN`` without a gate, else ``FORMAT``. Without a gate no file says it."""
 
     @property
     def folder(self) -> Path:
         """The folder of the shards, beside the manifest."""
         return self.place.with_name("shards")
 
+    @property
+    def refused_folder(self) -> Path:
+        """The folder of what the gate refused."""
+        return self.folder / REFUSED
+
     def paths(self, shard: Shard) -> list[Path]:
         """Return the places of a shard's files."""
         return [self.folder / file.name for file in shard.files]
+
+    def refused_paths(self, shard: Shard) -> list[Path]:
+        """Return the places of the files of what the gate refused of a client's images."""
+        return [self.refused_folder / file.name for file in shard.refused_files]
+
+    def files(self, shard: Shard) -> Iterator[tuple[File, Path]]:
+        """Yield all of a client's files, those of refused images last, and their places."""
+        yield from zip(shard.files, self.paths(shard), strict=True)
+        yield from zip(shard.refused_files, self.refused_paths(shard), strict=True)
 
     @property
     def encoding(self) -> Encoding:
@@ -105,12 +164,12 @@ class Manifest:
             raise ArtifactError(f"damaged (recipe_text: {error})", self.place, _REDO) from None
 
     def check(self, shard: Shard) -> None:
-        """Raise ArtifactError if a shard's file is not, byte for byte, the one that the manifest describes.
+        """Raise ArtifactError if a client's file is not, byte for byte, the one that the manifest describes.
 
         The rows are not looked at, but for their number.
         """
         fix = fix_of(shard)
-        for file, path in zip(shard.files, self.paths(shard), strict=True):
+        for file, path in self.files(shard):
             if not path.is_file():
                 raise ArtifactError("shard missing", path, fix)
             if path.stat().st_size != file.bytes or atomic.sha256(path) != file.sha256:
@@ -125,11 +184,38 @@ class Manifest:
         Some of them are in memory at a time. Raises ArtifactError for what is no image of the recipe's format and size,
         or has no label of the classes.
         """
-        return pictures(self.paths(shard), self.class_names, self.encoding, fix_of(shard), most)
+        return shard_pictures.pictures(self.paths(shard), self.class_names, self.encoding, fix_of(shard), most)
+
+    def ungated_pictures(self, shard: Shard) -> Iterator[tuple[int, Image.Image]]:
+        """Yield label and picture of the images that the client would have without the gate: as many as it has.
+
+        They are the first ones of each class, in order of label and index, so equal to the shard of a run without one.
+        """
+        if shard.refused is None:
+            return self.pictures(shard)
+        both, names = (self.paths(shard), self.refused_paths(shard)), self.class_names
+        return shard_pictures.ungated(*both, names, self.encoding, fix_of(shard), shard.counts)
+
+    def refused_pictures(self, shard: Shard, most: int | None = None) -> Iterator[tuple[int, Image.Image]]:
+        """Yield label and picture of the images that the gate refused, as ``pictures`` does."""
+        return shard_pictures.pictures(self.refused_paths(shard), self.class_names, self.encoding, fix_of(shard), most)
 
     @property
     def rows(self) -> int:
+        """How many images the clients have."""
         return sum(shard.rows for shard in self.shards)
+
+    @property
+    def images(self) -> int:
+        """How many images there are, with those that the gate refused."""
+        return self.rows + sum(file.rows for shard in self.shards for file in shard.refused_files)
+
+    def refusals(self) -> tuple[int, ...]:
+        """Return how many drawn images of each class the gate refused, in order of label."""
+        drawn = [shard.refused.drawn for shard in self.shards if shard.refused is not None]
+        # Clients that share a lane share its refusals: the client that wants most has seen them all.
+        of = sum if self.sharing == "own" else max
+        return tuple(of(column) for column in zip(*drawn, strict=True)) if drawn else (0,) * len(self.class_names)
 
     def shard(self, client: int) -> Shard:
         """Return a client's line; raise ArtifactError if there is no such client."""
@@ -145,11 +231,20 @@ class Manifest:
     def save(self) -> None:
         """Write the manifest to its place."""
         head = {name: value for name, value in asdict(self).items() if name not in ("shards", "place")}
-        if self.prompt_names is None:
-            del head["prompt_names"]
-        lines = ",\n".join(f"    {json.dumps(asdict(shard))}" for shard in self.shards)
+        head["format"] = None if self.gate is None else FORMAT
+        for name in ("prompt_names", "gate", "format"):
+            if head[name] is None:
+                del head[name]
+        lines = ",\n".join(f"    {_line(shard)}" for shard in self.shards)
         text = json.dumps(head, indent=2, sort_keys=True).removesuffix("\n}")
         atomic.write_text(self.place, f'{text},\n  "shards": [\n{lines}\n  ]\n}}\n')
+
+
+def _line(shard: Shard) -> str:
+    described = asdict(shard)
+    if shard.refused is None:
+        del described["refused"]
+    return json.dumps(described)
 
 
 def load(path: Path) -> Manifest:
@@ -181,30 +276,15 @@ def _contradiction(manifest: Manifest) -> str | None:
         return "class names that are not one for each class"
     if any(len(shard.counts) != len(names) or sum(shard.counts) != shard.rows for shard in shards):
         return "counts of images that do not add up"
-    named = [(file.name, shard.client, i) for shard in shards for i, file in enumerate(shard.files)]
+    if manifest.format != (PLAIN if manifest.gate is None else FORMAT):
+        return f"format {manifest.format} {'without' if manifest.gate is None else 'with'} a gate"
+    parts = [(shard.client, part) for shard in shards for part in (shard.files, shard.refused_files)]
+    named = [(file.name, client, i) for client, files in parts for i, file in enumerate(files)]
     if any(name != file_name(client, part) for name, client, part in named):
         return "a file name that is not its client's, or leads out of the folder"
-    return None
-
-
-def pictures(
-    paths: Iterable[Path], class_names: Sequence[str], encoding: Encoding, fix: str, most: int | None = None
-) -> Iterator[tuple[int, Image.Image]]:
-    """Yield label and picture (RGB) of the rows of some files of images; see ``Manifest.pictures``."""
-    counts = [0] * len(class_names)
-    for path in paths:
-        for columns in shard_reader.read(path, class_names, encoding, fix):
-            for label, image in zip(columns["label"], columns["image"], strict=True):
-                if not 0 <= label < len(counts):
-                    raise ArtifactError(f"not a shard (label {label} of {len(counts)} classes)", path, fix)
-                if most is not None and counts[label] >= most:
-                    continue
-                counts[label] += 1
-                try:
-                    picture = encoding.decode(image)
-                except ValueError as error:
-                    raise ArtifactError(f"not a shard (an image {error})", path, fix) from None
-                yield label, picture
+    gated = [shard.refused is not None and shard.refused.adds_up(shard.counts) for shard in shards]
+    added_up = all(gated) if manifest.gate is not None else all(shard.refused is None for shard in shards)
+    return None if added_up else "numbers of refused images that do not add up"
 
 
 def fix_of(shard: Shard) -> str:

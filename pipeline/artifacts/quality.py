@@ -74,6 +74,8 @@ class Copies:
     """Equal, pixel for pixel, to an earlier synthetic image."""
     near: int
     """Nearly equal to an earlier synthetic image, exact ones included."""
+    near_real: float | None
+    """Share of as many real images that are nearly equal to an earlier one: what is usual for this data set."""
     training: int
     """Equal or nearly equal to a real training image."""
     close: float | None

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline import atomic
 from pipeline.artifacts import parquet, spec
+from pipeline.artifacts.gate import Score
 from pipeline.artifacts.spec import Column, ImageSpec
 
 ROW_GROUP = 1_000
@@ -34,10 +35,21 @@ class _Beside:
     """The digest of the recipe."""
 
 
-_BESIDE = spec.columns(_Beside)
-_DESCRIBED = dict(sorted((_BESIDE | spec.columns(ImageSpec)).items(), key=lambda item: item[1].place))
-COLUMNS = tuple(_DESCRIBED)
-"""The columns of a client's shard, in order."""
+class _Judged:
+    """What a shard stores of an image that a gate's judge saw."""
+
+    judged: Annotated[int, Column(13, "label")]
+    """The label that the judge gave it."""
+    probability: Annotated[float, Column(14, "float64")]
+    """Of the image's own label, by the judge."""
+
+
+_BESIDE, _SCORE = spec.columns(_Beside), spec.columns(_Judged)
+_DESCRIBED = dict(sorted((_BESIDE | _SCORE | spec.columns(ImageSpec)).items(), key=lambda item: item[1].place))
+GATED = tuple(_DESCRIBED)
+"""The columns of a client's shard that went through a gate, in order."""
+COLUMNS = tuple(name for name in _DESCRIBED if name not in _SCORE)
+"""The columns of a client's shard without a gate, in order."""
 ANONYMOUS = tuple(name for name, column in _DESCRIBED.items() if column.anonymous)
 """Those of a file that does not show which clients lack its images."""
 
@@ -47,14 +59,22 @@ _ordered = itemgetter(*map(_given.index, COLUMNS))
 
 
 def described() -> Mapping[str, Column]:
-    """Return how each column of a client's shard is stored, in order."""
+    """Return how each column of a client's shard is stored, in order; those of a gate's scores are the last."""
     return _DESCRIBED
 
 
-def row_of(image: bytes, label: int, client: int, flags: str, recipe: str, described: ImageSpec) -> Row:
-    """Return the row of one image, values in the order of ``COLUMNS``."""
+def row_of(
+    image: bytes,
+    label: int,
+    client: int,
+    flags: str,
+    recipe: str,
+    described: ImageSpec,
+    score: Score | None = None,
+) -> Row:
+    """Return the row of one image, values in the order of ``COLUMNS``, or with a score of ``GATED``."""
     made: Row = _ordered((image, label, client, flags, recipe, *_values(described)))
-    return made
+    return made if score is None else (*made, score.label, score.probability)
 
 
 def spec_of(values: Mapping[str, Any]) -> ImageSpec:

@@ -5,7 +5,7 @@ Commands import what they call when they run, since torch takes seconds to load 
 
 import typer
 
-from pipeline.cli import cache, hub, images, pool, report, runs, stages, sweep
+from pipeline.cli import cache, evaluate, hub, images, pool, report, runs, stages, sweep
 
 app = typer.Typer(
     help="Fill federated clients' missing classes with Stable Diffusion images, and measure whether it helped.",
@@ -13,7 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (stages, report, images, hub):
+for group in (stages, evaluate, report, images, hub):
     app.add_typer(group.commands)
 app.add_typer(pool.commands, name="pool")
 app.add_typer(runs.commands, name="runs")

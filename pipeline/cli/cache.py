@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pipeline.commands.cache import Collected, Part, Stats
 
-commands = typer.Typer(help="Look after the cache: decoded images, finished runs, checkpoints, the pool.")
+commands = typer.Typer(help="Look after the cache: decoded images, finished runs, checkpoints, embeddings, the pool.")
 
 
 @commands.command()
@@ -27,7 +27,7 @@ def stats() -> None:
 def gc(
     older_than: Annotated[
         float | None,
-        typer.Option(min=0, help="Delete also runs last used, and images of the pool stored, so many days ago."),
+        typer.Option(min=0, help="Delete also runs and embeddings last used, and images stored, so many days ago."),
     ] = None,
     dry_run: options.DryRunOfDeletion = False,
 ) -> None:

@@ -29,6 +29,9 @@ def push(
             help="Publish by client, which reveals what each one lacked, or merge all images by class.",
         ),
     ] = True,
+    with_refused: Annotated[
+        bool, typer.Option("--with-refused", help="Also publish the images that the gate refused, apart.")
+    ] = False,
     tag: Annotated[str | None, typer.Option(help="A name for the commit, e.g. v1.")] = None,
     licence: Annotated[
         str | None,
@@ -49,6 +52,7 @@ def push(
         tag=tag,
         licence=licence,
         dry_run=dry_run,
+        refused=with_refused,
     )
     text.echo(pushed_text(push.push(workspace, params, chosen)))
 
@@ -90,9 +94,13 @@ def _changes_text(changes: "Changes") -> str:
 
 def pulled_text(done: "Pulled") -> str:
     """Return what a pull put into the pool, and whether the parameters ask for it."""
+    gate = ""
+    if done.gate is not None:
+        gate = f"\nthey went through the gate {printable.line(done.gate)}: its scores are in the pool, too"
     return (
         f"{done.repo_id} at {done.commit[:12]}: {done.images} images of {done.clients} clients, "
-        f"recipe {done.recipe}, all as its manifest says; {done.new} are new in {done.pool}\n{_use_text(done.use)}"
+        f"recipe {done.recipe}, all as its manifest says; {done.new} are new in {done.pool}{gate}\n"
+        f"{_use_text(done.use)}"
     )
 
 

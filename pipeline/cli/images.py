@@ -10,7 +10,7 @@ from pipeline.cli import options, text
 
 if TYPE_CHECKING:
     from pipeline.commands.regenerate import Regenerated
-    from pipeline.commands.status import Cost, Shards, Status
+    from pipeline.commands.status import Cost, Gated, Shards, Status
     from pipeline.generation.rates import Estimate
 
 commands = typer.Typer()
@@ -50,7 +50,8 @@ def verify(
     from pipeline.workspace import Workspace
 
     checked = verify.shards(Workspace())
-    text.echo(f"{checked.shards} shards, {checked.images} images: all as the manifest says")
+    refused = f", and {checked.refused} that the gate refused" if checked.refused else ""
+    text.echo(f"{checked.shards} shards, {checked.images} images{refused}: all as the manifest says")
     if rerender:
         workspace, params = options.parameters()
         from pipeline.generation.devices import parse
@@ -70,7 +71,8 @@ def preview(
     from pipeline.workspace import Workspace
 
     drawn = preview.preview(Workspace(), client, per_class, out)
-    text.echo(f"{drawn.images} images of {drawn.classes} classes in {drawn.path}")
+    refused = f", and {drawn.refused} that the gate refused" if drawn.refused else ""
+    text.echo(f"{drawn.images} images of {drawn.classes} classes{refused} in {drawn.path}")
 
 
 def status_text(found: "Status") -> str:
@@ -95,14 +97,28 @@ def cost_text(cost: "Cost") -> str:
         f"recipe {cost.recipe}, {cost.dtype.dtype} ({cost.dtype.why}): {cost.planned} images planned for "
         f"{cost.clients} clients, {cost.distinct} distinct ({sharing}), {cost.held} in the pool"
     )
+    if cost.gated is not None:
+        planned = f"{planned}\n{gated_text(cost.gated)}"
     if not cost.missing:
-        return f"{planned}\n0 to render"
+        return f"{planned}\n0 to render{' but for what the gate may refuse' if cost.gated and cost.gated.left else ''}"
     time = "rate not yet known (gen-fedsd generate --dry-run --probe measures it)"
     if cost.rate is not None and cost.seconds is not None:
         time = f"about {timedelta(seconds=round(cost.seconds))} {rate_text(cost.rate)}"
     space = "size not yet known" if cost.bytes is None else f"about {text.megabytes(cost.bytes)} in the pool"
+    replaced = ""
+    if cost.gated is not None and cost.gated.more:
+        replaced = f" with about {cost.gated.more} in place of refused ones"
     batches = f"about {cost.batches} batches of {cost.batch_size}"
-    return f"{planned}\n{cost.missing} not in the pool, to render in {batches}: {time}, {space}"
+    return f"{planned}\n{cost.missing} not in the pool, to render{replaced} in {batches}: {time}, {space}"
+
+
+def gated_text(gated: "Gated") -> str:
+    """Return what the gate refused so far, and what the estimate says of what it will refuse."""
+    share = f" ({100 * gated.refused / gated.judged:.0f} %)" if gated.judged else ""
+    known = f"gate {gated.name}: {gated.judged} of the images are judged, and {gated.refused} of them refused{share}"
+    if gated.unknown:
+        known += f"; the estimate has no refusals of {gated.unknown} images, in classes of which none passed yet"
+    return known
 
 
 def rate_text(rate: "Estimate") -> str:

@@ -38,10 +38,11 @@ class Kind(StrEnum):
     IMAGES = "images"
     WORDS = "words"
     MODEL = "model"
+    JUDGE = "judge"
 
 
 Kinds = Annotated[
-    list[Kind] | None, typer.Argument(help="Of the images, the words for classes, the model; default: all.")
+    list[Kind] | None, typer.Argument(help="Of the images, the words for classes, the model, the judge; default: all.")
 ]
 Client = Annotated[int, typer.Option(help="The client's number.")]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]
@@ -65,8 +66,8 @@ def parameters(fill: str | None = None, algorithm: str | None = None) -> tuple["
     from pipeline.federated import algorithms
 
     where = f"{workspace.params}, train"
-    for names, key in ((read.train.fills, "fills"), (read.train.references, "references")):
-        fills.check(names, f"{where}.{key}")
+    for key in ("fills", "references", "alone"):
+        fills.check(getattr(read.train, key), f"{where}.{key}")
     for names, key in ((read.train.algorithms, "algorithms"), (tuple(read.train.options), "options")):
         algorithms.check(names, f"{where}.{key}")
     if fill is not None:

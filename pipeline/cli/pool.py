@@ -81,10 +81,12 @@ def import_pool(
 def stats_text(found: "Stats") -> str:
     """Return how much the pool holds, on disk and in images."""
     size = text.megabytes(found.image_bytes)
+    judges = f"{found.judges} judge{'s' * (found.judges != 1)}"
+    scores = f"\n{found.scores} scores of {judges}" if found.scores else ""
     return (
         f"{found.path}: {text.megabytes(found.disk_bytes)} on disk\n"
         f"{found.images} images ({size}) of {found.recipes} recipes in {found.lanes} lanes; "
-        f"{found.redrawn} drawn more than once, {found.faint} faint"
+        f"{found.redrawn} drawn more than once, {found.faint} faint{scores}"
     )
 
 

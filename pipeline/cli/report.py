@@ -23,9 +23,13 @@ def results() -> None:
 
 
 def results_text(found: "Results") -> str:
-    """Return the result tables, the remarks, and where the page is."""
-    parts = ["Accuracy on the test images after the last round, in percent, with 95 % intervals over seeds"]
-    parts += [f"{printable.line(table.title)}\n{text.table([table.head, *table.rows])}" for table in found.tables]
+    """Return the verdict, the result tables, the remarks, and where the page is."""
+    parts = [printable.line(found.verdict)] if found.verdict else []
+    parts += ["Accuracy on the test images, in percent, with 95 % intervals over seeds"]
+    parts += [
+        f"{printable.line(table.title)}\n{text.table([table.head, *table.rows])}"
+        for table in (*found.tables, *found.details)
+    ]
     if found.remarks:
         parts.append("\n".join(f"Note: {printable.line(remark)}" for remark in found.remarks))
     return "\n\n".join([*parts, f"The whole report: {found.page}"])

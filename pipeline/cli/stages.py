@@ -96,7 +96,10 @@ def train(
     workers: options.Workers = 0,
     checkpoint_every: options.CheckpointEvery = 10,
 ) -> None:
-    """Stage: train one fill with one algorithm, or all that params.yaml names, for every budget and seed."""
+    """Stage: train one fill with one algorithm, or all that params.yaml names, for every budget and seed.
+
+    Without --fill and --algorithm each client is also trained alone, with the fills in train.alone.
+    """
     workspace, params = options.parameters(fill=fill, algorithm=algorithm)
     from pipeline import processes, progress
     from pipeline.generation import devices
@@ -114,6 +117,9 @@ def train(
     for name, optimiser in chosen:
         with progress.timed(workspace.timing(f"train {name} {optimiser}")):
             train.run(workspace, params, name, optimiser, execution)
+    for name in () if fill or algorithm else params.train.alone:
+        with progress.timed(workspace.timing(f"train {name} alone")):
+            train.run_alone(workspace, params, name, execution)
 
 
 @commands.command()

@@ -52,6 +52,7 @@ def stats(workspace: Workspace) -> Stats:
         "arrays": [list(arrays.files(place)) for place in arrays.listed(workspace.arrays)],
         "finished runs": _each(workspace.runs.glob("[!.]*")),
         "checkpoints": _each(workspace.checkpoints.glob("[!.]*")),
+        "files of embeddings": _each(workspace.embeddings.glob("[!.]*")),
         "files of the pool": _each(cache.glob(f"{workspace.pool.stem}.*")),
         "digests of files": _each([*cache.glob("digests*"), *cache.glob("digests/*")]),
         "left by killed processes": _each(_leftovers(cache, older_than=0)),
@@ -65,8 +66,8 @@ def gc(workspace: Workspace, older_than: float | None, dry_run: bool) -> Collect
     """Delete what can be made again at once; return what was deleted, or with ``dry_run`` what would be.
 
     This is: arrays that no artifact of the workspace names, checkpoints of runs that the store holds, and what killed
-    processes left more than a day ago. With ``older_than``, a number of days, also runs that were last used and images
-    of the pool that were stored so long ago. What a running process uses stays.
+    processes left more than a day ago. With ``older_than``, a number of days, also runs and embeddings that were last
+    used and images of the pool that were stored so long ago. What a running process uses stays.
 
     Raises ArtifactError if an artifact is damaged, since then nobody knows what the workspace uses, or if a file cannot
     be deleted.
@@ -86,20 +87,25 @@ def gc(workspace: Workspace, older_than: float | None, dry_run: bool) -> Collect
                 if path.parent.name.startswith(_IMPORTS):
                     with suppress(OSError):  # it holds another file, which may be new
                         path.parent.rmdir()
+        if older_than is not None:
+            parts += _old(workspace, older_than, dry_run)
     except OSError as error:
         where = error.filename or workspace.cache
         raise ArtifactError(f"cannot delete ({error.strerror})", where, "check the rights") from None
-    if older_than is not None:
-        parts += _old(workspace, older_than, dry_run)
     return Collected(tuple(parts), len(sizes) - len(gone))
 
 
 def _old(workspace: Workspace, days: float, dry_run: bool) -> list[Part]:
-    """Delete runs that were not used, and images of the pool that were stored, so many days ago."""
+    """Delete runs and embeddings that were not used, and images of the pool that were stored, so many days ago."""
     from pipeline.commands import pool, runs
 
     old = runs.gc(workspace, [], days, dry_run)
     parts = [Part("finished runs", old.runs, old.disk_bytes)]
+    before = time.time() - days * _DAY
+    unused = [path for path in workspace.embeddings.glob("[!.]*.parquet") if path.stat().st_mtime <= before]
+    parts.append(_part("files of embeddings", _each(unused)))
+    for path in [] if dry_run else unused:
+        path.unlink(missing_ok=True)
     if workspace.pool.is_file():
         images = pool.gc(workspace, [], days, dry_run)
         parts.append(Part("images of the pool", images.images, images.image_bytes))
@@ -115,7 +121,8 @@ def _used_arrays(workspace: Workspace) -> set[str]:
         split = partition.load(workspace.partition)
         used.add(split.source.array)
         if workspace.manifest.is_file():
-            used.add(arrays.synthetic_name(manifest.load(workspace.manifest), split.image_size))
+            made = manifest.load(workspace.manifest)
+            used |= {arrays.synthetic_name(made, split.image_size), arrays.gated_name(made, split.image_size)}
     for path in workspace.fill("x").parent.glob("*.parquet"):
         used |= {source.array for source in holdings.load(path).sources.values()}
     return used

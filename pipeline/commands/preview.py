@@ -17,19 +17,31 @@ class Preview:
     path: Path
     images: int
     classes: int
+    refused: int = 0
+    """Images that the gate refused, in a column of their own."""
 
 
 def preview(workspace: Workspace, client: int, per_class: int, out: Path | None = None) -> Preview:
-    """Draw a client's shard (default place: the workspace's); raise ArtifactError if it is missing or has no image."""
+    """Draw a client's shard (default place: the workspace's), and beside it what the gate refused of its first images.
+
+    Raises ArtifactError if the shard is missing or has no image.
+    """
     known, path = manifest.load(workspace.manifest), out or workspace.preview(client)
     shard = known.shard(client)
     known.check(shard)
-    found = contact_sheet.by_class(known.pictures(shard, per_class), known.class_names)
-    rows = {name: [images] for name, images in found.items() if images}
+    passed, refused = (
+        contact_sheet.by_class(images, known.class_names)
+        for images in (known.pictures(shard, per_class), known.refused_pictures(shard, per_class))
+    )
+    rows = {name: [images, refused[name]] for name, images in passed.items() if images}
     if not rows:
         what = "the shard has no images, since the client lacks nothing"
         raise ArtifactError(what, known.paths(shard)[0], "try another client")
-    sheet = contact_sheet.draw(rows, [f"client {client}: {shard.rows} synthetic images"])
+    heads = [f"client {client}: {shard.rows} synthetic images"]
+    if shard.refused is not None:
+        heads.append(f"refused by {known.gate.name if known.gate else 'the gate'}")
+    sheet = contact_sheet.draw({name: groups[: len(heads)] for name, groups in rows.items()}, heads)
     with atomic.replacing(path) as temporary:
         sheet.save(temporary, "PNG")
-    return Preview(path, sum(len(group) for groups in rows.values() for group in groups), len(rows))
+    images, beside = (sum(len(groups[column]) for groups in rows.values()) for column in (0, 1))
+    return Preview(path, images, len(rows), beside)

@@ -28,6 +28,8 @@ class Pulled:
     """Images that the pool did not hold before."""
     pool: Path
     use: "Use"
+    gate: str | None = None
+    """The judge and the least probability of the gate that the images went through."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,13 @@ def pull(workspace: Workspace, params: Params, repo_id: str, revision: str | Non
     found = hub_pull.find(repo_id, revision)
     repo_id = found.hub.repo_id
     with Pool(workspace.pool) as pool:
-        imported = import_images(pool, found.recipe, hub_pull.images(found))
+        rule = found.manifest.gate
+        judge = None if rule is None else rule.judge
+        imported = import_images(pool, found.recipe, hub_pull.images(found), judge)
     known = found.manifest
-    counts = (known.rows, len(known.shards), known.recipe, imported.new)
-    return Pulled(repo_id, found.commit, *counts, workspace.pool, _use(workspace, params, found.recipe))
+    gate = None if rule is None else f"{rule.name} ({rule.judge[:12]}, least_probability {rule.least_probability:g})"
+    counts = (known.images, len(known.shards), known.recipe, imported.new)
+    return Pulled(repo_id, found.commit, *counts, workspace.pool, _use(workspace, params, found.recipe), gate)
 
 
 def _use(workspace: Workspace, params: Params, theirs: Recipe) -> Use:

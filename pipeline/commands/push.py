@@ -5,12 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import progress
-from pipeline.artifacts import manifest
+from pipeline.artifacts import manifest, shard_pictures
 from pipeline.artifacts.manifest import Manifest, Shard
 from pipeline.commands import results
 from pipeline.errors import ArtifactError, ParameterError
 from pipeline.generation import checks
 from pipeline.generation.pool import Receiver
+from pipeline.hub import publication
 from pipeline.hub import push as hub_push
 from pipeline.hub.options import SHEET_IMAGES, PushOptions, ResultTables, Surroundings
 from pipeline.hub.push import Pushed
@@ -34,7 +35,10 @@ def push(workspace: Workspace, params: Params, options: PushOptions) -> Pushed:
                 pass  # reading a shard to its end checks it
             advance()
     beside = Surroundings(partial(_draw_sheet, known), _result_tables(workspace))
-    return hub_push.push(options, known, beside, params.generate.shard_megabytes)
+    published = publication.chosen(known, options.refused)
+    if left := known.images - published.images:
+        progress.say(f"{left} images that the gate refused stay here; --with-refused publishes them, too")
+    return hub_push.push(options, published, beside, params.generate.shard_megabytes)
 
 
 def _chosen(known: Manifest, options: PushOptions) -> Sequence[Shard]:
@@ -42,6 +46,11 @@ def _chosen(known: Manifest, options: PushOptions) -> Sequence[Shard]:
         raise ArtifactError("no synthetic image to publish", known.place, "no client lacks anything")
     if options.clients and options.anonymous:
         raise ParameterError("--client and --anonymous exclude each other", "gen-fedsd push", "drop one of them")
+    if options.refused and options.anonymous:
+        raise ParameterError("--with-refused and --anonymous exclude each other", "gen-fedsd push", "drop one of them")
+    if options.refused and known.gate is None:
+        fix = "drop --with-refused, or set generate.gate and run: dvc repro generate"
+        raise ParameterError("no gate refused any of these images", known.place, fix)
     return [known.shard(client) for client in options.clients] if options.clients else known.shards
 
 
@@ -49,7 +58,7 @@ def _draw_sheet(known: Manifest, files: Sequence[Path], out: Path) -> None:
     """Draw the first images of each class in these files."""
     fix = "run again when nothing writes shards"
     found = contact_sheet.by_class(
-        manifest.pictures(files, known.class_names, known.encoding, fix, SHEET_IMAGES), known.class_names
+        shard_pictures.pictures(files, known.class_names, known.encoding, fix, SHEET_IMAGES), known.class_names
     )
     sheet = contact_sheet.draw({name: [images] for name, images in found.items() if images}, ["synthetic images"])
     sheet.save(out, "PNG")

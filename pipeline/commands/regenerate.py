@@ -8,7 +8,7 @@ from pipeline.artifacts import manifest
 from pipeline.artifacts.manifest import Manifest
 from pipeline.commands import dvc
 from pipeline.errors import ArtifactError
-from pipeline.generation import assemble, lengths, request
+from pipeline.generation import assemble, gate, lengths, request
 from pipeline.generation.devices import resolve_dtype
 from pipeline.generation.plan import Plan
 from pipeline.generation.pool import Pool
@@ -44,26 +44,30 @@ class Regenerated:
 def regenerate(workspace: Workspace, params: Params, devices: list[str], client: int, fresh: bool) -> Regenerated:
     """Write one client's shard again, and its line in the manifest if the bytes are not those that it names.
 
-    With ``fresh`` its images are rendered again though the pool holds them. Raises ArtifactError, before anything is
-    written, if the manifest was made from other parameters or deficits.
+    With ``fresh`` its images are rendered again though the pool holds them. With a gate, the scores of the pool decide,
+    and what has none is judged. Raises ArtifactError, before anything is written, if the manifest was made from other
+    parameters or deficits.
     """
     known = manifest.load(workspace.manifest)
     old = known.shard(client)
-    asked = request.current(workspace, params, resolve_dtype(params.generate.dtype, devices))
+    asked = request.current(workspace, params, resolve_dtype(params.generate.dtype, devices), devices[0])
     asked.check_recipe(known)
-    plan = asked.plan
-    _check_deficits(workspace, known, plan, client)
+    asked.check_gate(known)
+    _check_deficits(workspace, known, asked.plan, client)
     lengths.check(workspace, params.generate, asked, [client])
     with Pool(workspace.pool) as pool, pool.writing():
+        made = 0
         if fresh:
-            made = render_again(pool, plan.wanted_by(client), asked.model, devices)
-        else:
-            made = render_missing(pool, asked, devices, [client])
+            drawn, _ = gate.settled(pool, asked.plan, [client])
+            made = render_again(pool, drawn.drawn_for(client), asked.model, devices)
+        if not fresh or asked.gate is not None:  # the judge may refuse what is drawn again, if its bytes are others
+            made += render_missing(pool, asked, devices, [client])
+        plan, _ = gate.settled(pool, asked.plan, [client])
         new = assemble.write(pool, plan, client, workspace.shards, params.generate.shard_megabytes)
         if new != old:
             manifest.load(workspace.manifest).with_shard(new).save()  # another line may have changed meanwhile
     next_step = None if new == old else _next_step(workspace)
-    return Regenerated(client, made, new.rows, tuple(known.paths(new)), next_step)
+    return Regenerated(client, made, new.rows, tuple(path for _, path in known.files(new)), next_step)
 
 
 def _check_deficits(workspace: Workspace, known: Manifest, plan: Plan, client: int) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 from pipeline.artifacts import manifest, partition
 from pipeline.commands import dvc
-from pipeline.generation import lengths, rates, request
+from pipeline.generation import gate, lengths, rates, request
 from pipeline.generation.devices import Assumption, expected_dtype, record_dtype, resolve_dtype
+from pipeline.generation.gate import Refusals
 from pipeline.generation.pool import Pool
 from pipeline.generation.rates import Estimate
 from pipeline.generation.render import render_probe
@@ -50,6 +52,35 @@ class Shards:
 
 
 @dataclass(frozen=True)
+class Gated:
+    """What is known of the gate's refusals."""
+
+    name: str
+    """Of its judge."""
+    judged: int
+    """Of the images that are planned, and of those that were refused before them."""
+    refused: int
+    left: int
+    """Planned images that are not known to pass."""
+    unknown: int
+    """Planned images of classes of which nothing is judged yet, so that nothing can be said of their refusals."""
+    more: int
+    """About how many images are still to be drawn in place of refused ones, in the other classes."""
+
+    @classmethod
+    def of(cls, name: str, count: Refusals, planned: Sequence[int]) -> Self:
+        """Return what scores say of a plan with so many images of each class."""
+        more, unknown = 0.0, 0
+        for accepted, refused, wanted in zip(count.accepted, count.refused, planned, strict=True):
+            if accepted:
+                more += (wanted - accepted) * refused / accepted
+            else:
+                unknown += wanted
+        left = sum(planned) - sum(count.accepted)
+        return cls(name, count.judged, sum(count.refused), left, unknown, round(more))
+
+
+@dataclass(frozen=True)
 class Cost:
     """The size of the plan, how much of it is missing, and what rendering that would take."""
 
@@ -69,26 +100,33 @@ class Cost:
     """None if nothing of this speed was rendered here."""
     bytes_per_image: float | None
     """Mean of images in the pool; None if it has none of the recipe."""
+    gated: Gated | None = None
+    """None without a gate."""
 
     @property
     def missing(self) -> int:
-        """How many images are to be rendered."""
+        """How many images are to be rendered; with a gate at least."""
         return self.distinct - self.held
+
+    @property
+    def expected(self) -> int:
+        """How many images are to be rendered if the gate refuses as many of each class as it did so far."""
+        return self.missing if self.gated is None else self.missing + self.gated.more
 
     @property
     def batches(self) -> int:
         """About how many batches that takes."""
-        return -(-self.missing // self.batch_size)
+        return -(-self.expected // self.batch_size)
 
     @property
     def seconds(self) -> float | None:
         """About how long that takes."""
-        return self.missing / self.rate.images_per_second if self.rate else None
+        return self.expected / self.rate.images_per_second if self.rate else None
 
     @property
     def bytes(self) -> float | None:
         """About how much the pool grows."""
-        return None if self.bytes_per_image is None else self.missing * self.bytes_per_image
+        return None if self.bytes_per_image is None else self.expected * self.bytes_per_image
 
 
 @dataclass(frozen=True)
@@ -109,7 +147,7 @@ def status(workspace: Workspace, params: Params) -> Status:
     asked = request.current(workspace, params, dtype.dtype)
     whole, shards = _shards(workspace, asked)
     with Pool(workspace.pool) as pool:
-        found = _cost(pool, asked, dtype, None)
+        asked, found = _cost(pool, asked, dtype, None)
         clients = _clients(pool, asked, whole, partition.load(workspace.partition).client_names)
     if shards is not None and found.missing:  # DVC takes seconds to answer
         changed = dvc.changes(workspace.root, "generate")
@@ -132,7 +170,7 @@ def cost(workspace: Workspace, params: Params, devices: list[str] | None = None)
     asked = request.current(workspace, params, dtype.dtype)
     lengths.check(workspace, params.generate, asked)
     with Pool(workspace.pool) as pool:
-        return _cost(pool, asked, dtype, devices)
+        return _cost(pool, asked, dtype, devices)[1]
 
 
 def probe(workspace: Workspace, params: Params, devices: list[str]) -> int:
@@ -152,9 +190,8 @@ def _shards(workspace: Workspace, asked: Request) -> tuple[set[int], Shards | No
     known, plan = manifest.load(workspace.manifest), asked.plan
     current, whole, images = set[int](), 0, 0
     for shard in known.shards:
-        sizes = [path.stat().st_size if path.is_file() else None for path in known.paths(shard)]
         images += shard.rows
-        if sizes == [file.bytes for file in shard.files]:
+        if all(path.is_file() and path.stat().st_size == file.bytes for file, path in known.files(shard)):
             whole += shard.rows
             if shard.client < len(plan.missing) and shard.plan == plan.digest(shard.client):
                 current.add(shard.client)
@@ -173,10 +210,14 @@ def _clients(pool: Pool, asked: Request, sharded: set[int], names: Sequence[str]
     return tuple(found)
 
 
-def _cost(pool: Pool, asked: Request, dtype: Assumption, devices: list[str] | None) -> Cost:
-    plan, recipe = asked.plan, asked.plan.recipe
-    distinct = sum(len(one.indices) for one in plan.wanted())
-    return Cost(
+def _cost(pool: Pool, asked: Request, dtype: Assumption, devices: list[str] | None) -> tuple[Request, Cost]:
+    """Return the request without the images that the gate is known to refuse, and what it costs."""
+    plan, count = gate.settled(pool, asked.plan)
+    recipe, planned = plan.recipe, [0] * len(plan.class_names)
+    for one in plan.wanted():
+        planned[one.label] += len(one.indices)
+    distinct = sum(planned)
+    cost = Cost(
         recipe=recipe.digest,
         dtype=dtype,
         sharing=plan.sharing,
@@ -187,4 +228,6 @@ def _cost(pool: Pool, asked: Request, dtype: Assumption, devices: list[str] | No
         batch_size=recipe.batch_size,
         rate=rates.estimate(pool.path, recipe, devices),
         bytes_per_image=pool.bytes_per_image(recipe),
+        gated=None if plan.gate is None else Gated.of(plan.gate.name, count, planned),
     )
+    return replace(asked, plan=plan), cost

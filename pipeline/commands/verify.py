@@ -28,6 +28,8 @@ class Verified:
 
     shards: int
     images: int
+    refused: int = 0
+    """Images that a gate refused, in files of their own."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def shards(workspace: Workspace) -> Verified:
     """Compare every shard with the manifest, each row and image included; raise ArtifactError naming those that differ.
 
     A row has its client's lane, a label and the name of its class that belong together, and the seed and prompt that
-    the recipe gives; no image is there twice; the numbers of images by label are the manifest's.
+    the recipe gives; no image is there twice; the numbers of images by label are the manifest's. With a gate, each row
+    has a score with which the gate puts it where it is, and what passed are the first images that it did not refuse.
     """
     known = manifest.load(workspace.manifest)
     receiver = Receiver(known, checks.recipe_of(known))
@@ -60,11 +63,12 @@ def shards(workspace: Workspace) -> Verified:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         what = f"{len(problems)} of {len(known.shards)} shards are not what the manifest says"
         raise ArtifactError(what, listed + more, problems[0].fix)
-    there = set(known.folder.iterdir()) if known.folder.is_dir() else set()
-    if strays := there - {path for shard in known.shards for path in known.paths(shard)}:
+    there = {path for folder in (known.folder, known.refused_folder) if folder.is_dir() for path in folder.iterdir()}
+    named = {path for shard in known.shards for _, path in known.files(shard)}
+    if strays := there - named - {path.parent for path in named}:
         fix = "delete them, or run: dvc repro -f generate"
         raise ArtifactError("files that the manifest does not name", min(strays), fix)
-    return Verified(len(known.shards), known.rows)
+    return Verified(len(known.shards), known.rows, known.images - known.rows)
 
 
 def rerender(workspace: Workspace, params: Params, devices: list[str], count: int, seed: int) -> Rerendered:
@@ -91,20 +95,21 @@ def rerender(workspace: Workspace, params: Params, devices: list[str], count: in
 
 
 def _samples(known: Manifest, count: int, seed: int) -> dict[ImageSpec, bytes]:
-    """Return random rows of the shards as specs and stored images; equal seeds choose equal rows.
+    """Return random rows of the shards as specs and stored images, refused ones too; equal seeds choose equal rows.
 
     Only the shards that they are in are read; these are checked like all of them are by ``shards``.
     """
-    chosen = set(random.Random(seed).sample(range(known.rows), min(count, known.rows)))
+    chosen = set(random.Random(seed).sample(range(known.images), min(count, known.images)))
     receiver = Receiver(known, checks.recipe_of(known))
     samples: dict[ImageSpec, bytes] = {}
     start = 0
     for shard in known.shards:
-        if not chosen.isdisjoint(range(start, start + shard.rows)):
+        rows = sum(file.rows for file, _ in known.files(shard))
+        if not chosen.isdisjoint(range(start, start + rows)):
             known.check(shard)
             images = itertools.chain.from_iterable(receiver.images(shard))
             samples |= {one.spec: one.image for row, one in enumerate(images, start) if row in chosen}
-        start += shard.rows
+        start += rows
     return samples
 
 

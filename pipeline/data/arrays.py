@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline import atomic, progress
-from pipeline.artifacts.manifest import Manifest
+from pipeline.artifacts.manifest import Manifest, Shard
 from pipeline.data import npy, resize
 from pipeline.errors import ArtifactError
 
@@ -62,12 +63,36 @@ def name_of(kind: str, made_from: Sequence[object]) -> str:
 
 
 def synthetic_name(manifest: Manifest, image_size: int) -> str:
-    """Return the name of the array of all shards' images."""
-    return name_of("synthetic", [image_size, *(file.sha256 for shard in manifest.shards for file in shard.files)])
+    """Return the name of the array that ``synthetic`` returns."""
+    return name_of("synthetic", [image_size, *(file.sha256 for s in manifest.shards for file, _ in manifest.files(s))])
+
+
+def gated_name(manifest: Manifest, image_size: int) -> str:
+    """Return the name of the array that ``gated`` returns."""
+    return name_of("synthetic-gated", [image_size, *(file.sha256 for s in manifest.shards for file in s.files)])
 
 
 def synthetic(folder: Path, manifest: Manifest, image_size: int) -> Stored:
-    """Return all shards' images in order of client; check each shard against the manifest first."""
+    """Return all clients' synthetic images in order of client; check each shard against the manifest first.
+
+    They are the first ones of each class, whatever a gate says of them: with and without a gate the array has the same
+    content, so the same runs.
+    """
+    return _synthetic(folder, manifest, synthetic_name(manifest, image_size), image_size, manifest.ungated_pictures)
+
+
+def gated(folder: Path, manifest: Manifest, image_size: int) -> Stored:
+    """Return all clients' images that passed the gate, as ``synthetic`` does."""
+    return _synthetic(folder, manifest, gated_name(manifest, image_size), image_size, manifest.pictures)
+
+
+def _synthetic(
+    folder: Path,
+    manifest: Manifest,
+    name: str,
+    image_size: int,
+    pictures: Callable[[Shard], Iterator[tuple[int, Image.Image]]],
+) -> Stored:
     for shard in manifest.shards:
         manifest.check(shard)
     labels = np.empty(manifest.rows, np.int64)
@@ -75,14 +100,14 @@ def synthetic(folder: Path, manifest: Manifest, image_size: int) -> Stored:
     def chunks() -> Iterable[Pixels]:
         row = 0
         for shard in manifest.shards:
-            for label, picture in manifest.pictures(shard):
+            for label, picture in pictures(shard):
                 labels[row] = label
                 row += 1
                 yield np.asarray(resize.fit(picture, image_size))[None]
         if row != manifest.rows:
             raise ArtifactError(f"{row} images, not {manifest.rows}", manifest.folder, "run: dvc repro -f generate")
 
-    return store(folder, synthetic_name(manifest, image_size), labels, image_size, chunks)
+    return store(folder, name, labels, image_size, chunks)
 
 
 def store(folder: Path, name: str, labels: Labels, size: int, chunks: Callable[[], Iterable[Pixels]]) -> Stored:

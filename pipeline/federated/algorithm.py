@@ -56,8 +56,12 @@ class LocalSettings:
     weight_decay: float
     clip_norm: float | None = None
     """Largest norm of a gradient (Euclidean, of all parameters together); None: no limit."""
-    augment: bool = False
-    """Shift and mirror images at random (see ``local.Augmented``)."""
+    augment: str = "none"
+    """``none``, ``shift`` or ``shift-mirror`` (see ``local.Augmented``)."""
+    sampling: str = "shuffled"
+    """``shuffled`` or ``class-balanced`` (see ``draws.chances``)."""
+    real_weight: float = 1.0
+    """How often a real image is drawn, compared with any other."""
 
 
 @dataclass
@@ -73,6 +77,8 @@ class Local:
     learning_rate: float
     """Of this round."""
     second_model: SecondModel
+    labels: Tensor
+    """Of the client's images, (n,)."""
     steps: int = 0
     """Steps taken so far."""
     scratch: dict[str, Tensor] = field(default_factory=dict)

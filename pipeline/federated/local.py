@@ -17,6 +17,7 @@ from pipeline import seeds
 from pipeline.data import histograms
 from pipeline.federated import draws
 from pipeline.federated.algorithm import WEIGHTS, Algorithm, Local, LocalSettings, SecondModel, State, Update
+from pipeline.federated.draws import Chances
 from pipeline.federated.models import FlatModel
 
 _TEST_BATCH = 100  # what fits a core's cache: larger ones are slower, ResNet-20 by a fifth
@@ -79,13 +80,14 @@ class Loaded:
 
 
 class Augmented:
-    """Images that are shifted by up to an eighth of their size and mirrored at random, each time they are read.
+    """Images that are shifted at random by up to an eighth of their size, each time they are read.
 
-    The image is reflected at its border, as in NIID-Bench's training on CIFAR-10.
+    With ``mirror`` half of them are also mirrored, which makes another picture of a digit or of text. The image is
+    reflected at its border, as in NIID-Bench's training on CIFAR-10.
     """
 
-    def __init__(self, pictures: Pictures, seed: int) -> None:
-        self.pictures, self.chance = pictures, torch.Generator().manual_seed(seed)
+    def __init__(self, pictures: Pictures, seed: int, *, mirror: bool) -> None:
+        self.pictures, self.chance, self.mirror = pictures, torch.Generator().manual_seed(seed), mirror
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -95,9 +97,10 @@ class Augmented:
         count, height, width, channels = images.shape
         most, rows_read, bytes_read = _shifts(height, width, channels)
         down, right = torch.randint(0, 2 * most + 1, (2, count), generator=self.chance)
-        mirrored = torch.randint(0, 2, (count,), generator=self.chance)
+        if self.mirror:
+            right.add_(torch.randint(0, 2, (count,), generator=self.chance), alpha=2 * most + 1)
         y = rows_read.index_select(0, down).add_(torch.arange(0, count * height, height)[:, None])
-        x = bytes_read.index_select(0, right.add_(mirrored, alpha=2 * most + 1))
+        x = bytes_read.index_select(0, right)
         # First whole rows, then the bytes within a row: several times as fast as one index of both.
         shifted = images.reshape(count * height, -1).index_select(0, y.view(-1).to(images.device))
         index = x[:, None].to(images.device).expand(count, height, width * channels)
@@ -131,6 +134,7 @@ def train_client(
     images: Pictures,
     labels: Tensor,
     *,
+    real: Tensor,
     normalise: Normalise,
     settings: LocalSettings,
     learning_rate: float,
@@ -141,15 +145,14 @@ def train_client(
 ) -> Update:
     """Train one client on ``samples`` images and return its update; a pure function of its arguments.
 
-    ``model`` gives the architecture and the memory: its weights are overwritten. ``labels`` (n,) are on its device,
-    ``broadcast`` and ``client_state`` in the memory of the CPU, as is everything in the update. ``weight`` is what the
-    client counts in averages.
+    ``model`` gives the architecture and the memory: its weights are overwritten. ``labels`` (n,) are on its device.
+    ``real`` (n,) says which images are real; it, ``broadcast`` and ``client_state`` are in the memory of the CPU, as is
+    everything in the update. ``weight`` is what the client counts in averages.
     """
     device = model.vector.device
-    local = Local(
-        model, _tensors(broadcast, device), _tensors(client_state, device), settings, learning_rate, second_model
-    )
-    train(local, algorithm, images, labels, normalise, samples, seed)
+    sent, own = _tensors(broadcast, device), _tensors(client_state, device)
+    local = Local(model, sent, own, settings, learning_rate, second_model, labels)
+    train(local, algorithm, images, normalise, samples, seed, draws.chances(labels.cpu(), real, settings))
     up, kept = algorithm.end(local)
     return Update(up, kept, weight, local.steps, samples)
 
@@ -161,27 +164,27 @@ def _tensors(state: State, device: torch.device) -> dict[str, Tensor]:
 
 
 def train(
-    local: Local, algorithm: Algorithm, images: Pictures, labels: Tensor, normalise: Normalise, samples: int, seed: int
+    local: Local,
+    algorithm: Algorithm,
+    images: Pictures,
+    normalise: Normalise,
+    samples: int,
+    seed: int,
+    uneven: Chances | None = None,
 ) -> None:
     """Take steps of SGD on ``samples`` images in all, from the global weights, with a fresh momentum.
 
-    ``labels`` is (n,), one for each of ``images``. ``seed`` decides the order of batches; augmentation and dropout have
-    random streams of their own, derived from it: from a shared one, an image's shift would follow from its index.
+    ``uneven`` says how often each of ``images`` is drawn; None: all alike. ``seed`` decides the order of batches;
+    augmentation and dropout have random streams of their own, derived from it: from a shared one, an image's shift
+    would follow from its index.
     """
-    model, settings = local.model, local.settings
+    model, settings, labels = local.model, local.settings, local.labels
     model.vector.copy_(local.broadcast[WEIGHTS])
     model.module.train()
-    optimizer = torch.optim.SGD(
-        [model.parameters],
-        lr=local.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+    optimizer = _optimizer(local)
     torch.manual_seed(seeds.derive(seed, "dropout"))  # where a model has any
-    if settings.augment:
-        images = Augmented(images, seeds.derive(seed, "augmentation"))
-    for batch in draws.batches(len(labels), settings.batch_size, samples, seed):
+    images = _augmented(images, settings.augment, seed)
+    for batch in draws.batches(len(labels), settings.batch_size, samples, seed, uneven):
         alone = len(batch) == 1 and len(model.vector) > len(model.parameters)
         if alone:  # one image has no batch statistics, so the running ones are used
             model.module.eval()
@@ -196,6 +199,23 @@ def train(
         algorithm.after_step(local)
         if alone:
             model.module.train()
+
+
+def _optimizer(local: Local) -> torch.optim.SGD:
+    settings = local.settings
+    return torch.optim.SGD(
+        [local.model.parameters],
+        lr=local.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def _augmented(images: Pictures, how: str, seed: int) -> Pictures:
+    if how == "none":
+        return images
+    return Augmented(images, seeds.derive(seed, "augmentation"), mirror=how == "shift-mirror")
 
 
 @torch.inference_mode()

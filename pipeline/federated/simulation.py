@@ -12,7 +12,7 @@ from math import cos, pi
 import numpy as np
 
 from pipeline import seeds
-from pipeline.artifacts.history import Participation, Round
+from pipeline.artifacts.history import Participation, Round, reached
 from pipeline.federated.algorithm import WEIGHTS, Algorithm, LocalSettings, State, Update, Vector
 from pipeline.federated.local import Normalisation
 from pipeline.federated.models import FlatModel
@@ -66,18 +66,18 @@ Result = Update | Score
 
 @dataclass(frozen=True)
 class Schedule:
-    """The local learning rate, round by round."""
+    """The local learning rate over the rounds."""
 
     start: float
     kind: str
     """``constant``; ``exponential``: times ``decay`` each round; ``cosine``: half a cosine, which ends at 0."""
     decay: float = 1.0
 
-    def rate(self, number: int, rounds: int) -> float:
-        """Return the rate of a round, counted from 1."""
+    def rate(self, done: float, rounds: int) -> float:
+        """Return the rate after so many of the rounds; half a round is half of the steps of one."""
         if self.kind == "cosine":
-            return self.start * (1 + cos(pi * (number - 1) / rounds)) / 2
-        return self.start * (self.decay ** (number - 1) if self.kind == "exponential" else 1.0)
+            return self.start * (1 + cos(pi * done / rounds)) / 2
+        return self.start * (self.decay**done if self.kind == "exponential" else 1.0)
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,15 @@ class Run:
     clients_per_round: int | None
     eval_every: int
     stop_at: float | None
-    """Accuracy on the test images at which the run ends; None: after all rounds."""
+    """Accuracy on the test images that ends the run, reached in two tests in a row; None: after all rounds."""
     seed: int
     """Decides initial weights, choice of clients and order of batches: runs with equal seeds are paired."""
+    last_rounds: int = 1
+    """Rounds at the run's end, each of which is tested, and whose weights are averaged."""
+    start: str | None = None
+    """Digest of the run whose last weights this one starts from; None: from random ones, which the seed decides."""
+    alone: bool = False
+    """Whether each client trains alone, without a server (see ``alone``); the rounds then only say how long."""
 
 
 @dataclass
@@ -114,14 +120,20 @@ class RunState:
     client_states: dict[int, State] = field(default_factory=dict)
     """What clients keep between rounds, by client."""
     rounds: list[Round] = field(default_factory=list)
+    recent: list[Vector] = field(default_factory=list)
+    """Global weights after the last rounds, the oldest first, as far as their average may be asked for."""
 
     @property
     def weights(self) -> Vector:
         return self.state[WEIGHTS]
 
 
-def begin(run: Run) -> RunState:
-    """Return the state of a run before its first round."""
+def begin(run: Run, start: Vector | None = None) -> RunState:
+    """Return the state of a run before its first round; ``start`` are the weights that ``run.start`` names."""
+    if (run.start is None) != (start is None):
+        raise ValueError("a run starts from weights if and only if it names where they come from")
+    if start is not None:
+        return RunState(run.algorithm.start(start.copy()))
     seed = seeds.derive(run.seed, "weights")
     model = FlatModel(run.model, run.norm, len(run.tests), run.image_size, seed)
     return RunState(run.algorithm.start(model.vector.numpy().copy()))
@@ -134,18 +146,17 @@ def simulate(
 
     Continues from ``at``, which may come from an earlier, interrupted run. ``on_round`` is called at the end of each
     round. The test of a round's weights is asked for together with the next round's training, since neither waits for
-    the other.
+    the other. At the end the average of the last rounds' weights is tested, too.
     """
     algorithm, trainable = run.algorithm, _trainable(run)
     total = sum(client.weight for client in run.clients)
     for number in range(len(at.rounds) + 1, run.rounds + 1):
         chosen, broadcast = choose(run, number), algorithm.broadcast(at.state)
         train = [_train_task(run, at, broadcast, number, client) for client in chosen]
-        tests = _tests(run, broadcast) if _due(run, at) else []
-        results = yield [*train, *tests]
+        results = yield [*train, *(tests(run, at.weights) if _due(run, at) else [])]
         _note(run, at, results[len(train) :])
-        if _reached(run, at):
-            return at
+        if run.stop_at is not None and reached(at.rounds, run.stop_at):
+            break
         updates = [update for update in results[: len(train)] if isinstance(update, Update)]
         at.state = algorithm.aggregate(at.state, updates, trainable, total)
         at.client_states |= {i: one.client_state for i, one in zip(chosen, updates, strict=True) if one.client_state}
@@ -155,9 +166,20 @@ def simulate(
             for client, update in zip(chosen, updates, strict=True)
         )
         at.rounds.append(Round(number, tuple(took_part)))
+        if run.stop_at is not None or number > run.rounds - run.last_rounds:
+            at.recent = [*at.recent, at.weights][-run.last_rounds :]
         on_round(at)
-    if _due(run, at):
-        _note(run, at, (yield _tests(run, algorithm.broadcast(at.state))))
+    return (yield from _finish(run, at))
+
+
+def _finish(run: Run, at: RunState) -> Generator[Sequence[Task], Sequence[Result], RunState]:
+    """Test the last weights, unless they were tested, and the average of those of the last rounds."""
+    last = tests(run, at.weights) if _due(run, at) else []
+    averaged = tests(run, mean(at.recent)) if len(at.recent) > 1 else []
+    results = (yield [*last, *averaged]) if last or averaged else []
+    _note(run, at, results[: len(last)])
+    found = score(run, results[len(last) :])[0] if averaged else at.rounds[-1].accuracy
+    at.rounds[-1] = replace(at.rounds[-1], averaged=found)
     return at
 
 
@@ -181,7 +203,7 @@ def _train_task(run: Run, at: RunState, broadcast: State, number: int, client: i
         algorithm=run.algorithm,
         broadcast=broadcast,
         client_state=at.client_states.get(client, {}),
-        learning_rate=run.schedule.rate(number, run.rounds),
+        learning_rate=run.schedule.rate(number - 1, run.rounds),
         samples=run.clients[client].samples,
         weight=run.clients[client].weight,
         seed=seeds.derive(run.seed, "batches", number, client),
@@ -197,31 +219,36 @@ def _due(run: Run, at: RunState) -> bool:
     """Tell whether the last round's weights are to be tested and were not."""
     if not at.rounds or at.rounds[-1].accuracy is not None:
         return False
-    return at.rounds[-1].number % run.eval_every == 0 or at.rounds[-1].number == run.rounds
+    number = at.rounds[-1].number
+    return number % run.eval_every == 0 or number > run.rounds - run.last_rounds
 
 
-def _tests(run: Run, broadcast: State) -> list[Task]:
-    total = sum(run.tests)
-    weights = {WEIGHTS: broadcast[WEIGHTS]} if len(broadcast) > 1 else broadcast
-    return [EvalTask(weights, slice(i, min(i + _TEST_PART, total))) for i in range(0, total, _TEST_PART)]
+def mean(vectors: Sequence[Vector]) -> Vector:
+    """Return the mean of weights (P,), summed in the order given in float64."""
+    total = np.zeros(vectors[0].shape, np.float64)
+    for vector in vectors:
+        total += vector
+    return (total / len(vectors)).astype(np.float32)
+
+
+def tests(run: Run, weights: Vector) -> list[Task]:
+    """Return the tasks that test weights on all test images."""
+    total, broadcast = sum(run.tests), {WEIGHTS: weights}
+    return [EvalTask(broadcast, slice(i, min(i + _TEST_PART, total))) for i in range(0, total, _TEST_PART)]
+
+
+def score(run: Run, results: Sequence[Result]) -> tuple[float, float, tuple[float | None, ...]]:
+    """Return accuracy, mean loss and accuracy by class from the scores of all test images."""
+    parts = [part for part in results if isinstance(part, Score)]
+    right, total = np.sum([part.right for part in parts], axis=0), sum(run.tests)
+    by_class = tuple(int(good) / count if count else None for good, count in zip(right, run.tests, strict=True))
+    return int(right.sum()) / total, sum(part.loss for part in parts) / total, by_class
 
 
 def _note(run: Run, at: RunState, results: Sequence[Result]) -> None:
-    scores = [score for score in results if isinstance(score, Score)]
-    if not scores:
-        return
-    right, total = np.sum([score.right for score in scores], axis=0), sum(run.tests)
-    at.rounds[-1] = replace(
-        at.rounds[-1],
-        accuracy=int(right.sum()) / total,
-        loss=sum(score.loss for score in scores) / total,
-        by_class=tuple(int(good) / count if count else None for good, count in zip(right, run.tests, strict=True)),
-    )
-
-
-def _reached(run: Run, at: RunState) -> bool:
-    accuracy = at.rounds[-1].accuracy if at.rounds else None
-    return run.stop_at is not None and accuracy is not None and accuracy >= run.stop_at
+    if results:
+        accuracy, loss, by_class = score(run, results)
+        at.rounds[-1] = replace(at.rounds[-1], accuracy=accuracy, loss=loss, by_class=by_class)
 
 
 def _size(state: State) -> int:

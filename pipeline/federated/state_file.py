@@ -16,7 +16,7 @@ from pipeline import atomic
 from pipeline.artifacts.history import Participation, Round
 from pipeline.federated.simulation import RunState
 
-_SERVER, _PARTICIPANTS = "server", "participants"
+_SERVER, _RECENT, _PARTICIPANTS = "server", "recent", "participants"
 DAMAGED = (SafetensorError, ValueError, KeyError, TypeError)
 """What reading a damaged file raises."""
 
@@ -34,6 +34,7 @@ def write(path: Path, at: RunState, about: Mapping[str, Any] | None = None) -> N
     """Write a state; ``about`` is a JSON-ready description that ``about`` reads without the arrays."""
     vectors: dict[str, NDArray[Any]] = {f"{_SERVER}/{name}": vector for name, vector in at.state.items()}
     vectors |= {f"{client}/{name}": vector for client, own in at.client_states.items() for name, vector in own.items()}
+    vectors |= {f"{_RECENT}/{i}": vector for i, vector in enumerate(at.recent)}
     vectors[_PARTICIPANTS] = np.array(
         [(done.number, *astuple(one)) for done in at.rounds for one in done.participants], np.int64
     ).reshape(-1, 6)
@@ -58,10 +59,15 @@ def read(path: Path) -> RunState:
         by_class = None if done["by_class"] is None else tuple(done["by_class"])
         participants = tuple(took_part.get(done["number"], ()))
         at.rounds.append(Round(**{**done, "by_class": by_class, _PARTICIPANTS: participants}))
+    at.recent = [vectors.pop(key) for key in sorted((k for k in vectors if k.startswith(f"{_RECENT}/")), key=_place)]
     for key, vector in vectors.items():
         owner, name = key.split("/", 1)
         (at.state if owner == _SERVER else at.client_states.setdefault(int(owner), {}))[name] = vector
     return at
+
+
+def _place(key: str) -> int:
+    return int(key.split("/", 1)[1])
 
 
 def read_about(path: Path) -> dict[str, Any]:

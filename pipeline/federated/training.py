@@ -7,8 +7,9 @@ import numpy as np
 
 from pipeline import progress
 from pipeline.artifacts.history import Round, RunHistory
+from pipeline.federated import alone, workers
 from pipeline.federated import runs as run_store
-from pipeline.federated import workers
+from pipeline.federated.algorithm import Vector
 from pipeline.federated.checkpoints import Checkpoint
 from pipeline.federated.inputs import Inputs
 from pipeline.federated.runs import RunStore
@@ -18,12 +19,17 @@ from pipeline.workspace import Workspace
 
 
 def train(
-    title: str, runs: Mapping[str, Run], inputs: Inputs, workspace: Workspace, options: ExecutionOptions
+    title: str,
+    runs: Mapping[str, Run],
+    inputs: Inputs,
+    workspace: Workspace,
+    options: ExecutionOptions,
+    starts: Mapping[str, Vector] | None = None,
 ) -> dict[str, RunState]:
     """Return the end of each run, by name; only runs that the store does not hold are trained, equal ones once.
 
-    An interrupted run continues from its last checkpoint, to the same end bit for bit. A run that diverges continues,
-    and is reported once.
+    ``starts`` are the weights that runs start from, by ``Run.start``. An interrupted run continues from its last
+    checkpoint, to the same end bit for bit. A run that diverges continues, and is reported once.
     """
     store = RunStore(workspace.runs)
     digests = {name: run_store.digest(run) for name, run in runs.items()}
@@ -34,10 +40,10 @@ def train(
         progress.say(f"{title}: {len(ends)} of {len(first)} runs were trained before and come from the store")
     for digest, end in ends.items():
         if number := first_infinite(end):
-            _warn(f"{title} {first[digest]}", number)
+            _warn(f"{title} {first[digest]}", runs[first[digest]], end, number)
     if todo:
         ordered = {name: todo[name] for name in runs if name in todo}
-        for name, end in _Training(title, ordered, inputs, workspace, options).carry_out().items():
+        for name, end in _Training(title, ordered, inputs, workspace, options, starts or {}).carry_out().items():
             ends[digests[name]] = end
     return {name: ends[digest] for name, digest in digests.items()}
 
@@ -52,6 +58,7 @@ class _Training:
         inputs: Inputs,
         workspace: Workspace,
         options: ExecutionOptions,
+        starts: Mapping[str, Vector],
     ) -> None:
         self._title, self._runs, self._inputs, self._options = title, runs, inputs, options
         self._spill, self._store = workspace.cache, RunStore(workspace.runs)
@@ -59,13 +66,18 @@ class _Training:
             name: Checkpoint(workspace.checkpoints, f"{title} {name}", run, options.checkpoint_every)
             for name, run in runs.items()
         }
-        self._states = {name: self._checkpoints[name].load() or begin(run) for name, run in runs.items()}
+        self._states = {
+            name: self._checkpoints[name].load() or begin(run, starts[run.start] if run.start else None)
+            for name, run in runs.items()
+        }
+        self._rounds = {name: alone.rounds(run) if run.alone else run.rounds for name, run in runs.items()}
+        self._shown = {name: len(at.rounds) for name, at in self._states.items()}
+        self._unit = "clients" if any(map(_of_clients, runs.values())) else "rounds"
         self._diverged: set[str] = set()
 
     def carry_out(self) -> dict[str, RunState]:
         already = sum(len(at.rounds) for at in self._states.values())
-        total = sum(run.rounds for run in self._runs.values())
-        with progress.bar(self._title, total, "rounds", already) as advance:
+        with progress.bar(self._title, sum(self._rounds.values()), self._unit, already) as advance:
             self._advance, self._start = advance, time.monotonic()
             return workers.execute(
                 {name: self._execution(name) for name in self._runs},
@@ -84,29 +96,37 @@ class _Training:
             self._checkpoints[name].keep(at)
             self._look(name, at)
 
-        end = yield from simulate(run, self._states[name], on_end)
+        procedure = alone.simulate if run.alone else simulate
+        end = yield from procedure(run, self._states[name], on_end)
         self._look(name, end)  # the last test comes after the last round
         self._store.keep(run, end, f"{self._title} {name}", time.monotonic() - self._start)
         self._checkpoints[name].forget()
-        if spared := run.rounds - len(end.rounds):
-            self._advance(spared, f"{name}: stopped after round {len(end.rounds)}")
+        if spared := self._rounds[name] - self._shown[name]:
+            self._advance(spared, f"{name}: ended after {len(end.rounds)} {self._unit}")
         return end
 
     def _on_round(self, name: str) -> None:
         rounds = self._states[name].rounds
         tested = [(done.number, done.accuracy) for done in rounds if done.accuracy is not None]
         note = f", {100 * tested[-1][1]:.1f} % after {tested[-1][0]}" if tested else ""
-        self._advance(1, f"{name}: round {len(rounds)}{note}")
+        done, self._shown[name] = len(rounds) - self._shown[name], len(rounds)  # 0 when only a test was left
+        self._advance(done, f"{name}: {len(rounds)} {self._unit}{note}")
 
     def _look(self, name: str, at: RunState) -> None:
         if name not in self._diverged and (number := first_infinite(at)):
             self._diverged.add(name)
-            _warn(f"{self._title} {name}", number)
+            _warn(f"{self._title} {name}", self._runs[name], at, number)
 
 
-def _warn(name: str, number: int) -> None:
+def _of_clients(run: Run) -> bool:
+    """Tell whether the rounds of a run's history are clients that train alone."""
+    return run.alone and len(run.clients) > 1
+
+
+def _warn(name: str, run: Run, at: RunState, number: int) -> None:
+    where = f"client {at.rounds[number - 1].participants[0].client}" if _of_clients(run) else f"round {number}"
     fix = "lower train.learning_rate, or set train.clip_norm"
-    progress.say(f"warning: loss or weights are not finite: {name}, round {number}: {fix}")
+    progress.say(f"warning: loss or weights are not finite: {name}, {where}: {fix}")
 
 
 def first_infinite(at: RunState) -> int | None:
@@ -117,7 +137,7 @@ def first_infinite(at: RunState) -> int | None:
     return None if np.isfinite(at.weights).all() else at.rounds[-1].number
 
 
-def history(end: RunState, fill: str, algorithm: str, budget: str, seed: int) -> RunHistory:
+def history(end: RunState, fill: str, algorithm: str, budget: str, seed: int, last_rounds: int) -> RunHistory:
     """Return a run's history, with tests rounded to what their digits mean."""
     rounds = tuple(
         Round(
@@ -126,10 +146,11 @@ def history(end: RunState, fill: str, algorithm: str, budget: str, seed: int) ->
             accuracy=_rounded(done.accuracy),
             loss=_rounded(done.loss),
             by_class=None if done.by_class is None else tuple(map(_rounded, done.by_class)),
+            averaged=_rounded(done.averaged),
         )
         for done in end.rounds
     )
-    return RunHistory(fill, algorithm, budget, seed, rounds)
+    return RunHistory(fill, algorithm, budget, seed, rounds, last_rounds)
 
 
 def _rounded(value: float | None) -> float | None:

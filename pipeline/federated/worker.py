@@ -61,6 +61,7 @@ class Worker:
             client_state=task.client_state,
             images=ClientPictures(list(zip(self.sources, rows, strict=True)), self.device),
             labels=torch.from_numpy(self.inputs.labels(task.client)).to(self.device),
+            real=torch.from_numpy(self.inputs.real(task.client)),
             normalise=self.normalise,
             settings=self.run.settings,
             learning_rate=task.learning_rate,

@@ -44,7 +44,7 @@ def check(workspace: Workspace, params: GenerateParams, asked: Request, clients:
 
     Also if it cuts the negative prompt, and if no encoder tells two classes apart.
     """
-    plan, recipe = asked.plan, asked.plan.recipe
+    plan, recipe = asked.furthest, asked.plan.recipe
     lacking = plan.missing if clients is None else plan.missing[list(clients)]
     names = {
         plan.prompt_names[label]: plan.class_names[label] for label in np.flatnonzero(lacking.any(axis=0)).tolist()

@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifacts.gate import Gate
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.generation.recipe import COMMON, Recipe
 
@@ -42,8 +43,13 @@ class Plan:
     """What prompts call the classes; images are known by these names."""
     sharing: str
     """``own``: each client has its lane; ``common``: one lane serves all."""
+    gate: Gate | None = None
+    """Who refuses images, if anybody."""
     refused: Mapping[tuple[str, str], Collection[int]] = field(default_factory=dict)
-    """Indices that no client gets, by lane and class name (the one in prompts); later ones replace them."""
+    """Indices that no client gets, by lane and class name (the one in prompts); later ones replace them.
+
+    They follow from the gate's scores, so they are known only as far as images are judged.
+    """
 
     def lane(self, client: int) -> str:
         """Return the lane that a client's images come from."""
@@ -53,6 +59,15 @@ class Plan:
         """Return what one client wants, in order of label; classes it lacks nothing of are left out."""
         counts, lane = self.missing[client], self.lane(client)
         return [self._wanted(lane, label, int(counts[label])) for label in np.flatnonzero(counts).tolist()]
+
+    def drawn_for(self, client: int) -> list[Wanted]:
+        """Return what one client wants and what was refused before it, as far as that is known."""
+        return [replace(one, indices=range(one.indices[-1] + 1)) for one in self.wanted_by(client)]
+
+    def ungated(self, client: int) -> list[Wanted]:
+        """Return what one client would want if nothing was refused: the first images of each class."""
+        counts, lane, names = self.missing[client], self.lane(client), self.prompt_names
+        return [Wanted(lane, names[label], label, range(counts[label])) for label in np.flatnonzero(counts).tolist()]
 
     def wanted(self, clients: Sequence[int] | None = None) -> Iterator[Wanted]:
         """Yield what must exist for these clients (default: all), each image once."""
@@ -66,12 +81,13 @@ class Plan:
                 yield self._wanted(COMMON, label, int(most[label]))
 
     def digest(self, client: int) -> str:
-        """Return the identity of one client's part, 16 hexadecimal digits."""
-        wanted: list[list[object]] = []
-        for one in self.wanted_by(client):
-            left_out = [] if isinstance(one.indices, range) else [_gaps(one.indices)]
-            wanted.append([one.label, one.class_name, len(one.indices), *left_out])
-        text = json.dumps([self.recipe.digest, client, self.lane(client), list(self.class_names), wanted])
+        """Return the identity of one client's part, 16 hexadecimal digits.
+
+        Parameters and deficits decide it: the gate is a part of it, and what the gate refuses is not.
+        """
+        wanted = [[one.label, one.class_name, len(one.indices)] for one in self.ungated(client)]
+        gate = [] if self.gate is None else [self.gate.digest]
+        text = json.dumps([self.recipe.digest, client, self.lane(client), list(self.class_names), wanted, *gate])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _wanted(self, lane: str, label: int, number: int) -> Wanted:
@@ -81,11 +97,6 @@ class Plan:
             others = (index for index in count() if index not in refused)
             return Wanted(lane, name, label, tuple(islice(others, number)))
         return Wanted(lane, name, label, indices)
-
-
-def _gaps(indices: Sequence[int]) -> list[int]:
-    """Return the indices before the last one that are left out, since they are refused."""
-    return sorted(set(range(indices[-1])).difference(indices))
 
 
 def batches(specs: Iterable[ImageSpec], size: int) -> Iterator[list[ImageSpec]]:

@@ -11,6 +11,7 @@ from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError
 from pipeline.generation import engines, rates
 from pipeline.generation.engines import Engine, Rendered
+from pipeline.generation.gate import Watch
 from pipeline.generation.model import ResolvedModel
 from pipeline.generation.plan import Wanted, batches
 from pipeline.generation.pool import Pool, StoredImage
@@ -22,6 +23,8 @@ _RECORD_EVERY = 10.0  # seconds between records of the rate, so that a run that 
 
 
 MakeEngine = Callable[[ResolvedModel, list[str]], Engine]
+Missing = tuple[Iterable[ImageSpec], int]
+"""Specs of images that are to be drawn, and how many they are."""
 
 
 def render_missing(
@@ -33,12 +36,28 @@ def render_missing(
 ) -> int:
     """Render what the pool lacks of the images of these clients (default: all); return how many were rendered.
 
-    The caller holds the pool's lock for writing.
+    With a gate, images are judged as they come, and what it refuses is replaced until as many pass as are wanted. The
+    caller holds the pool's lock for writing.
     """
-    recipe, wanted = request.plan.recipe, request.plan.wanted
-    count = pool.lacks(recipe, wanted(clients))
-    _render(pool, pool.missing(recipe, wanted(clients)), count, request.model, devices, make)
-    return count
+    recipe, gate = request.plan.recipe, request.gate
+    watch = None if gate is None else Watch(pool, request.plan, gate, clients)
+
+    def missing() -> Missing:
+        wanted = (request.plan if watch is None else watch.settle()).wanted
+        return pool.missing(recipe, wanted(clients)), pool.lacks(recipe, wanted(clients))
+
+    def replacements() -> Missing:
+        found = missing()
+        if watch is not None and found[1]:
+            progress.say(f"the gate refused {watch.refusals}: {found[1]} more to draw in their place")
+        return found
+
+    first = missing()
+    if watch is None:
+        return _render(pool, *first, request.model, devices, make)
+    if first[1]:
+        watch.ready()
+    return _render(pool, *first, request.model, devices, make, watch.judge, replacements)
 
 
 def render_probe(pool: Pool, request: Request, devices: list[str], make: MakeEngine = engines.make) -> int:
@@ -49,16 +68,14 @@ def render_probe(pool: Pool, request: Request, devices: list[str], make: MakeEng
     recipe = request.plan.recipe
     missing = batches(pool.missing(recipe, request.plan.wanted()), recipe.batch_size)
     specs = [spec for batch in itertools.islice(missing, len(devices) * (1 + recipe.compile)) for spec in batch]
-    _render(pool, specs, len(specs), request.model, devices, make)
-    return len(specs)
+    return _render(pool, specs, len(specs), request.model, devices, make)
 
 
 def render_again(pool: Pool, wanted: Sequence[Wanted], model: ResolvedModel, devices: list[str]) -> int:
     """Render images whether the pool holds them or not, and replace those that it holds; return how many."""
     specs = (model.recipe.spec(one.lane, one.class_name, index) for one in wanted for index in one.indices)
     count = sum(len(one.indices) for one in wanted)
-    _render(pool, specs, count, model, devices)
-    return count
+    return _render(pool, specs, count, model, devices)
 
 
 def _render(
@@ -68,26 +85,34 @@ def _render(
     model: ResolvedModel,
     devices: list[str],
     make: MakeEngine = engines.make,
-) -> None:
-    """Render specs and store each batch as it comes; draw unusable images again with other seeds.
+    judge: Callable[[list[StoredImage]], object] = len,
+    more: Callable[[], Missing] = lambda: ((), 0),
+) -> int:
+    """Render specs and store each batch as it comes; draw unusable images again with other seeds; return how many.
 
-    Specs and pictures do not accumulate: memory does not grow with their number. Raises GenerationError as soon as one
-    image has used up its retries, so that a model that draws nothing usable stops after a few batches.
+    ``judge`` sees each batch when it is in the pool. ``more`` is asked for further specs after the last one, until
+    there is none. Specs and pictures do not accumulate: memory does not grow with their number. Raises GenerationError
+    as soon as one image has used up its retries, so that a model that draws nothing usable stops after a few batches.
     """
     if not count:
-        return
-    recipe = model.recipe
+        return 0
+    recipe, made = model.recipe, 0
     workers = devices[: min(count, -(-count // recipe.batch_size) + len(recipe.guidance) - 1)]  # as there are batches
     progress.say(f"loading {model.model} on {', '.join(workers)} in {recipe.dtype}")
     if "turbo" in model.model.lower() and recipe.guidance[-1] > 1:
         progress.say(
             "note: turbo models are distilled to draw without guidance; generate.guidance: 0 is what they need"
         )
-    with make(model, workers) as engine, progress.bar("generate", count, "images") as advance:
-        keeper = _Keeper(pool, model, advance, workers)
-        keeper.keep(engine.render(batches(keeper.mixed(specs), recipe.batch_size)))
-        while keeper.retries:  # of the last batches, which came when no spec was left to mix them with
-            keeper.keep(engine.render(batches(keeper.mixed(()), recipe.batch_size)))
+    with make(model, workers) as engine:
+        keeper = _Keeper(pool, model, workers, judge)
+        while count:
+            with progress.bar("generate", count, "images") as keeper.advance:
+                keeper.keep(engine.render(batches(keeper.mixed(specs), recipe.batch_size)))
+                while keeper.retries:  # of the last batches, which came when no spec was left to mix them with
+                    keeper.keep(engine.render(batches(keeper.mixed(()), recipe.batch_size)))
+            made += count
+            specs, count = more()
+    return made
 
 
 class _Keeper:
@@ -96,8 +121,13 @@ class _Keeper:
     At most one batch waits, so a kill loses little and an error of the pool stops the run at once.
     """
 
-    def __init__(self, pool: Pool, model: ResolvedModel, advance: progress.Advance, workers: list[str]) -> None:
-        self._pool, self._recipe, self._advance, self._workers = pool, model.recipe, advance, workers
+    advance: progress.Advance
+    """Reports images that are stored."""
+
+    def __init__(
+        self, pool: Pool, model: ResolvedModel, workers: list[str], judge: Callable[[list[StoredImage]], object]
+    ) -> None:
+        self._pool, self._recipe, self._workers, self._judge = pool, model.recipe, workers, judge
         self._lone: dict[str, float] = {}
         """The rate of each worker's first batch, if it was a full one whose time is known."""
         self._recorded = float("-inf")
@@ -134,13 +164,14 @@ class _Keeper:
         pairs = list(zip(rendered.batch, rendered.pictures, strict=True))
         good = [StoredImage(spec, picture.image, picture.flags) for spec, picture in pairs if picture is not None]
         self._pool.put(self._recipe, good)
+        self._judge(good)
         return len(good), [spec for spec, picture in pairs if picture is None]
 
     def _settle(self, stored: Future[tuple[int, list[ImageSpec]]]) -> None:
         good, unusable = stored.result()
         measured = self._rates()
         each = ", ".join(f"{name} {rate:.1f}/s" for name, rate in measured.items())
-        self._advance(good, each if len(measured) <= _NAMED else f"{len(measured)} workers")
+        self.advance(good, each if len(measured) <= _NAMED else f"{len(measured)} workers")
         if time.monotonic() - self._recorded >= _RECORD_EVERY:
             self._record()
         for spec in unusable:

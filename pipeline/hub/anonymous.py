@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -71,7 +72,9 @@ def _place(folder: Path, label: int, part: int) -> Path:
 def describe(known: Manifest, files: dict[int, list[File]]) -> dict[str, Any]:
     """Return the manifest of the merged files, without the recipe's root seed and digest: they reveal the clients."""
     recipe = {name: value for name, value in known.recipe_text.items() if name != "seed"}
+    gate = {} if known.gate is None else {"gate": asdict(known.gate), "refused": list(known.refusals())}
     return {
+        **gate,
         "anonymous": True,
         "class_names": list(known.class_names),
         "sharing": known.sharing,

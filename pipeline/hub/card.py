@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -38,6 +39,9 @@ def by_client(repo_id: str, known: Manifest, licence: str, results: ResultTables
         "sharing": known.sharing,
         "results": results,
         "rows": f"{known.rows:,}",
+        "gate": None if known.gate is None else asdict(known.gate),
+        "refusals": [["class", "refused"], *map(list, zip(known.class_names, known.refusals(), strict=True))],
+        "refused": any(shard.refused_files for shard in known.shards),
     }
     configs = publication.configs(known, MOST_CONFIGS)
     recipe = {"digest": known.recipe, **known.recipe_text}
@@ -56,6 +60,9 @@ def anonymous(repo_id: str, described: Mapping[str, Any], licence: str, results:
         "counts": [["class", "images"], *([name, count] for name, count in zip(names, counts, strict=True))],
         "results": results,
         "rows": f"{sum(counts):,}",
+        "gate": described.get("gate"),
+        "refusals": [["class", "refused"], *map(list, zip(names, described.get("refused", ()), strict=False))],
+        "refused": False,
     }
     configs = [{"config_name": "default", "data_files": [{"split": "train", "path": "data/class-*.parquet"}]}]
     return _render(repo_id, configs, licence, sum(counts), names, described["recipe_text"], values)

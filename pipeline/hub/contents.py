@@ -53,7 +53,9 @@ class ByClient:
             title = publication.title(known.rows, len(known.shards))
         written = replace(known, place=self._folder / publication.MANIFEST)
         written.save()
-        results = _results_about(written.place, self._beside.results)
+        # The report is about the manifest here, which may name files of refused images that are not published.
+        about = self._known.place if known == self._known else written.place
+        results = _results_about(about, self._beside.results)
         text = card.by_client(hub.repo_id, known, _licence(self._options, hub, remote), results)
         return Wanted(files | _files_beside(self._folder, text), title)
 
@@ -61,7 +63,8 @@ class ByClient:
         """Return the published manifest with the chosen clients' entries replaced."""
         mine, fix = self._known, "push all clients, without --client"
         if replace(there, shards=()) != replace(mine, shards=()):
-            raise HubError(f"it was published with another recipe or other classes ({there.recipe})", repo_id, fix)
+            what = f"it was published with another recipe, another gate or other classes ({there.recipe})"
+            raise HubError(what, repo_id, fix)
         if len(there.shards) != len(mine.shards):
             what = f"it was published with {len(there.shards)} clients, and there are {len(mine.shards)} here"
             raise HubError(what, repo_id, fix)

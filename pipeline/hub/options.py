@@ -24,6 +24,8 @@ class PushOptions:
     licence: str | None = None
     """The Hub's short name of it; None: as published, or ``unknown``."""
     dry_run: bool = False
+    refused: bool = False
+    """With the images that the gate refused."""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from huggingface_hub.hf_api import RepoFile
 
 from pipeline import atomic
-from pipeline.artifacts.manifest import Manifest, Shard
+from pipeline.artifacts.manifest import REFUSED, Manifest, Shard
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -19,7 +19,9 @@ BESIDE = (CARD, MANIFEST, SHEET)
 _FOLDER = 1_000
 """Clients in one folder; the Hub takes at most 10,000 files in each."""
 
-_IMAGES = re.compile(r"data/(?:\d{3,}/client-\d{5,}(?:\.part-\d{3,})?|class-\d{5}(?:\.part-\d{3,})?)\.parquet")
+_IMAGES = re.compile(
+    r"(?:(?:data|refused)/\d{3,}/client-\d{5,}(?:\.part-\d{3,})?|data/class-\d{5}(?:\.part-\d{3,})?)\.parquet"
+)
 _CLIENT = re.compile(r"client-(\d{5,})")
 
 
@@ -86,19 +88,38 @@ def names_clients(title: str) -> bool:
     return re.fullmatch(r"Publish \d+ images of \d+ clients|Update client [\d, ]+", title) is not None
 
 
-def place(name: str) -> str:
-    """Return the place of a shard's file on the Hub: in a folder of a thousand clients."""
+def place(name: str, folder: str = "data") -> str:
+    """Return the place of a client's file on the Hub: in a folder of a thousand clients."""
     found = _CLIENT.match(name)
     assert found is not None
-    return f"data/{int(found[1]) // _FOLDER:03}/{name}"
+    return f"{folder}/{int(found[1]) // _FOLDER:03}/{name}"
+
+
+def places(shard: Shard) -> list[str]:
+    """Return the places of a client's files on the Hub; those of refused images are the last ones."""
+    return [
+        *(place(file.name) for file in shard.files),
+        *(place(file.name, REFUSED) for file in shard.refused_files),
+    ]
+
+
+def chosen(known: Manifest, refused: bool) -> Manifest:
+    """Return what is published of a manifest: without the files of refused images unless these are wanted."""
+    if refused or known.gate is None:
+        return known
+    lines = (
+        replace(shard, refused=replace(shard.refused, files=())) if shard.refused is not None else shard
+        for shard in known.shards
+    )
+    return replace(known, shards=tuple(lines))
 
 
 def of_shards(known: Manifest, shards: Iterable[Shard]) -> dict[str, Item]:
     """Return the files of these shards, as the manifest describes them, by their place on the Hub."""
     return {
-        place(file.name): Item(path, file.bytes, file.sha256)
+        there: Item(path, file.bytes, file.sha256)
         for shard in shards
-        for file, path in zip(shard.files, known.paths(shard), strict=True)
+        for there, (file, path) in zip(places(shard), known.files(shard), strict=True)
     }
 
 
@@ -124,7 +145,10 @@ def compare(wanted: Mapping[str, Item], there: Mapping[str, RepoFile], clients: 
 
 
 def configs(known: Manifest, most: int) -> list[dict[str, object]]:
-    """Return the card's configurations: ``default``, and for up to ``most`` clients one for each with images."""
+    """Return the card's configurations: ``default``, and for up to ``most`` clients one for each with images.
+
+    If refused images are published, they have a configuration of their own.
+    """
 
     def config(name: str, files: object) -> dict[str, object]:
         return {"config_name": name, "data_files": [{"split": "train", "path": files}]}
@@ -136,6 +160,8 @@ def configs(known: Manifest, most: int) -> list[dict[str, object]]:
             for shard in known.shards
             if shard.rows
         ]
+    if any(shard.refused_files for shard in known.shards):
+        found.append(config(REFUSED, f"{REFUSED}/*/client-*.parquet"))
     return found
 
 

@@ -55,31 +55,33 @@ def images(found: Publication) -> Iterator[list[StoredImage]]:
     the one that the manifest names, or a row is not an image that recipe and manifest describe.
     """
     known, receiver = found.manifest, Receiver(found.manifest, found.recipe)
-    with progress.bar("fetching", known.rows, "images") as advance:
+    with progress.bar("fetching", known.images, "images") as advance:
         for shard in known.shards:
-            paths = [_fetched(found, file) for file in shard.files]
+            files, places = (*shard.files, *shard.refused_files), publication.places(shard)
+            paths = [_fetched(found, file, place) for file, place in zip(files, places, strict=True)]
+            count = len(shard.files)
             try:
                 _check_headers(found, shard, paths)
-                for some in receiver.images(shard, paths):
+                for some in receiver.images(shard, paths[:count], paths[count:]):
                     yield some
                     advance(len(some))
             except ArtifactError as error:
-                place = publication.place(Path(error.where).name)
+                place = next(there for path, there in zip(paths, places, strict=True) if str(path) == error.where)
                 raise HubError(f"{place} is {error.what}", found.hub.repo_id, CHANGED) from None
 
 
 def _check_headers(found: Publication, shard: Shard, paths: list[Path]) -> None:
     """Raise ArtifactError if a file says that it is of another recipe, plan or client."""
     known = found.manifest
-    for file, path in zip(shard.files, paths, strict=True):
+    for file, path in zip((*shard.files, *shard.refused_files), paths, strict=True):
         header = shard_reader.read_header(path, known.class_names, file.rows, CHANGED)
         if (header.client, header.recipe, header.plan) != (shard.client, known.recipe, shard.plan):
             raise ArtifactError("of another recipe or plan than the manifest says", path, CHANGED)
 
 
-def _fetched(found: Publication, file: File) -> Path:
+def _fetched(found: Publication, file: File, path: str) -> Path:
     """Return a file's local path; raise HubError unless it is, byte for byte, the one that the manifest names."""
-    path, hub = publication.place(file.name), found.hub
+    hub = found.hub
     what = f"{path} is not the file that the manifest names"
     there = found.files.get(path)
     if there is not None and there.size != file.bytes:

@@ -44,17 +44,16 @@ class Classifier:
     def _loaded(self) -> tuple[Callable[["Tensor"], "Tensor"], Any]:
         import transformers
 
-        from pipeline.judges.pretrained import opened
+        from pipeline.judges import pretrained
 
         folder, where = self._files.folder(), self._files.where
-        model = opened(transformers.AutoModelForImageClassification, folder, where, use_safetensors=True)
-        model = model.eval().to(self._device)
+        model = pretrained.model(transformers.AutoModelForImageClassification, folder, where, self._device)
 
         def answer(pixels: "Tensor") -> "Tensor":
             chosen: Tensor = model(pixel_values=pixels).logits.float().softmax(1)[:, self._places]
             return chosen
 
-        return answer, opened(transformers.AutoImageProcessor, folder, where)
+        return answer, pretrained.opened(transformers.AutoImageProcessor, folder, where)
 
 
 def load(

@@ -47,11 +47,11 @@ class Clip:
         import torch
         import transformers
 
-        from pipeline.judges.pretrained import opened
+        from pipeline.judges import pretrained
 
         folder, where = self._files.folder(), self._files.where
-        model = opened(transformers.CLIPModel, folder, where, use_safetensors=True).eval().to(self._device)
-        tokenizer = opened(transformers.AutoTokenizer, folder, where)
+        model = pretrained.model(transformers.CLIPModel, folder, where, self._device)
+        tokenizer = pretrained.opened(transformers.AutoTokenizer, folder, where)
         with torch.inference_mode():
             tokens = tokenizer(self._sentences, padding=True, truncation=True, return_tensors="pt").to(self._device)
             sentences = _unit(_embedding(model.get_text_features(**tokens)))
@@ -61,7 +61,7 @@ class Clip:
             scaled: Tensor = model.logit_scale.exp() * cosines
             return scaled.float().softmax(1)
 
-        return answer, opened(transformers.AutoImageProcessor, folder, where)
+        return answer, pretrained.opened(transformers.AutoImageProcessor, folder, where)
 
 
 def load(

@@ -34,6 +34,16 @@ def opened(kind: Any, folder: Path, where: str, **options: Any) -> Any:
         raise ParameterError(f"no {kind.__name__} ({reason})", folder, f"choose another {where}") from error
 
 
+def model(kind: Any, folder: Path, where: str, device: str) -> Any:
+    """Return a model in a local folder, on a device; raise ParameterError if its files lack some of its weights."""
+    made, report = opened(kind, folder, where, use_safetensors=True, output_loading_info=True)
+    # transformers would draw them at random.
+    if missing := sorted(report["missing_keys"]):
+        what = f"{len(missing)} weights of {kind.__name__} are not in the model's files, such as {missing[0]}"
+        raise ParameterError(what, folder, f"choose another {where}")
+    return made.eval().to(device)
+
+
 @torch.inference_mode()
 def rows(
     images: Images, width: int, processor: Any, answer: Callable[[torch.Tensor], torch.Tensor], device: str

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "trained"
 DIMENSION = 96
 """Numbers of each image's features."""
-VERSION = 1
+VERSION = 2
 """Raise it when a change of code changes what a judge answers."""
 
 
@@ -51,7 +51,11 @@ class Trained:
         return self._rows(images, probabilities=True)
 
     def features(self, images: Images) -> NDArray[np.float32]:
-        """Return what the last layer reads, (N, 96), for images (N, H, W, 3); raises errors as above."""
+        """Return what the last layer reads, (N, 96), for images (N, H, W, 3); raises errors as above.
+
+        Rows have one length, the root of their number of values: those of images that show nothing would be short, and
+        lie in the middle of all others.
+        """
         return self._rows(images, probabilities=False)
 
     def _rows(self, images: Images, probabilities: bool) -> NDArray[np.float32]:
@@ -63,7 +67,8 @@ class Trained:
         with network.one_thread(), torch.inference_mode():
             for batch, count in in_batches(images):
                 features = made.features(torch.from_numpy(np.array(batch)))
-                rows = made.head(features).softmax(1) if probabilities else features
+                length = features.norm(dim=1, keepdim=True).clamp_min(1e-6)
+                rows = made.head(features).softmax(1) if probabilities else features * (DIMENSION**0.5 / length)
                 found.append(rows[:count].numpy())
         return np.concatenate(found)
 

@@ -3,13 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.artifacts import history
-from pipeline.artifacts.history import Round, RunHistory
+from pipeline.artifacts.history import RunHistory
 from pipeline.errors import ArtifactError
+from pipeline.reporting import measures
+from pipeline.reporting.measures import ClientSpread, Reach, RunMeasures
+
+Shares = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,8 @@ class ArmRuns:
     fill: str
     runs: Mapping[int, RunHistory]
     """By seed; each has at least one tested round."""
-    clients: Mapping[int, tuple[float | None, ...]] = field(default_factory=dict)
-    """By seed, the accuracy that each client would see after the last tested round."""
+    clients: Mapping[int, Mapping[int, Shares]] = field(default_factory=dict)
+    """By seed and round, the accuracy that each client would see."""
     untested: tuple[int, ...] = ()
     """Seeds of runs without a tested round."""
 
@@ -30,61 +35,49 @@ class ArmRuns:
     def title(self) -> str:
         return f"{self.algorithm}, {self.fill}, equal {self.budget}"
 
-    def last(self) -> dict[int, Round]:
-        """Return each seed's last tested round."""
-        return {seed: run.tested[-1] for seed, run in self.runs.items()}
+    @cached_property
+    def measures(self) -> dict[int, RunMeasures]:
+        """The numbers of each seed's run."""
+        return {seed: measures.measure(run, self.clients.get(seed)) for seed, run in self.runs.items()}
 
-    def finals(self) -> dict[int, float]:
-        """Return each seed's accuracy after the last tested round."""
-        return {seed: done.accuracy or 0.0 for seed, done in self.last().items()}
-
-    def bests(self) -> list[float]:
-        """Return each seed's greatest accuracy in any tested round."""
-        return [max(done.accuracy or 0.0 for done in run.tested) for run in self.runs.values()]
+    def primaries(self) -> dict[int, float]:
+        """Return each seed's primary number: the mean accuracy over its last rounds."""
+        return {seed: found.primary for seed, found in self.measures.items()}
 
     def curve(self) -> list[tuple[int, list[float]]]:
         """Return each tested round with the accuracies of the seeds that were tested in it."""
-        by_round: dict[int, list[float]] = {}
-        for run in self.runs.values():
-            for done in run.tested:
-                by_round.setdefault(done.number, []).append(done.accuracy or 0.0)
-        return sorted(by_round.items())
+        return [(number, [run.rounds[number - 1].accuracy or 0.0 for run in runs]) for number, runs in self._tested()]
 
-    def reach(self, target: float) -> tuple[list[int], list[int]]:
-        """Return, of the seeds that reach ``target``, the round at which they first do and the bytes moved by then."""
-        rounds, moved = [], []
-        for run in self.runs.values():
-            first = next((done.number for done in run.tested if (done.accuracy or 0.0) >= target), None)
-            if first is not None:
-                rounds.append(first)
-                moved.append(sum(done.bytes_down + done.bytes_up for done in run.rounds if done.number <= first))
-        return rounds, moved
+    def moved(self) -> list[tuple[int, float]]:
+        """Return each tested round with the bytes moved by its end, mean over the seeds that were tested in it."""
+        return [
+            (number, float(np.mean([measures.moved(run, number) for run in runs]))) for number, runs in self._tested()
+        ]
 
-    def steps_per_round(self) -> float:
-        """Return the local steps of all clients together, mean over rounds and seeds."""
-        return float(np.mean([done.steps for run in self.runs.values() for done in run.rounds]))
+    def reach(self, target: float) -> dict[int, Reach | None]:
+        """Return when each seed reaches a target; None for one that never does."""
+        return {seed: measures.reach(run, target) for seed, run in self.runs.items()}
 
     def sent(self) -> set[int]:
         """Return the numbers of bytes that one client received in one round."""
         return {one.bytes_down for run in self.runs.values() for done in run.rounds for one in done.participants}
 
-    def spread(self) -> tuple[float, float, float] | None:
-        """Return the least, median and greatest accuracy over clients, mean over seeds; None if no client has any."""
-        known = [[share for share in seen if share is not None] for seen in self.clients.values()]
-        quantiles = [np.quantile(shares, [0, 0.5, 1]) for shares in known if shares]
-        if not quantiles:
-            return None
-        least, median, greatest = np.mean(quantiles, axis=0).tolist()
-        return least, median, greatest
+    def spread(self) -> ClientSpread | None:
+        """Return the distribution over clients, each of its numbers a mean over seeds; None if no client has any."""
+        return measures.mean_spread([found.clients for found in self.measures.values()])
 
-    def by_class(self) -> list[float | None]:
-        """Return the accuracy on each class after the last tested round, mean over the seeds for which it is known.
+    def of_clients(self, seed: int) -> Shares:
+        """Return each client's accuracy, mean over the last rounds of a seed; empty if none is known."""
+        known = self.clients.get(seed, {})
+        return measures.by_column([known.get(done.number, ()) for done in measures.last(self.runs[seed])])
 
-        The list is empty if no accuracy by class was measured; None inside stands for a class without test images.
+    def by_class(self) -> Shares:
+        """Return the accuracy on each class, mean over the last rounds and over the seeds for which it is known.
+
+        Empty if no accuracy by class was measured; None inside stands for a class without test images.
         """
-        tables = [done.by_class for done in self.last().values() if done.by_class is not None]
-        known = [[share for share in column if share is not None] for column in zip(*tables, strict=True)]
-        return [sum(shares) / len(shares) if shares else None for shares in known]
+        each = (measures.by_column([done.by_class or () for done in measures.last(run)]) for run in self.runs.values())
+        return measures.by_column([shares for shares in each if shares])
 
     def diverged(self) -> dict[int, int]:
         """Return the seeds whose test loss was infinite or not a number, and the round in which it first was."""
@@ -94,6 +87,13 @@ class ArmRuns:
             if bad:
                 found[seed] = bad[0]
         return found
+
+    def _tested(self) -> list[tuple[int, list[RunHistory]]]:
+        by_round: dict[int, list[RunHistory]] = {}
+        for run in self.runs.values():
+            for done in run.tested:
+                by_round.setdefault(done.number, []).append(run)
+        return sorted(by_round.items(), key=lambda pair: pair[0])
 
 
 def ordered(arms: Sequence[ArmRuns]) -> list[ArmRuns]:
@@ -133,9 +133,11 @@ def read(folder: Path, class_names: Sequence[str]) -> list[ArmRuns]:
 def _arm(
     key: tuple[str, str, str],
     runs: Mapping[int, RunHistory],
-    clients: Mapping[tuple[str, int, int], tuple[float | None, ...]],
+    clients: Mapping[tuple[str, int, int], Shares],
 ) -> ArmRuns:
     tested = {seed: run for seed, run in runs.items() if run.tested}
-    ends = {seed: (run.budget, seed, run.tested[-1].number) for seed, run in tested.items()}
-    seen = {seed: clients[end] for seed, end in ends.items() if end in clients}
+    seen: dict[int, dict[int, Shares]] = {}
+    for (budget, seed, number), shares in clients.items():
+        if budget == key[1] and seed in tested:
+            seen.setdefault(seed, {})[number] = shares
     return ArmRuns(*key, tested, seen, tuple(seed for seed in runs if seed not in tested))

@@ -1,22 +1,19 @@
-"""What the report's page says: the numbers beside the artifacts that they come from."""
+"""What the report's page says: the sections, made of the numbers and of the artifacts that they come from."""
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from PIL import Image
-
 from pipeline.artifacts import deficits, holdings, manifest, partition
-from pipeline.artifacts.manifest import Manifest
-from pipeline.artifacts.partition import Partition
 from pipeline.data import decoded
-from pipeline.data.arrays import Stored
-from pipeline.fills.common.given import REAL
 from pipeline.params import Params
-from pipeline.reporting import contact_sheet, figures, settings, tables
+from pipeline.reporting import settings
 from pipeline.reporting.arms import ArmRuns
-from pipeline.reporting.page import Page
-from pipeline.reporting.summary import Summary, Table, budgets, result_tables
+from pipeline.reporting.page import Page, Section, Settings, Verdict
+from pipeline.reporting.sections import clients, cost, images, ledger, quality, results, skew
+from pipeline.reporting.summary import Summary
+from pipeline.reporting.verdict import chosen, headline, replicates
 from pipeline.workspace import Workspace
+
+_NOTHING = "No verdict: the compared fill was not trained beside a control."
 
 
 def page(
@@ -31,60 +28,44 @@ def page(
     lacks = deficits.load(workspace.deficits)
     real = decoded.open_data(workspace, params.data)
     split.check_source(real.fingerprint, params.data.path)
+    judged = quality.load(workspace.quality)
+    places = {fill: place for place, fill in enumerate(dict.fromkeys(arm.fill for arm in summary.arms))}
+    held = [holdings.load(workspace.fill(name)) for name in places]
+    fills = {fill: describe(fill) for fill in (*places, *(one.fill for one in summary.references))}
+    which = f"{split.client_count} clients, {len(split.class_names)} classes, {settings.scheme(params.partition)}"
+    run = settings.table(params, split, shards, real.inventory, lacks)
+    tested = f"{sum(real.inventory.test_counts):,}"
     return Page(
-        clients=split.client_count,
-        classes=len(split.class_names),
-        scheme=settings.scheme(params.partition),
-        headline=headline(summary),
+        title="gen-fedsd report",
+        heading=f"Does filling the missing classes help? {which}",
+        verdict=verdict(summary),
         remarks=summary.remarks,
-        results=_results(summary),
-        test_images=f"{sum(real.inventory.test_counts):,}",
-        seeds=_seeds(arms),
-        local_work=settings.local_work(params.train),
-        fills={arm.fill: describe(arm.fill) for arm in summary.arms},
-        references={one.fill: (one.final.percent(), describe(one.fill)) for one in summary.references},
-        central_steps=f"{params.train.central_steps:,}",
-        curves=_curves(summary, arms),
-        over_clients=tables.over_clients(summary),
-        by_class=tuple(tables.by_class(summary, arms, split.class_names)),
-        target=f"{100 * summary.target_accuracy:g} %",
-        costs=tables.costs(summary),
-        weight_bytes=weight_bytes(arms),
-        shard_megabytes=f"{sum(shard.bytes for shard in shards.shards) / 1e6:.1f}",
-        images=_images(workspace, summary),
-        maps=tuple(figures.heat_maps(lacks.have, lacks.have + lacks.missing, split.class_names, split.client_names)),
-        skew=tables.skew(summary),
-        sheet=figures.png(sheet(params.report.images_per_class, split, shards, real.train)),
-        settings=settings.table(params, split, shards, real.inventory, lacks),
-        times=settings.times(workspace.timings),
+        sections=[
+            results.make(summary, places, fills, settings.local_work(params.train), params.train.central_steps),
+            results.curves(summary, arms, places),
+            quality.make(judged, workspace.evaluation / "copies.png"),
+            images.make(params.report.images_per_class, split, shards, real.train, judged),
+            clients.make(summary, arms, places, split.class_names),
+            cost.make(summary, places, weight_bytes(arms)),
+            skew.make(summary, held, split, lacks, places),
+            ledger.make(summary, arms, shards, settings.times(workspace.timings)),
+            Section("What was run", [Settings({**run, "test images": tested, "manifest": summary.manifest})]),
+        ],
     )
 
 
-def _results(summary: Summary) -> tuple[Table, ...]:
-    algorithms = {arm.algorithm for arm in summary.arms}
-    return tuple(table for table in result_tables(summary) if table.title in algorithms)
-
-
-def _images(workspace: Workspace, summary: Summary) -> Table:
-    names = dict.fromkeys(arm.fill for arm in summary.arms)
-    return tables.images([holdings.load(workspace.fill(name)) for name in names], REAL)
-
-
-def headline(summary: Summary) -> str:
-    """Return the first algorithm's differences from its first control, and the smallest difference from any control."""
-    if not summary.comparisons:
-        return ""
-    first = summary.comparisons[0]
-    mine = [one for one in summary.comparisons if one.algorithm == first.algorithm]
-    beside = [one for one in mine if one.control == first.control]
-    parts = [f"{one.difference.percent(signed=True)} points at equal {one.budget}" for one in beside]
-    text = f"The fill {first.fill} changes the accuracy of {first.algorithm} by {' and '.join(parts)}"
-    text = f"{text}, compared with the fill {first.control}."
-    least = min(mine, key=lambda one: one.difference.mean)
-    if least.control != first.control:
-        gain = least.difference.percent(signed=True)
-        text += f" Its smallest difference from any fill is {gain} points ({least.control}, equal {least.budget})."
-    return text
+def verdict(summary: Summary) -> Verdict:
+    """Return the difference from the best control, and how sure it is."""
+    found = chosen(summary.verdicts)
+    if found is None:
+        return Verdict(_NOTHING)
+    difference = found.best.difference
+    facts = [
+        (f"{100 * difference.mean:+.1f}", "points against the best control"),
+        (f"{100 * found.weakest.difference.mean:+.1f}", "points against the weakest control"),
+        (replicates(difference.partitions, difference.replicates), ""),
+    ]
+    return Verdict(headline(summary), difference.clear, (), facts)
 
 
 def weight_bytes(arms: Sequence[ArmRuns]) -> str:
@@ -93,37 +74,3 @@ def weight_bytes(arms: Sequence[ArmRuns]) -> str:
     if not sent:
         return "0"
     return f"{sent[0]:,}" if len(sent) == 1 else f"{sent[0]:,} to {sent[-1]:,}"
-
-
-def sheet(most: int, split: Partition, shards: Manifest, real: Stored) -> Image.Image:
-    """Draw ``most`` real images of each class beside as many synthetic ones, from as many clients as possible."""
-    rows: dict[str, list[list[Image.Image]]] = {}
-    pixels = real.pixels
-    chosen = [shard for shard in shards.shards[: 2 * most] if shard.rows]
-    by_client = [contact_sheet.by_class(shards.pictures(shard, most), split.class_names) for shard in chosen]
-    for label, name in enumerate(split.class_names):
-        held = split.rows[split.labels == label]
-        shown = held[np.linspace(0, len(held) - 1, min(most, len(held))).astype(int)] if len(held) else []
-        turns = [found[name][turn] for turn in range(most) for found in by_client if len(found[name]) > turn]
-        rows[name] = [[Image.fromarray(pixels[row]) for row in shown], turns[:most]]
-    return contact_sheet.draw(rows, ["real", "synthetic"])
-
-
-def _curves(summary: Summary, arms: Sequence[ArmRuns]) -> tuple[tuple[str, ...], ...]:
-    fills = list(dict.fromkeys(arm.fill for arm in summary.arms))
-    references = {one.fill: one.final.mean for one in summary.references}
-    drawn = []
-    for algorithm in dict.fromkeys(arm.algorithm for arm in summary.arms):
-        pair = []
-        for budget in budgets(summary):
-            chosen = [arm for arm in arms if (arm.algorithm, arm.budget) == (algorithm, budget) and arm.runs]
-            if chosen:
-                pair.append(figures.curves(chosen, fills, f"{algorithm}, equal {budget}", references))
-        drawn.append(tuple(pair))
-    return tuple(drawn)
-
-
-def _seeds(arms: Sequence[ArmRuns]) -> str:
-    counts = sorted({len(arm.runs) for arm in arms if arm.runs})
-    most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(*(counts or [0]))
-    return f"{most} seed" if most == "1" else f"{most} paired seeds"

@@ -5,13 +5,15 @@ All accuracies are shares of 1. Nothing here selects a round by its accuracy on 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
+from typing import Self
 
 import numpy as np
 from pydantic import ConfigDict
 
 from pipeline.artifacts import history
 from pipeline.artifacts.history import Round, RunHistory
+from pipeline.reporting.statistics import DECIMALS
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _TENTH = 10
@@ -37,6 +39,10 @@ class ClientSpread:
     """Mean of the 10 % with the highest, likewise."""
     worst: float
     """The lowest of any client."""
+
+    def rounded(self) -> Self:
+        """Return the numbers as reports store them."""
+        return type(self)(*(round(value, DECIMALS) for value in astuple(self)))
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def measure(run: RunHistory, clients: Mapping[int, Sequence[float | None]] | Non
     if not run.tested:
         raise ValueError(f"no tested round: {run.fill}, {run.algorithm}, {run.budget}, seed {run.seed}")
     final = last(run)
-    seen = of_clients([(clients or {}).get(done.number, ()) for done in final])
+    seen = by_column([(clients or {}).get(done.number, ()) for done in final])
     return RunMeasures(
         primary=float(np.mean([done.accuracy for done in final])),
         primary_rounds=len(final),
@@ -109,14 +115,14 @@ def last(run: RunHistory) -> list[Round]:
     return run.last or run.tested[-1:]
 
 
-def of_clients(rounds: Sequence[Sequence[float | None]]) -> list[float | None]:
-    """Return each client's mean accuracy over rounds; None for a client without any.
+def by_column(rows: Sequence[Sequence[float | None]]) -> tuple[float | None, ...]:
+    """Return the mean of each column over the rows that know it; None for a column that none knows.
 
-    Which clients have an accuracy depends on their images and on the test images, so it is the same in each round.
+    Empty rows do not count: nothing of them is known.
     """
-    known = [shares for shares in rounds if shares]
+    known = [shares for shares in rows if shares]
     columns = ([share for share in column if share is not None] for column in zip(*known, strict=True))
-    return [sum(shares) / len(shares) if shares else None for shares in columns]
+    return tuple(sum(shares) / len(shares) if shares else None for shares in columns)
 
 
 def spread(accuracies: Sequence[float | None]) -> ClientSpread | None:
@@ -134,12 +140,29 @@ def spread(accuracies: Sequence[float | None]) -> ClientSpread | None:
     )
 
 
+def mean_spread(found: Sequence[ClientSpread | None]) -> ClientSpread | None:
+    """Return distributions of several runs as one, each number a mean over them; None if there is none."""
+    known = [astuple(one) for one in found if one]
+    return ClientSpread(*np.mean(known, axis=0).tolist()) if known else None
+
+
 def reach(run: RunHistory, target: float) -> Reach | None:
     """Return when a run reached a target: two tests in a row at or above it, of which the first counts.
 
     None if it never did: the run is censored at its last round.
     """
     first = history.reached(run.rounds, target)
-    if first is None:
-        return None
-    return Reach(first.number, sum(done.bytes_down + done.bytes_up for done in run.rounds[: first.number]))
+    return Reach(first.number, moved(run, first.number)) if first else None
+
+
+def reach_once(run: RunHistory, target: float, sent: int) -> Reach | None:
+    """Return when a central run reaches a target: after no round, and its weights sent once; None if it never does.
+
+    Its one model is the end of one training, so one test decides. ``sent`` are the bytes of its weights to all clients.
+    """
+    return Reach(0, sent) if measure(run).primary >= target else None
+
+
+def moved(run: RunHistory, number: int) -> int:
+    """Return the bytes moved until the end of a round, all clients, both ways."""
+    return sum(done.bytes_down + done.bytes_up for done in run.rounds[:number])

@@ -1,65 +1,140 @@
-"""Put the report's page together: one HTML file that needs nothing else."""
+"""What a page is made of, and the one HTML file that it becomes; the report's and a sweep's pages share both."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from typing import ClassVar
 
-import jinja2
-import markupsafe
+from markupsafe import Markup
 
-from pipeline import printable
-from pipeline.reporting.summary import Table
+from pipeline.reporting import html
+from pipeline.reporting.tables import Table
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of names, each with what it means."""
+
+    items: Mapping[str, str]
+    kind: ClassVar[str] = "items"
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Charts side by side, as many as fit; ``wide`` gives each at least half of a desktop's width."""
+
+    charts: Sequence[Markup]
+    wide: bool = False
+    kind: ClassVar[str] = "charts"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table; its first ``names`` columns are text, the others numbers. Cells may be Markup."""
+
+    table: Table
+    names: int = 1
+    kind: ClassVar[str] = "table"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Names and values in two columns."""
+
+    values: Mapping[str, str]
+    kind: ClassVar[str] = "settings"
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Images side by side, as the source of one HTML image; ``side`` is that of one image as shown, in pixels."""
+
+    label: str
+    source: str
+    count: int
+    side: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The images of one class; ``grade`` is good, doubtful, bad or empty, ``remark`` says why."""
+
+    name: str
+    strips: Sequence[Strip]
+    grade: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """Images by class."""
+
+    sheets: Sequence[Sheet]
+    kind: ClassVar[str] = "sheets"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image in its own size, with the text that stands for it."""
+
+    source: str
+    width: int
+    alt: str
+    kind: ClassVar[str] = "picture"
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Parts that are shown when a reader opens them, and in a print."""
+
+    title: str
+    parts: Sequence["Part"]
+    kind: ClassVar[str] = "folded"
+
+
+Part = Text | Items | Charts | Shown | Settings | Sheets | Picture | Folded
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what is below it."""
+
+    title: str
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer in one sentence; ``clear`` only if interval and p agree."""
+
+    sentence: str
+    clear: bool = False
+    more: Sequence[str] = ()
+    """Sentences below it."""
+    facts: Sequence[tuple[str, str]] = ()
+    """Numbers with what they count, such as ("6", "partitions")."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the page says; text is escaped, figures are SVG elements."""
+    """A whole page."""
 
-    clients: int
-    classes: int
-    scheme: str
-    """How the real images are partitioned."""
-    headline: str
-    remarks: tuple[str, ...]
-    results: tuple[Table, ...]
-    """One for each algorithm."""
-    test_images: str
-    seeds: str
-    """How many seeds the means are over."""
-    local_work: str
-    """What a client does in a round under the budget of equal epochs."""
-    fills: dict[str, str]
-    """What each fill is."""
-    references: dict[str, tuple[str, str]]
-    """Accuracy and description of each central run."""
-    central_steps: str
-    curves: tuple[tuple[str, ...], ...]
-    """Figures, a tuple for each algorithm."""
-    over_clients: Table
-    by_class: tuple[Table, ...]
-    target: str
-    costs: Table
-    weight_bytes: str
-    shard_megabytes: str
-    images: Table
-    """What clients train on with each fill."""
-    maps: tuple[str, ...]
-    skew: Table
-    """How skewed the clients' labels are, a row for each fill."""
-    sheet: str
-    """The contact sheet as the source of an HTML image."""
-    settings: dict[str, str]
-    times: dict[str, str]
+    title: str
+    """Of the window."""
+    heading: str
+    verdict: Verdict
+    remarks: Sequence[str]
+    """What a reader should know before the numbers are used."""
+    sections: Sequence[Section]
 
 
 def render(page: Page) -> str:
-    """Return the page as HTML; a value that the template names and ``page`` lacks is an error."""
-    source = files("pipeline.reporting").joinpath("page.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, autoescape=True, finalize=_shown, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(source).render(vars(page)) + "\n"
-
-
-def _shown(value: object) -> object:
-    """Return a text without marks that would turn around the reading direction of what follows; figures as they are."""
-    return printable.escaped(value) if isinstance(value, str) and not isinstance(value, markupsafe.Markup) else value
+    """Return the page as HTML that loads nothing; texts are escaped, charts are not."""
+    return html.render("page.html.j2", vars(page))

@@ -35,10 +35,7 @@ class _Recipe(BaseModel):
 
 def table(params: Params, split: Partition, shards: Manifest, data: Inventory, lacking: Deficits) -> dict[str, str]:
     """Return the settings that decide the results, by name."""
-    recipe, train = _recipe(shards), params.train
-    seed = params.partition.seed_under(params.seed)
-    chosen = "all" if train.clients_per_round is None else str(train.clients_per_round)
-    length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
+    recipe, seed = _recipe(shards), params.partition.seed_under(params.seed)
     nobody = unheld(lacking.have, split.class_names)
     return {
         "real images": f"{_held(split, data)} of {_called(params.data.path)}, fingerprint {split.fingerprint}",
@@ -51,11 +48,33 @@ def table(params: Params, split: Partition, shards: Manifest, data: Inventory, l
         "sampling": f"{recipe.steps} steps, guidance {_scales(recipe.guidance)}, {recipe.dtype}",
         "prompts": _prompts(recipe.prompts),
         "recipe": shards.recipe,
-        "training": f"{train.model}, {train.rounds} rounds, clients a round: {chosen}",
-        "local training": f"{length}, batch {train.batch_size}, SGD {train.learning_rate:g}, "
-        f"momentum {train.momentum:g}, weight decay {train.weight_decay:g}",
+        **_training(params.train),
+    }
+
+
+def _training(train: TrainParams) -> dict[str, str]:
+    """Return the settings of the training, by name."""
+    chosen = "all" if train.clients_per_round is None else str(train.clients_per_round)
+    length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
+    falls = f"exponential, factor {train.decay:g}" if train.schedule == "exponential" else train.schedule
+    clip = "" if train.clip_norm is None else f", gradients clipped at {train.clip_norm:g}"
+    ends = "" if train.stop_at is None else f", ends at {100 * train.stop_at:g} % in two tests in a row"
+    often = "after every round" if train.eval_every == 1 else f"every {train.eval_every} rounds"
+    given = ((name, train.options.get(name, {})) for name in train.algorithms)
+    return {
+        "training": f"{train.model}, {train.rounds} rounds, clients a round: {chosen}{ends}",
+        "algorithms": "; ".join(f"{name} {_options(values)}".strip() for name, values in given),
+        "local training": f"{length}, batch {train.batch_size}, SGD {train.learning_rate:g}, schedule {falls}, "
+        f"momentum {train.momentum:g}, weight decay {train.weight_decay:g}{clip}, augment {train.augment}",
+        "order of images": f"{train.sampling}, real images {train.real_weight:g} times as often as others",
+        "weights of clients": f"by {'all images' if train.weights == 'images' else 'real images'}",
+        "tests": f"{often}, and after each of the last {train.last_rounds}",
         "seeds": ", ".join(str(seed) for seed in train.seeds),
     }
+
+
+def _options(values: Mapping[str, float]) -> str:
+    return f"({', '.join(f'{name} {value:g}' for name, value in values.items())})" if values else ""
 
 
 def _recipe(shards: Manifest) -> _Recipe:

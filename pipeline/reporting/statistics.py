@@ -19,7 +19,9 @@ Equal values give equal results: the draws are seeded, and the order of replicat
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,8 @@ Float64 = NDArray[np.float64]
 Replicate = tuple[int, int]
 """Partition seed and training seed."""
 
+DECIMALS = 4
+"""Of accuracies, shares of 1, in reports."""
 LEAST = 6
 """Partitions that a claim needs: with fewer no sign-flip test falls below .05."""
 LEVEL = 0.95
@@ -57,6 +61,13 @@ class Estimate:
     def unit(self) -> str:
         """What the interval is over: ``partition``, or with one partition ``seed``."""
         return "partition" if self.partitions > 1 else "seed"
+
+    def rounded(self) -> Self:
+        """Return the numbers as reports store them."""
+        known: dict[str, Any] = {
+            name: round(value, DECIMALS) for name, value in vars(self).items() if isinstance(value, float)
+        }
+        return replace(self, **known)
 
     def percent(self) -> str:
         """Return ``83.6 (82.4 to 84.8)`` for shares of 1."""
@@ -133,7 +144,9 @@ def bca(mean: float, resampled: Float64, jackknife: Float64, tail: float) -> tup
     ``resampled`` are the means of the bootstrap's samples, ``jackknife`` those without one unit each, ``tail`` the
     probability on either side of the interval, such as .025.
     """
-    below = (np.mean(resampled < mean) + np.mean(resampled <= mean)) / 2
+    # half of the samples whose mean is the same but for rounding count as below it
+    same = 1e-12 * np.abs(resampled).max()
+    below = (np.mean(resampled < mean - same) + np.mean(resampled <= mean + same)) / 2
     bias = special.ndtri(below)
     apart = jackknife.mean() - jackknife
     spread = (apart**2).sum() ** 1.5
@@ -162,9 +175,10 @@ def _interval(groups: Sequence[Float64]) -> tuple[float, float] | tuple[None, No
     means = np.array([group.mean() for group in groups])
     if len(groups) < LEAST:
         return student(means)
-    resampled = _resample(groups)
-    if np.ptp(resampled) == 0:
-        return float(means.mean()), float(means.mean())
+    values = np.concatenate(groups)
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    resampled = _weights(tuple(map(len, groups))) @ values
     count = len(means)
     jackknife = (means.sum() - means) / (count - 1)
     return bca(float(means.mean()), resampled, jackknife, _tail(count))
@@ -176,18 +190,21 @@ def _tail(count: int) -> float:
     return float(special.ndtr(-wide))
 
 
-def _resample(groups: Sequence[Float64]) -> Float64:
-    """Return the means of samples of units with replacement, and within each drawn unit of its values."""
-    rng = seeds.generator(0, "statistics", "bootstrap")
-    count, most = len(groups), max(map(len, groups))
-    sizes = np.array(list(map(len, groups)))
-    table = np.array([np.pad(group, (0, most - len(group))) for group in groups])
-    units = rng.integers(0, count, (_RESAMPLES, count))[..., None]
-    chosen = (rng.random((_RESAMPLES, count, most)) * sizes[units]).astype(np.int64)
-    known = np.arange(most) < sizes[units]
-    within = (table[units, chosen] * known).sum(axis=2) / known.sum(axis=2)
-    means: Float64 = within.mean(axis=1)
-    return means
+@lru_cache(maxsize=4)
+def _weights(sizes: tuple[int, ...]) -> Float64:
+    """Return what each value weighs in the mean of each sample, (samples, values), for units of so many values.
+
+    A sample draws as many units with replacement, and within each of them as many of its values. A sweep compares
+    hundreds of arms with the same replicates, and the draws do not depend on the values.
+    """
+    rng, units = seeds.generator(0, "statistics", "bootstrap"), np.array(sizes)
+    drawn = rng.integers(0, len(units), (_RESAMPLES, len(units)))[..., None]
+    chosen = (rng.random((*drawn.shape[:2], max(sizes))) * units[drawn]).astype(np.int64)
+    known = np.arange(max(sizes)) < units[drawn]
+    values = (np.cumsum([0, *sizes[:-1]])[drawn] + chosen) + np.arange(_RESAMPLES)[:, None, None] * units.sum()
+    shares = known / (units[drawn] * len(units))
+    flat = np.bincount(values[known], shares[known], minlength=_RESAMPLES * int(units.sum()))
+    return flat.astype(np.float64).reshape(_RESAMPLES, -1)
 
 
 def _percent(found: Estimate, signed: bool) -> str:

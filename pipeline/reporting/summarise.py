@@ -1,58 +1,71 @@
 """From the histories of all arms to the numbers of the report; what they cannot say is remarked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from pipeline import printable
+from pipeline.artifacts.alone import Alone as Model
+from pipeline.reporting import remarks, singles
 from pipeline.reporting.arms import ArmRuns, ordered
-from pipeline.reporting.interval import DECIMALS, Interval
-from pipeline.reporting.skew import FillSkew
-from pipeline.reporting.summary import Arm, ClassAccuracy, Comparison, Reference, Spread, Summary
+from pipeline.reporting.kinds import Fill
+from pipeline.reporting.skew import BEFORE, FillSkew
+from pipeline.reporting.statistics import DECIMALS, Difference, Estimate, estimate, paired
+from pipeline.reporting.summary import Arm, ClassAccuracy, Comparison, Reference, Rival, Summary, Target, Verdict
+
+_PARTITION = 0  # a report has one
 
 
 def summarise(
     arms: Sequence[ArmRuns],
     references: Sequence[ArmRuns],
     *,
-    target: float,
+    target: float | None,
     fill: str,
+    fills: Sequence[Fill],
+    clients: int,
     class_names: Sequence[str],
     manifest: str,
+    alone: Sequence[Model] = (),
     skew: Sequence[FillSkew] = (),
 ) -> Summary:
     """Return all numbers of the report.
 
-    ``fill`` is the fill that each other one is compared with, ``target`` the accuracy whose cost is reported,
-    ``manifest`` the SHA-256 of the manifest of the synthetic images, ``skew`` what was measured of each fill. Arms
-    without a tested run are left out and remarked.
+    ``target`` is the accuracy whose cost is reported, None for what the arm without a fill reaches; ``fill`` the one
+    that each other one is compared with; ``fills`` what is known of each; ``clients`` how many there are; ``manifest``
+    the SHA-256 of the manifest of the synthetic images; ``alone`` the clients' own models; ``skew`` what was measured
+    of each fill. Arms without a tested run are left out and remarked.
     """
-    usable = ordered([arm for arm in arms if arm.runs])
-    pairs = [
-        (one, other)
-        for one in usable
-        for other in usable
-        if one.fill == fill != other.fill and (one.algorithm, one.budget) == (other.algorithm, other.budget)
-    ]
-    compared = [_compare(one, other) for one, other in pairs]
-    central = [arm for arm in references if arm.runs]
+    usable, pairs = ordered([arm for arm in arms if arm.runs]), _pairs(arms, fill)
+    controls = {one.fill for one in fills if one.kind == "control"} - {fill}
+    judged = [_judge(arm, [one for one in usable if one.fill in controls]) for arm in usable if arm.fill == fill]
+    weights = min((size for arm in usable for size in arm.sent()), default=0)
     return Summary(
-        target_accuracy=target,
         manifest=manifest,
         fill=fill,
-        arms=tuple(_arm(arm, target, class_names) for arm in usable),
-        comparisons=tuple(comparison for comparison in compared if comparison),
-        references=tuple(Reference(arm.fill, _interval(arm.finals()), _rounded(arm.finals())) for arm in central),
-        remarks=(
-            *_on_comparisons(arms, fill),
-            *(remark for pair in pairs for remark in _on_pair(*pair)),
-            *(remark for arm in (*arms, *references) for remark in _on_arm(arm)),
-            *_on_seeds([*usable, *central]),
-        ),
+        last_rounds=max((found.primary_rounds for arm in usable for found in arm.measures.values()), default=1),
+        fills=tuple(fills),
+        arms=tuple(_arm(arm, _accuracy(arm, usable, target), class_names) for arm in usable),
+        comparisons=tuple(made for pair in pairs if (made := _compare(*pair))),
+        verdicts=tuple(made for made in judged if made),
+        references=tuple(_reference(arm, weights * clients) for arm in references if arm.runs),
+        remarks=tuple(remarks.of(arms, references, fill, pairs, target)),
+        alone=tuple(singles.summarise(alone, usable)),
         skew=tuple(skew),
     )
 
 
-def _arm(arm: ArmRuns, target: float, class_names: Sequence[str]) -> Arm:
-    rounds, moved = arm.reach(target)
+def _pairs(arms: Sequence[ArmRuns], fill: str) -> list[tuple[ArmRuns, ArmRuns]]:
+    """Return each arm of a fill with each arm of another one with the same algorithm and budget."""
+    usable = ordered([arm for arm in arms if arm.runs])
+    mine = [arm for arm in usable if arm.fill == fill]
+    others = [arm for arm in usable if arm.fill != fill]
+    return [(a, b) for a in mine for b in others if (a.algorithm, a.budget) == (b.algorithm, b.budget)]
+
+
+def _arm(arm: ArmRuns, target: float | None, class_names: Sequence[str]) -> Arm:
+    found = arm.measures
+    averaged = {seed: one.averaged for seed, one in found.items() if one.averaged is not None}
     spread = arm.spread()
     shares = arm.by_class() or [None] * len(class_names)
     known = [(share, name) for share, name in zip(shares, class_names, strict=True) if share is not None]
@@ -61,76 +74,93 @@ def _arm(arm: ArmRuns, target: float, class_names: Sequence[str]) -> Arm:
         algorithm=arm.algorithm,
         budget=arm.budget,
         fill=arm.fill,
-        final=_interval(arm.finals()),
-        best=Interval.of(arm.bests()).rounded(),
-        final_by_seed=_rounded(arm.finals()),
-        steps_per_round=round(arm.steps_per_round(), 1),
-        seeds_at_target=len(rounds),
-        rounds_to_target=round(sum(rounds) / len(rounds), 1) if rounds else None,
-        megabytes_to_target=round(sum(moved) / len(moved) / 1e6, 2) if rounds else None,
-        clients=Spread(*(round(share, DECIMALS) for share in spread)) if spread else None,
+        primary=_estimate(arm.primaries()),
+        last=_estimate({seed: one.last for seed, one in found.items()}),
+        averaged=_estimate(averaged) if averaged else None,
+        by_seed=_rounded(arm.primaries()),
+        samples_per_round=round(float(np.mean([one.samples_per_round for one in found.values()])), 1),
+        steps_per_round=round(float(np.mean([one.steps_per_round for one in found.values()])), 1),
+        target=None if target is None else _target(arm, target),
+        clients=spread.rounded() if spread else None,
         worst_class=ClassAccuracy(printable.line(worst[1]), round(worst[0], DECIMALS)) if worst else None,
     )
 
 
+def _accuracy(arm: ArmRuns, arms: Sequence[ArmRuns], given: float | None) -> float | None:
+    """Return an arm's target: what is given, or what the arm without a fill of its algorithm and budget reaches.
+
+    None if that arm was not trained. So a target never comes from the arm under study (as in Flick, NeurIPS 2025).
+    """
+    if given is not None:
+        return given
+    for other in arms:
+        if (other.algorithm, other.budget, other.fill) == (arm.algorithm, arm.budget, BEFORE):
+            return estimate(_replicates(other.primaries())).mean
+    return None
+
+
+def _target(arm: ArmRuns, accuracy: float) -> Target:
+    reached = arm.reach(accuracy)
+    found = [one for one in reached.values() if one]
+    ends = [len(arm.runs[seed].rounds) for seed, one in reached.items() if one is None]
+    return Target(
+        accuracy=round(accuracy, DECIMALS),
+        seeds=len(found),
+        rounds=round(float(np.mean([one.round for one in found])), 1) if found else None,
+        megabytes=round(float(np.mean([one.bytes for one in found])) / 1e6, 2) if found else None,
+        censored_at=min(ends, default=None),
+    )
+
+
 def _compare(one: ArmRuns, other: ArmRuns) -> Comparison | None:
-    """Return how much ``one`` is above ``other`` at the end, seed by seed; None if they share no seed."""
-    a, b = one.finals(), other.finals()
-    by_seed = {seed: a[seed] - b[seed] for seed in a if seed in b}
+    """Return how much ``one`` is above ``other``, seed by seed; None if they share no seed."""
+    by_seed = _differences(one, other)
     if not by_seed:
         return None
-    return Comparison(one.algorithm, one.budget, one.fill, other.fill, _interval(by_seed), _rounded(by_seed))
+    return Comparison(one.algorithm, one.budget, one.fill, other.fill, _difference(by_seed), _rounded(by_seed))
 
 
-def _interval(by_seed: dict[int, float]) -> Interval:
-    return Interval.of(list(by_seed.values())).rounded()
+def _judge(arm: ArmRuns, controls: Sequence[ArmRuns]) -> Verdict | None:
+    """Return the difference from the best and from the weakest control of the budget, whatever their algorithms.
+
+    None if no control of the budget shares a seed.
+    """
+    rivals = []
+    for other in controls:
+        by_seed = _differences(arm, other)
+        if other.budget == arm.budget and by_seed:
+            accuracy = float(np.mean([other.primaries()[seed] for seed in by_seed]))
+            rivals.append(Rival(other.algorithm, other.fill, round(accuracy, DECIMALS), _difference(by_seed)))
+    if not rivals:
+        return None
+    least, most = (choose(rivals, key=lambda one: one.difference.mean) for choose in (min, max))
+    return Verdict(arm.algorithm, arm.budget, arm.fill, least, most)
 
 
-def _rounded(by_seed: dict[int, float]) -> dict[int, float]:
+def _reference(arm: ArmRuns, sent: int) -> Reference:
+    """Return a central run, whose weights are sent to all clients once: so many bytes.
+
+    What the algorithms' smallest download is, is the weights: nobody sends less.
+    """
+    return Reference(arm.fill, _estimate(arm.primaries()), _rounded(arm.primaries()), round(sent / 1e6, 2))
+
+
+def _differences(one: ArmRuns, other: ArmRuns) -> dict[int, float]:
+    a, b = one.primaries(), other.primaries()
+    return {seed: a[seed] - b[seed] for seed in a if seed in b}
+
+
+def _estimate(by_seed: Mapping[int, float]) -> Estimate:
+    return estimate(_replicates(by_seed)).rounded()
+
+
+def _difference(by_seed: Mapping[int, float]) -> Difference:
+    return paired(_replicates(by_seed)).rounded()
+
+
+def _replicates(by_seed: Mapping[int, float]) -> dict[tuple[int, int], float]:
+    return {(_PARTITION, seed): value for seed, value in by_seed.items()}
+
+
+def _rounded(by_seed: Mapping[int, float]) -> dict[int, float]:
     return {seed: round(value, DECIMALS) for seed, value in by_seed.items()}
-
-
-def _on_comparisons(arms: Sequence[ArmRuns], fill: str) -> Iterator[str]:
-    fills = list(dict.fromkeys(arm.fill for arm in arms))
-    if fill not in fills:
-        yield (
-            f"no differences are reported: report.fill is {fill!r}, which is not among the trained fills "
-            f"({', '.join(fills)})"
-        )
-    elif len(fills) == 1:
-        yield f"no differences are reported: {fill!r} is the only fill that was trained"
-
-
-def _on_pair(one: ArmRuns, other: ArmRuns) -> Iterator[str]:
-    """Say which seeds a comparison leaves out."""
-    lone = sorted(set(one.runs) ^ set(other.runs))
-    if lone:
-        what = f"leaves out {_seeds(lone)}" if set(one.runs) & set(other.runs) else "is missing: they share no seed"
-        yield f"{one.title}: the difference from {other.fill} {what}"
-
-
-def _on_arm(arm: ArmRuns) -> Iterator[str]:
-    if arm.untested:
-        yield f"{arm.title}: {_seeds(arm.untested)} left out, since no round was tested"
-    for seed, number in arm.diverged().items():
-        yield f"{arm.title}: the test loss of seed {seed} is not finite (first in round {number})"
-    if arm.runs and not arm.steps_per_round():
-        yield f"{arm.title}: no client took a step, so the accuracy is that of the initial weights"
-    ends = sorted({done.number for done in arm.last().values()})
-    if len(ends) > 1:
-        yield (
-            f"{arm.title}: runs end after {' or '.join(map(str, ends))} rounds, so later points of the curve are "
-            "means over fewer seeds"
-        )
-
-
-def _on_seeds(arms: Sequence[ArmRuns]) -> Iterator[str]:
-    single = [arm.title for arm in arms if len(arm.runs) == 1]
-    if len(single) == len(arms) and arms:
-        yield "one seed only: no number has an interval"
-    elif single:
-        yield f"one seed only, hence no interval: {'; '.join(single)}"
-
-
-def _seeds(numbers: Sequence[int]) -> str:
-    return f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"

@@ -1,19 +1,23 @@
-"""The numbers of a report as typed values, the file that keeps them, and the result tables made of them.
+"""The numbers of a report as typed values, and the file that keeps them.
 
 The file, data/report.json, is nested objects, since ``dvc metrics`` reads numbers from objects and ignores lists::
 
-    {"target_accuracy": 0.65, "manifest": SHA256, "fill": COMPARED_FILL,
-     "arms":        {ALGORITHM: {BUDGET: {FILL: {"final": {"mean": 0.6, "half_width": 0.03}, ...}}}},
+    {"manifest": SHA256, "fill": COMPARED_FILL, "last_rounds": 10,
+     "fills":       {FILL: {"kind": "control", "image_megabytes": 0.0}},
+     "arms":        {ALGORITHM: {BUDGET: {FILL: {"primary": {"mean": 0.6, "low": 0.57, "high": 0.63, ...}, ...}}}},
      "comparisons": {ALGORITHM: {BUDGET: {FILL: {CONTROL: {"difference": {...}, "by_seed": {...}}}}}},
-     "references":  {FILL: {"final": {...}, "final_by_seed": {...}}},
+     "verdicts":    {ALGORITHM: {BUDGET: {FILL: {"best": {...}, "weakest": {...}}}}},
+     "references":  {FILL: {"accuracy": {...}, "by_seed": {...}, "megabytes": 5.0}},
+     "alone":       {BUDGET: {FILL: {"own": {...}, "whole": {...}, "better_off": {ALGORITHM: {...}}}}},
      "skew":        {FILL: {"clients": {"hellinger": 0.7, ...}, "iid": {"hellinger": 0.05, ...}}},
      "remarks":     [TEXT, ...]}
 
-Names of algorithms, budgets and fills are only ever keys below these fixed sections, so none is reserved.
+Names of algorithms, budgets and fills are only ever keys below these fixed sections, so none is reserved. Accuracies
+are shares of 1. A report has one partition, so every interval is Student's t over seeds, and no difference has a p.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +26,20 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pipeline import atomic
 from pipeline.errors import ArtifactError
-from pipeline.reporting.interval import Interval
+from pipeline.reporting.kinds import Fill
+from pipeline.reporting.measures import ClientSpread
 from pipeline.reporting.skew import FillSkew
+from pipeline.reporting.statistics import Difference, Estimate
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+_ARM = ("algorithm", "budget", "fill")
 _KEYS = {
-    "arms": ("algorithm", "budget", "fill"),
-    "comparisons": ("algorithm", "budget", "fill", "control"),
+    "fills": ("fill",),
+    "arms": _ARM,
+    "comparisons": (*_ARM, "control"),
+    "verdicts": _ARM,
     "references": ("fill",),
+    "alone": ("budget", "fill"),
     "skew": ("fill",),
 }
 """The fields that are keys in the file, from the outermost inwards."""
@@ -37,19 +47,8 @@ _REDO = "run: dvc repro -f report"
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Accuracy over clients after the last round, mean over seeds."""
-
-    __pydantic_config__ = _STRICT
-
-    least: float
-    median: float
-    greatest: float
-
-
-@dataclass(frozen=True)
 class ClassAccuracy:
-    """Accuracy on the test images of one class after the last round, mean over seeds."""
+    """Accuracy on the test images of one class, mean over the last rounds and over seeds."""
 
     __pydantic_config__ = _STRICT
 
@@ -58,35 +57,54 @@ class ClassAccuracy:
 
 
 @dataclass(frozen=True)
+class Target:
+    """When the runs of an arm reach a target accuracy: two tests in a row at or above it, of which the first counts."""
+
+    __pydantic_config__ = _STRICT
+
+    accuracy: float
+    """The primary number of the arm without a fill of the same algorithm and budget, or what params.yaml says."""
+    seeds: int
+    """How many seeds reach it."""
+    rounds: float | None
+    """Mean over the seeds that reach it; None if none does."""
+    megabytes: float | None
+    """Moved by then, all clients, both ways, without images; mean over the seeds that reach it."""
+    censored_at: int | None
+    """The first round at which a run ended that had not reached it; None if every seed reaches it."""
+
+
+@dataclass(frozen=True)
 class Arm:
-    """The results of one algorithm, budget and fill over its seeds; accuracies are between 0 and 1."""
+    """The results of one algorithm, budget and fill over its seeds."""
 
     __pydantic_config__ = _STRICT
 
     algorithm: str
     budget: str
     fill: str
-    final: Interval
+    primary: Estimate
+    """The primary number: accuracy, mean over the last rounds of a run."""
+    last: Estimate
     """Accuracy after the last round."""
-    best: Interval
-    """Greatest accuracy of any tested round; chosen on the test images, so an optimistic number."""
-    final_by_seed: dict[int, float]
+    averaged: Estimate | None
+    """Accuracy of the average of the last rounds' global weights; None if no seed tested it."""
+    by_seed: dict[int, float]
+    """The primary number of each seed."""
+    samples_per_round: float
+    """Images that go through local training, all clients together, mean over rounds and seeds."""
     steps_per_round: float
-    """Local steps of all clients together, mean over rounds and seeds."""
-    seeds_at_target: int
-    """How many seeds reach the target accuracy."""
-    rounds_to_target: float | None
-    """Mean over the seeds that reach it; None if none does."""
-    megabytes_to_target: float | None
-    """Moved by then, all clients, both ways; mean over the seeds that reach it."""
-    clients: Spread | None
-    """None if no accuracy by class was measured."""
+    """Local steps, likewise."""
+    target: Target | None
+    """None if no target is set and no arm without a fill was trained."""
+    clients: ClientSpread | None
+    """Mean over seeds of each number of the distribution; None if no accuracy by class was measured."""
     worst_class: ClassAccuracy | None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much the fill is above a control after the last round; equal seeds have equal starts."""
+    """How much the primary number of a fill is above another's of the same algorithm and budget, seed by seed."""
 
     __pydantic_config__ = _STRICT
 
@@ -94,20 +112,79 @@ class Comparison:
     budget: str
     fill: str
     control: str
-    difference: Interval
+    difference: Difference
     by_seed: dict[int, float]
     """The difference of each paired seed."""
 
 
 @dataclass(frozen=True)
+class Rival:
+    """A control of the same budget, with any algorithm, and how much the compared fill is above it."""
+
+    __pydantic_config__ = _STRICT
+
+    algorithm: str
+    fill: str
+    accuracy: float
+    """Its primary number, mean over its seeds."""
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The compared fill beside the best and the weakest control: no control uses a synthetic image or a bound's."""
+
+    __pydantic_config__ = _STRICT
+
+    algorithm: str
+    budget: str
+    fill: str
+    best: Rival
+    """The control with the highest mean. It is chosen by the same runs, which favours the control, not the fill."""
+    weakest: Rival
+
+
+@dataclass(frozen=True)
 class Reference:
-    """The accuracy of a central run after its last step."""
+    """A central run: one model, trained in one place and sent to every client once."""
 
     __pydantic_config__ = _STRICT
 
     fill: str
-    final: Interval
-    final_by_seed: dict[int, float]
+    accuracy: Estimate
+    """After its last step."""
+    by_seed: dict[int, float]
+    megabytes: float
+    """The trained weights, sent once to each client."""
+
+
+@dataclass(frozen=True)
+class BetterOff:
+    """Shares of the clients that a federation makes more accurate than training alone does, mean over seeds."""
+
+    __pydantic_config__ = _STRICT
+
+    own: float | None
+    """By the accuracy on the test images weighted by the client's own labels; None if no client has one."""
+    whole: float
+    """By the accuracy on the whole test split."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Every client trained alone with one fill, with the steps of all rounds; distributions are means over seeds."""
+
+    __pydantic_config__ = _STRICT
+
+    budget: str
+    fill: str
+    seeds: int
+    own: ClientSpread | None
+    """Accuracy on the test images of each class, weighted by the client's own real labels."""
+    whole: ClientSpread
+    """Accuracy on the whole test split."""
+    better_off: dict[str, BetterOff]
+    """By algorithm, compared with the federation of the same fill, budget and seeds."""
 
 
 @dataclass(frozen=True)
@@ -116,18 +193,28 @@ class Summary:
 
     __pydantic_config__ = _STRICT
 
-    target_accuracy: float
     manifest: str
     """SHA-256 of the manifest of the synthetic images."""
     fill: str
     """The fill whose differences from the others are reported."""
+    last_rounds: int
+    """How many rounds at a run's end the primary number is the mean over."""
+    fills: tuple[Fill, ...]
+    """Of all arms and references."""
     arms: tuple[Arm, ...]
     comparisons: tuple[Comparison, ...]
+    verdicts: tuple[Verdict, ...]
     references: tuple[Reference, ...]
     remarks: tuple[str, ...]
     """What was left out or should be known before the numbers are used, one sentence each."""
+    alone: tuple[Alone, ...] = ()
     skew: tuple[FillSkew, ...] = ()
     """Of the real images, which is the fill none, and of every fill that changes what clients hold."""
+
+    @property
+    def budgets(self) -> list[str]:
+        """The budgets of all arms, in the order of the arms."""
+        return list(dict.fromkeys(arm.budget for arm in self.arms))
 
 
 def save(path: Path, summary: Summary) -> None:
@@ -175,44 +262,3 @@ def _flatten(nested: Any, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
             if keys[0] in value:
                 raise ValueError(f"{keys[0]!r} is a key already")
             yield {keys[0]: name, **value}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A titled table of text; the first column names the row."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    differences: int = 0
-    """How many of the last rows are differences of two others."""
-
-
-def budgets(summary: Summary) -> list[str]:
-    """Return the budgets of all arms, in the order of the arms."""
-    return list(dict.fromkeys(arm.budget for arm in summary.arms))
-
-
-def result_tables(summary: Summary) -> list[Table]:
-    """Return accuracies and differences after the last round, in percent: a table an algorithm, then the references."""
-    columns, tables = budgets(summary), []
-    for algorithm in dict.fromkeys(arm.algorithm for arm in summary.arms):
-        finals: dict[str, dict[str, str]] = {}
-        for arm in summary.arms:
-            if arm.algorithm == algorithm:
-                finals.setdefault(arm.fill, {})[arm.budget] = arm.final.percent()
-        gains: dict[str, dict[str, str]] = {}
-        for one in summary.comparisons:
-            if one.algorithm == algorithm:
-                name = f"{one.fill} - {one.control}"
-                gains.setdefault(name, {})[one.budget] = one.difference.percent(signed=True)
-        rows = [*_rows(finals, columns), *_rows(gains, columns)]
-        tables.append(Table(algorithm, ("fill", *(f"equal {name}" for name in columns)), tuple(rows), len(gains)))
-    if summary.references:
-        rows = [(one.fill, one.final.percent()) for one in summary.references]
-        tables.append(Table("central runs, for reference", ("fill", "accuracy"), tuple(rows)))
-    return tables
-
-
-def _rows(cells: Mapping[str, Mapping[str, str]], columns: Sequence[str]) -> list[tuple[str, ...]]:
-    return [(name, *(by_budget.get(budget, "-") for budget in columns)) for name, by_budget in cells.items()]

@@ -7,9 +7,11 @@ from pipeline.workspace import Workspace
 
 
 def run(workspace: Workspace, params: Params, fill: str) -> None:
-    """Write the holdings of one fill."""
-    made = fills.make(fill, Given(workspace, params))
-    made.save(workspace.fill(fill))
-    held = ", ".join(f"{sum(map(len, rows))} {name}" for name, rows in made.rows.items())
-    holders = "1 client holds" if made.clients == 1 else f"{made.clients} clients hold"
-    progress.say(f"fill {fill}: {holders} {held} images")
+    """Write the holdings of one fill, and of the fill whose weights its training starts from."""
+    given = Given(workspace, params)
+    made = fills.make(fill, given)
+    for one in (fills.make(made.start, given), made) if made.start else (made,):
+        one.save(workspace.fill(one.fill))
+        held = ", ".join(f"{sum(map(len, rows))} {name}" for name, rows in one.rows.items())
+        holders = "1 client holds" if one.clients == 1 else f"{one.clients} clients hold"
+        progress.say(f"fill {one.fill}: {holders} {held} images")

@@ -1,6 +1,7 @@
 """Stages ``fingerprint-images`` and ``fingerprint-model``: say what the things are that params.yaml only names.
 
-The first one looks at the images, and at the words for their classes; the second one at the model and its prompts.
+The first one looks at the images, and at the words for their classes; the second one at the model, its prompts, and
+who judges the images.
 
 DVC runs both always; they are cheap, since digests of files are remembered. The other stages depend on what they write
 and not on the places themselves: changed content runs them, and the same content at another place does not.
@@ -13,22 +14,24 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import atomic, progress
+from pipeline import atomic, judges, progress
 from pipeline.data import images
 from pipeline.data.images import Images
 from pipeline.errors import ParameterError, PipelineError
+from pipeline.evaluation.extractors import identity
 from pipeline.generation import model, words
+from pipeline.generation.gate import WHERE
 from pipeline.params import Params, PartitionParams
 from pipeline.workspace import Workspace
 
-IMAGES, WORDS, MODEL = "images", "words", "model"
-STAGES = {"fingerprint-images": (IMAGES, WORDS), "fingerprint-model": (MODEL,)}
+IMAGES, WORDS, MODEL, JUDGE = "images", "words", "model", "judge"
+STAGES = {"fingerprint-images": (IMAGES, WORDS), "fingerprint-model": (MODEL, JUDGE)}
 _FILE = "file"  # the column of the files' names, where images are files
 Print = Mapping[str, Any]
 
 
 def run(workspace: Workspace, params: Params, of: str) -> None:
-    """Write the fingerprint of the images, of the words or of the model.
+    """Write the fingerprint of the images, the words, the model or the judge.
 
     Raises DataError, GenerationError or ParameterError if that cannot be found; an earlier fingerprint is then kept.
     """
@@ -93,9 +96,24 @@ def _digest(values: Iterable[object]) -> str:
 
 
 def _model(workspace: Workspace, params: Params) -> Print:
-    """Return the recipe, which has content where ``generate`` has places, but for what other stages decide."""
+    """Return the recipe, which has content where ``generate`` has places, but for what other stages decide.
+
+    If there is a gate, it is an entry beside those of the recipe.
+    """
     chosen = params.generate
-    return model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()
+    found = model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()
+    if chosen.gate is None:
+        return found
+    judge = judges.identity(workspace, chosen.gate.judge, WHERE)
+    bounds = {"least_probability": chosen.gate.least_probability, "most_refusals": chosen.gate.most_refusals}
+    return {**found, "gate": {"judge": judge, **bounds}}
+
+
+def _judge(workspace: Workspace, params: Params) -> Print:
+    """Return what judges the images, and what distances see of them: content or commits in place of places."""
+    chosen = params.evaluate
+    judge = judges.identity(workspace, chosen.judge)
+    return {"judge": judge, "extractor": identity(chosen.extractor, chosen.extractor_revision, workspace.at(""))}
 
 
 def _words(workspace: Workspace, params: Params) -> Print:
@@ -103,17 +121,27 @@ def _words(workspace: Workspace, params: Params) -> Print:
     return words.read(workspace, params.generate)
 
 
-_PRINTS: Mapping[str, Callable[[Workspace, Params], Print]] = {IMAGES: _images, WORDS: _words, MODEL: _model}
+_PRINTS: Mapping[str, Callable[[Workspace, Params], Print]] = {
+    IMAGES: _images,
+    WORDS: _words,
+    MODEL: _model,
+    JUDGE: _judge,
+}
 _PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
     IMAGES: lambda params: (params.data.path, params.partition.assignment or ""),
     WORDS: lambda params: (
         (params.generate.class_overrides,) if isinstance(params.generate.class_overrides, str) else ()
+    ),
+    JUDGE: lambda params: (
+        params.evaluate.judge.model.removeprefix("clip:"),
+        params.evaluate.extractor.partition(":")[2],
     ),
     MODEL: lambda params: (
         params.generate.model,
         params.generate.prompts,
         params.generate.config or "",
         *(one.path for one in params.generate.lora),
+        params.generate.gate.judge.model if params.generate.gate else "",
     ),
 }
 """The texts that can name a file or folder below the project's folder."""

@@ -1,11 +1,9 @@
 """Stage ``report``: one page for people, and the same numbers as DVC metrics and plots."""
 
 from pipeline import atomic, progress
-from pipeline.artifacts import holdings, manifest, partition
-from pipeline.artifacts.partition import Partition
+from pipeline.artifacts import alone, holdings, manifest, partition
 from pipeline.params import Params
-from pipeline.reporting import arms, content, curves, page, skew, summary
-from pipeline.reporting.skew import FillSkew
+from pipeline.reporting import arms, content, curves, kinds, page, skew, summary
 from pipeline.reporting.summarise import summarise
 from pipeline.workspace import Workspace
 
@@ -15,8 +13,8 @@ def run(workspace: Workspace, params: Params) -> None:
 
     Raises ArtifactError if an artifact is missing or damaged.
     """
-    split = partition.load(workspace.partition)
-    names = split.class_names
+    split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
+    names, held = split.class_names, {fill: holdings.load(workspace.fill(fill)) for fill in params.train.all_fills()}
     federated = arms.ordered(
         [
             arm
@@ -26,14 +24,18 @@ def run(workspace: Workspace, params: Params) -> None:
         ]
     )
     central = [arm for fill in params.train.references for arm in arms.read(workspace.run(fill, "fedavg"), names)]
+    shard_bytes = sum(shard.bytes for shard in shards.shards)
     numbers = summarise(
         federated,
         central,
         target=params.report.target_accuracy,
         fill=params.report.fill,
+        fills=[kinds.describe(one, split, shard_bytes) for one in held.values()],
+        clients=split.client_count,
         class_names=names,
-        manifest=atomic.sha256(manifest.load(workspace.manifest).place),
-        skew=_skew(workspace, params, split),
+        manifest=atomic.sha256(shards.place),
+        alone=[model for fill in params.train.alone for model in alone.load(workspace.alone(fill))],
+        skew=skew.of_fills(split.counts(), {fill: held[fill].counts for fill in params.train.fills}, params.seed),
     )
     from pipeline import fills  # its files can load torchvision
 
@@ -44,9 +46,3 @@ def run(workspace: Workspace, params: Params) -> None:
     for remark in numbers.remarks:
         progress.say(f"report: {remark}")
     progress.say(f"report: {workspace.report_page}")
-
-
-def _skew(workspace: Workspace, params: Params, split: Partition) -> tuple[FillSkew, ...]:
-    """Return the skew of the real images, and of what clients hold with each fill that is trained."""
-    filled = {fill: holdings.load(workspace.fill(fill)).counts for fill in params.train.fills}
-    return skew.of_fills(split.counts(), filled, params.seed)

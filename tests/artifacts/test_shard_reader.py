@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.artifacts import manifest, pages, shard_reader, shards
+from pipeline.artifacts import pages, shard_pictures, shard_reader, shards
 from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import ArtifactError
@@ -94,7 +94,7 @@ def test_a_value_that_is_in_the_file_once_is_in_memory_once(tmp_path: Path) -> N
     assert {len(image) for image in columns["image"]} == {8 * MEGABYTE}
     assert len({id(image) for image in columns["image"]}) == 1
     with pytest.raises(ArtifactError, match=r"\(an image takes 8,388,608 bytes, and at most 67,072 are read\)"):
-        list(manifest.pictures([path], NAMES, PNG, "ask again"))
+        list(shard_pictures.pictures([path], NAMES, PNG, "ask again"))
 
 
 def test_more_than_such_images_take_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_another_number_of_rows_is_refused(path: Path) -> None:
 def test_a_label_of_no_class_is_refused(path: Path, label: int) -> None:
     pq.write_table(with_column(pq.read_table(path), "label", pa.array([0, 0, label, 0, 0])), path)
     with pytest.raises(ArtifactError, match=rf"not a shard \(label {label} of 2 classes\)"):
-        list(manifest.pictures([path], NAMES, PNG, "ask again"))
+        list(shard_pictures.pictures([path], NAMES, PNG, "ask again"))
 
 
 @settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -261,7 +261,7 @@ def test_a_shard_with_other_bytes_is_read_or_refused_in_one_line(path: Path, dat
     until = data.draw(st.integers(at, min(len(content), at + 40)))
     other.write_bytes(content[:at] + data.draw(st.binary(max_size=40)) + content[until:])
     with contextlib.suppress(ArtifactError):
-        for label, picture in manifest.pictures([other], NAMES, PNG, "ask again"):
+        for label, picture in shard_pictures.pictures([other], NAMES, PNG, "ask again"):
             assert label < 2
             assert picture.size == (16, 16)
 

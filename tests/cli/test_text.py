@@ -22,7 +22,7 @@ from pipeline.generation.pool import Collected, Entry, Stats
 from pipeline.generation.rates import Estimate, Rate
 from pipeline.hub.publication import Changes, Item
 from pipeline.hub.push import Pushed
-from pipeline.reporting.summary import Table
+from pipeline.reporting.tables import Table
 from tests.generation.conftest import small_recipe
 
 
@@ -145,9 +145,14 @@ def test_results_are_tables_with_remarks() -> None:
         Table("fedavg", ("fill", "equal steps"), (("none", "60.1 ± 3.3"),)),
         Table("central runs, for reference", ("fill", "accuracy"), (("central-real", "81.8"),)),
     )
-    printed = report.results_text(Results("abc", tables, ("one seed only",), Path("data/report.html")))
+    verdict = "With fedavg at equal steps, synthetic beats the best control."
+    printed = report.results_text(
+        Results("abc", verdict, tables[:1], tables[1:], ("one seed only",), Path("data/report.html"))
+    )
     assert printed.split("\n") == [
-        "Accuracy on the test images after the last round, in percent, with 95 % intervals over seeds",
+        verdict,
+        "",
+        "Accuracy on the test images, in percent, with 95 % intervals over seeds",
         "",
         "fedavg",
         "fill  equal steps",
@@ -161,7 +166,9 @@ def test_results_are_tables_with_remarks() -> None:
         "",
         "The whole report: data/report.html",
     ]
-    assert "Note" not in report.results_text(Results("abc", tables, (), Path("data/report.html")))
+    bare = report.results_text(Results("abc", "", tables, (), (), Path("data/report.html")))
+    assert bare.startswith("Accuracy on")
+    assert "Note" not in bare
 
 
 def test_runs() -> None:

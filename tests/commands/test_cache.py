@@ -76,6 +76,8 @@ def test_every_file_of_the_cache_is_counted_once(workspace: Workspace) -> None:
     array(workspace, "second")
     for place in ("runs/a.safetensors", "runs/b.safetensors", "checkpoints/c.safetensors", "results/d.json"):
         left(workspace.cache / place, days=0)
+    for place in ("embeddings/e.parquet", "embeddings/e.lock"):
+        left(workspace.cache / place, days=0)
     for place in ("pool.sqlite", "pool.lock", "digests.sqlite", "digests/x.json", "arrays/lost.labels.npy"):
         left(workspace.cache / place, days=0)
     left(workspace.cache / "runs/.e.safetensors.abcd_123", days=0)
@@ -83,6 +85,7 @@ def test_every_file_of_the_cache_is_counted_once(workspace: Workspace) -> None:
         Part("arrays", 2, 2 * ARRAY_BYTES),
         Part("finished runs", 2, 20),
         Part("checkpoints", 1, 10),
+        Part("files of embeddings", 2, 20),
         Part("files of the pool", 2, 20),
         Part("digests of files", 2, 20),
         Part("left by killed processes", 2, 20),
@@ -149,18 +152,21 @@ def test_checkpoints_of_finished_runs_and_old_leftovers_are_deleted(workspace: W
     }
 
 
-def test_old_runs_and_images_of_the_pool_go_if_asked(artifacts: Workspace) -> None:
+def test_old_runs_embeddings_and_images_of_the_pool_go_if_asked(artifacts: Workspace) -> None:
     """Three images are planned; all are stored now, so only those of 0 days or more can go."""
-    left(artifacts.runs / "old.safetensors", days=9)
-    left(artifacts.runs / "new.safetensors", days=1)
+    for place in (artifacts.runs / "x.safetensors", artifacts.embeddings / "x.parquet"):
+        left(place.with_stem("old"), days=9)
+        left(place.with_stem("new"), days=1)
     stocked.lacking(artifacts, [0, 0, 3])
     _, plan = stocked.current(artifacts)
     with Pool(artifacts.pool) as pool:
         stocked.stock(pool, plan)
-    runs, images = cache.gc(artifacts, 5, dry_run=False).parts[3:]
-    assert (runs, images) == (Part("finished runs", 1, 10), Part("images of the pool", 0, 0))
+    runs, embeddings, images = cache.gc(artifacts, 5, dry_run=False).parts[3:]
+    assert (runs, embeddings) == (Part("finished runs", 1, 10), Part("files of embeddings", 1, 10))
+    assert images == Part("images of the pool", 0, 0)
     assert [path.name for path in artifacts.runs.iterdir()] == ["new.safetensors"]
-    assert cache.gc(artifacts, 0, dry_run=True).parts[4] == Part("images of the pool", 3, 3 * stocked.IMAGE_BYTES)
+    assert [path.name for path in artifacts.embeddings.iterdir()] == ["new.parquet"]
+    assert cache.gc(artifacts, 0, dry_run=True).parts[5] == Part("images of the pool", 3, 3 * stocked.IMAGE_BYTES)
 
 
 def test_nothing_is_deleted_if_an_artifact_is_damaged(artifacts: Workspace) -> None:

@@ -89,8 +89,8 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(
 
 def test_a_pool_of_a_newer_format_is_refused_by_every_command(cache: Path, tmp_path: Path) -> None:
     with Pool(Workspace().pool) as pool:
-        pool.db.execute("pragma user_version = 2")
+        pool.db.execute("pragma user_version = 3")
     for arguments in (["stats"], ["list"], ["gc", "--older-than", "1"], ["export", tmp_path / "x"], ["import", "x"]):
         done = run(*arguments)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-        assert "error: this pool has format 2, and this version of gen-fedsd reads format 1: " in done.stderr
+        assert "error: this pool has format 3, and this version of gen-fedsd reads formats 1 and 2: " in done.stderr

@@ -42,7 +42,7 @@ def inputs(stored: MakeStored) -> Inputs:
     real = stored("real", 30)
     held = (rows((0, 12), (0, 4)), rows((12, 22), (4, 4)), rows((22, 30), (4, 12)))
     normalisation = Normalisation.of(real.pixels)
-    return Inputs((real, stored("extra", 12)), held, stored("tests", 9), normalisation, 3)
+    return Inputs((real, stored("extra", 12)), ("real", "extra"), held, stored("tests", 9), normalisation, 3)
 
 
 CLIENTS = (Client(16, 12), Client(10, 16), Client(16, 6))

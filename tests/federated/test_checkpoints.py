@@ -11,9 +11,9 @@ from pipeline.federated.algorithm import State
 from pipeline.federated.algorithms import make
 from pipeline.federated.checkpoints import Checkpoint
 from pipeline.federated.inputs import Inputs
-from pipeline.federated.simulation import Run, RunState, Schedule, begin, simulate
-from pipeline.federated.worker import Worker
+from pipeline.federated.simulation import Run, RunState, Schedule, begin
 from pipeline.workspace import Workspace
+from tests.federated.playing import Interrupted, play
 
 MakeRun = Callable[..., Run]
 MakeCheckpoint = Callable[..., Checkpoint]
@@ -30,34 +30,11 @@ def checkpoint(workspace: Workspace) -> MakeCheckpoint:
     return make_one
 
 
-class Interrupted(Exception):
-    """Ends a run after some round."""
-
-
-def play(run: Run, inputs: Inputs, kept: Checkpoint | None = None, until: int | None = None) -> RunState:
-    """Carry a run out from where it was kept, and keep it after each round; give up after round ``until``."""
-    at = (kept.load() if kept else None) or begin(run)
-
-    def on_round(now: RunState) -> None:
-        if kept:
-            kept.keep(now)
-        if len(now.rounds) == until:
-            raise Interrupted
-
-    execution, worker = simulate(run, at, on_round), Worker(inputs, run)
-    try:
-        tasks = next(execution)
-        while True:
-            tasks = execution.send([worker.carry_out(task) for task in tasks])
-    except StopIteration as end:
-        last: RunState = end.value
-        return last
-
-
 def bits(at: RunState) -> object:
     """Return all of a run's state, so that it can be compared."""
     own = {i: {name: vector.tobytes() for name, vector in kept.items()} for i, kept in at.client_states.items()}
-    return at.rounds, {name: vector.tobytes() for name, vector in at.state.items()}, own
+    recent = [vector.tobytes() for vector in at.recent]
+    return at.rounds, {name: vector.tobytes() for name, vector in at.state.items()}, own, recent
 
 
 @pytest.mark.parametrize(
@@ -67,9 +44,9 @@ def bits(at: RunState) -> object:
 def test_a_run_that_is_interrupted_after_any_round_ends_the_same(
     checkpoint: MakeCheckpoint, inputs: Inputs, run: MakeRun, algorithm: str, model: str
 ) -> None:
-    """Two of three clients are drawn, every second round is tested, and the last."""
+    """Two of three clients are drawn; every second round is tested, and the last three, whose weights are averaged."""
     made = replace(run(rounds=5, clients_per_round=2, eval_every=2), algorithm=make(algorithm, {}), model=model)
-    made = replace(made, norm="batch", schedule=Schedule(0.05, "cosine"))
+    made = replace(made, norm="batch", schedule=Schedule(0.05, "cosine"), last_rounds=3)
     expected = bits(play(made, inputs))
     for number in range(1, 6):
         kept = checkpoint(made, 1)
@@ -89,6 +66,22 @@ def test_a_run_may_be_interrupted_again_and_again(checkpoint: MakeCheckpoint, in
         with pytest.raises(Interrupted):
             play(made, inputs, kept, until=number)
     assert bits(play(made, inputs, kept)) == bits(play(made, inputs))
+
+
+def test_a_run_that_is_interrupted_on_its_way_to_a_target_ends_the_same(
+    checkpoint: MakeCheckpoint, inputs: Inputs, run: MakeRun
+) -> None:
+    """The average of the weights before the end, which no one knew in advance, needs those of the rounds before."""
+    made = replace(run(rounds=9, seed=3), last_rounds=3, stop_at=0.5)
+    expected = play(made, inputs)
+    last = len(expected.rounds)
+    assert 3 < last < 9
+    for number in range(1, last + 1):
+        kept = checkpoint(made, 1)
+        with pytest.raises(Interrupted):
+            play(made, inputs, kept, until=number)
+        assert bits(play(made, inputs, kept)) == bits(expected), number
+        kept.forget()
 
 
 def test_a_run_is_kept_as_often_as_asked(checkpoint: MakeCheckpoint, inputs: Inputs, run: MakeRun) -> None:
@@ -132,7 +125,8 @@ def test_what_is_read_is_what_was_written(checkpoint: MakeCheckpoint, inputs: In
     took_part = (Participation(0, 10, 2, 40, 50), Participation(7, 20, 4, 40, 50))
     done = [Round(1, took_part, 0.1 + 0.2, float("inf"), (1 / 3, None)), Round(2, ())]
     state: State = {"weights": np.arange(5, dtype=np.float32) / np.float32(3), "first moment": np.zeros(2, np.float32)}
-    at = RunState(state, {12: {"a/b": np.ones(3, np.float32)}, 3: {"weights": np.full(1, 7, np.float32)}}, done)
+    recent = [np.full(3, value, np.float32) for value in range(12)]  # more than ten: not in order of their names
+    at = RunState(state, {12: {"a/b": np.ones(3, np.float32)}, 3: {"weights": np.full(1, 7, np.float32)}}, done, recent)
     kept = checkpoint(run(), 2)
     kept.keep(at)
     found = kept.load()

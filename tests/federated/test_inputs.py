@@ -63,7 +63,9 @@ def test_parameters_reach_the_run(inputs: Inputs) -> None:
         momentum=0.5,
         weight_decay=0.01,
         clip_norm=3.0,
-        augment=True,
+        augment="shift",
+        sampling="class-balanced",
+        real_weight=2.0,
         schedule="exponential",
         decay=0.75,
         eval_every=2,
@@ -80,16 +82,17 @@ def test_parameters_reach_the_run(inputs: Inputs) -> None:
         norm="batch",
         image_size=16,
         tests=(3, 3, 3, 0),
-        settings=LocalSettings(6, 0.5, 0.01, clip_norm=3.0, augment=True),
+        settings=LocalSettings(
+            6, 0.5, 0.01, clip_norm=3.0, augment="shift", sampling="class-balanced", real_weight=2.0
+        ),
         schedule=Schedule(0.05, "exponential", 0.75),
         rounds=2,
         clients_per_round=1,
         eval_every=2,
         stop_at=0.5,
         seed=11,
+        last_rounds=2,
     )
-    cut = federated.run(CLIENTS, "digest", replace(inputs, classes=4), "fedprox", settings, 11, rounds=4)
-    assert cut == replace(made, rounds=4, clients_per_round=None, eval_every=1, stop_at=None)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +138,39 @@ def test_tests_can_be_some_rows_of_an_array(inputs: Inputs) -> None:
     assert len(digests) == 3
 
 
+@pytest.mark.parametrize(("schedule", "decay", "quarter"), [("exponential", 0.25, 0.5), ("cosine", 0.25, 1.0)])
+def test_central_runs_decay_as_far_as_federated_ones(
+    inputs: Inputs, schedule: str, decay: float, quarter: float
+) -> None:
+    """Two rounds with a factor 0.25 each are four quarters with a factor 0.25^(2 / 4) = 0.5 each."""
+    chosen = params(schedule=schedule, decay=decay, stop_at=0.5, eval_every=2, clients_per_round=1, seeds=[1])
+    one, _ = federated.runs(holdings(), inputs, "fedavg", chosen, 9)
+    central, _ = federated.runs(holdings(rounds=4), inputs, "fedavg", chosen, 9)
+    expected = replace(one[2], rounds=4, clients_per_round=None, eval_every=1, stop_at=None, last_rounds=1, alone=True)
+    assert central[2] == replace(expected, schedule=Schedule(0.05, schedule, quarter))
+
+
+def test_a_central_run_of_another_algorithm_is_refused(inputs: Inputs) -> None:
+    with pytest.raises(
+        ParameterError, match=r"no federation: params.yaml, train.fills: name it under train.references"
+    ):
+        list(federated.runs(holdings(rounds=4), inputs, "fedprox", params(), 9))
+
+
+def test_clients_alone_train_if_they_have_samples_and_are_tested_at_the_end(inputs: Inputs) -> None:
+    """Not all whose weight in averages is above 0 draw samples, nor the other way round."""
+    chosen = params(stop_at=0.5, eval_every=2, clients_per_round=2, rounds=6)
+    clients = (Client(0, 12), Client(5, 0), Client(7, 3))
+    made = federated.run(clients, "", inputs, "fedavg", chosen, 1)
+    expected = replace(made, clients=(Client(1, 12), Client(0, 0), Client(1, 3)), alone=True, last_rounds=1)
+    assert federated.alone(made) == replace(expected, eval_every=6, stop_at=None)
+
+
+def test_runs_name_the_run_that_they_start_from_by_seed(inputs: Inputs) -> None:
+    made = federated.runs(holdings(), inputs, "fedavg", params(), 9, {1: "first", 4: "second"})
+    assert [run.start for *_, run in made] == ["first", "second"] * 2
+
+
 def test_every_budget_and_seed_is_a_run(inputs: Inputs) -> None:
     """Runs of one seed start alike under both budgets and under every fill."""
     made = list(federated.runs(holdings(), inputs, "fedavg", params(), 9))
@@ -153,6 +189,7 @@ def test_the_digest_is_of_content_and_of_who_holds_what(inputs: Inputs) -> None:
     others = [
         replace(inputs, sources=(replace(real, content="0" * 64), extra)),
         replace(inputs, sources=(extra, real)),
+        replace(inputs, names=("extra", "real")),
         replace(inputs, test=replace(inputs.test, content="0" * 64)),
         replace(inputs, clients=(second, first, third)),
         replace(inputs, clients=(first, (second[0][:-1], second[1]), third)),

@@ -1,5 +1,6 @@
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,10 +38,14 @@ def no_second_model(name: str, weights: Tensor) -> FlatModel:
     raise AssertionError(name)
 
 
+def begun(model: FlatModel, settings: LocalSettings, count: int = 10) -> Local:
+    """Return a training on so many images, from where the model is."""
+    return Local(model, {"weights": model.vector.clone()}, {}, settings, RATE, no_second_model, images(count)[1])
+
+
 def train(model: FlatModel, settings: LocalSettings, samples: int, seed: int, count: int = 10) -> None:
-    """Train a model from where it is."""
-    client = Local(model, {"weights": model.vector.clone()}, {}, settings, RATE, no_second_model)
-    local.train(client, FedAvg(), *loaded(count), NORMALISE, samples, seed)
+    client = begun(model, settings, count)
+    local.train(client, FedAvg(), loaded(count)[0], NORMALISE, samples, seed)
     assert client.steps == math.ceil(samples / settings.batch_size)
 
 
@@ -155,10 +160,10 @@ def test_a_gradient_that_is_too_long_is_shortened_and_keeps_its_direction() -> N
 
 def test_training_augments_if_it_is_to() -> None:
     """Equal seeds give equal weights, and other ones than training on the images as they are."""
-    settings = replace(SETTINGS, augment=True)
-    first = trained(10, settings, 18, seed=3)
-    assert torch.equal(first, trained(10, settings, 18, seed=3))
-    assert not torch.equal(first, trained(10, SETTINGS, 18, seed=3))
+    plain, *moved = (replace(SETTINGS, augment=augment) for augment in ("none", "shift", "shift-mirror"))
+    ends = [trained(10, settings, 18, seed=3).numpy().tobytes() for settings in (plain, *moved)]
+    assert len(set(ends)) == 3
+    assert ends == [trained(10, settings, 18, seed=3).numpy().tobytes() for settings in (plain, *moved)]
 
 
 @dataclass(frozen=True)
@@ -184,10 +189,9 @@ def test_an_images_shift_does_not_follow_from_its_index() -> None:
     pixels[..., 1] = torch.arange(16)[:, None]
     plain = Normalisation((0.0,) * 3, (1.0,) * 3).on(16, "cpu")
     watching, model = Watching(), FlatModel("simple-cnn", "group", 3, 16, seed=1)
-    broadcast = {"weights": model.vector.clone()}
     for seed in range(100):
-        client = Local(model, broadcast, {}, replace(SETTINGS, batch_size=10, augment=True), RATE, no_second_model)
-        local.train(client, watching, Loaded(pixels), torch.arange(10) % 3, plain, 10, seed)
+        client = begun(model, replace(SETTINGS, batch_size=10, augment="shift"))
+        local.train(client, watching, Loaded(pixels), plain, 10, seed)
     firsts = [(int(images[0, 0, 8, 8]), int(images[0, 1, 8, 8]) - 6) for images in watching.batches]
     assert {index for index, _ in firsts} == set(range(10))
     assert {shift for _, shift in firsts} == set(range(5))
@@ -196,8 +200,7 @@ def test_an_images_shift_does_not_follow_from_its_index() -> None:
 
 def test_dropout_has_a_stream_of_its_own() -> None:
     watching, model = Watching(), FlatModel("simple-cnn", "group", 3, 16, seed=1)
-    client = Local(model, {"weights": model.vector.clone()}, {}, replace(SETTINGS, augment=True), RATE, no_second_model)
-    local.train(client, watching, *loaded(10), NORMALISE, 4, 5)
+    local.train(begun(model, replace(SETTINGS, augment="shift")), watching, loaded(10)[0], NORMALISE, 4, 5)
     assert watching.seeds == [seeds.derive(5, "dropout")]
     assert len({5, watching.seeds[0], seeds.derive(5, "augmentation")}) == 3
 
@@ -218,6 +221,7 @@ def client_update(
         start,
         kept,
         *loaded(10),
+        real=torch.arange(10) < 4,
         normalise=NORMALISE,
         settings=settings,
         learning_rate=RATE,
@@ -230,7 +234,7 @@ def client_update(
 
 def test_train_client_is_training_from_the_broadcast_weights() -> None:
     """18 samples of ten images in batches of 4 are five steps, the last one on two images."""
-    for chosen in (SETTINGS, replace(SETTINGS, augment=True, clip_norm=0.5)):
+    for chosen in (SETTINGS, replace(SETTINGS, augment="shift-mirror", clip_norm=0.5)):
         start = FlatModel("simple-cnn", "group", 3, 16, seed=1).vector.numpy()
         before = start.copy()
         update = client_update({"weights": start}, {}, FedAvg(), chosen)
@@ -279,12 +283,24 @@ class Counting:
         return self.pixels[rows].clone()
 
 
-@pytest.mark.parametrize("augment", [False, True])
-def test_images_are_read_by_the_batch(augment: bool) -> None:
+@pytest.mark.parametrize("augment", ["none", "shift", "shift-mirror"])
+def test_images_are_read_by_the_batch(augment: str) -> None:
     """The first read is the first batch: nothing reads a client's images as a whole, augmented or not."""
     settings = replace(SETTINGS, augment=augment)
     counting, model = Counting(images(10)[0]), FlatModel("simple-cnn", "group", 3, 16, seed=1)
-    client = Local(model, {"weights": model.vector.clone()}, {}, settings, RATE, no_second_model)
-    local.train(client, FedAvg(), counting, torch.arange(10) % 3, NORMALISE, 18, 3)
+    local.train(begun(model, settings), FedAvg(), counting, NORMALISE, 18, 3)
     assert counting.asked == [batch.tolist() for batch in draws.batches(10, 4, 18, 3)]
     assert torch.equal(model.vector, trained(10, settings, 18, seed=3))
+
+
+@pytest.mark.parametrize("changes", [{"sampling": "class-balanced"}, {"real_weight": 3.0}])
+def test_images_are_drawn_as_the_settings_say(changes: dict[str, Any]) -> None:
+    """From a client whose first four of ten images are real."""
+    settings = replace(SETTINGS, **changes)
+    uneven = draws.chances(images(10)[1], torch.arange(10) < 4, settings)
+    assert uneven is not None
+    model = FlatModel("simple-cnn", "group", 3, 16, seed=1)
+    start = model.vector.numpy().copy()
+    local.train(begun(model, settings), FedAvg(), loaded(10)[0], NORMALISE, 18, 3, uneven)
+    assert np.array_equal(client_update({"weights": start}, {}, FedAvg(), settings).up["weights"], model.vector)
+    assert not torch.equal(model.vector, trained(10, SETTINGS, 18, seed=3))

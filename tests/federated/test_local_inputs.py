@@ -23,7 +23,7 @@ def test_an_augmented_image_is_a_crop_of_the_reflected_one_or_its_mirror_image()
         mirrored = {crop.flip(1).numpy().tobytes(): (*place, True) for place, crop in crops.items()}
         possible.append({**plain, **mirrored})
     assert [len(crops) for crops in possible] == [50] * 3
-    augmented, seen = Augmented(Loaded(pixels), seed=4), set()
+    augmented, seen = Augmented(Loaded(pixels), seed=4, mirror=True), set()
     for _ in range(100):
         drawn = augmented.take(torch.tensor([2, 0, 2, 1]))
         assert drawn.shape == (4, 16, 24, 3)
@@ -32,34 +32,36 @@ def test_an_augmented_image_is_a_crop_of_the_reflected_one_or_its_mirror_image()
     assert len(seen) == 50
 
 
+@pytest.mark.parametrize("mirror", [True, False])
 @pytest.mark.parametrize(("height", "width"), [(16, 24), (32, 32), (7, 9), (8, 8)])
-def test_augmentation_draws_and_cuts_as_written_out_here(height: int, width: int) -> None:
+def test_augmentation_draws_and_cuts_as_written_out_here(height: int, width: int, mirror: bool) -> None:
     """One stream gives each batch the top-left corners in the reflected image, first all rows, then all columns.
 
-    Then it gives one coin for each image, 1 for mirrored. Images of fewer than 8 pixels are mirrored only.
+    Then, if images are to be mirrored, it gives one coin for each, 1 for mirrored. Images of fewer than 8 pixels are
+    mirrored only.
     """
     generator = torch.Generator().manual_seed(6)
     pixels = torch.randint(0, 256, (20, height, width, 3), dtype=torch.uint8, generator=generator)
     most = min(height, width) // 8
     padded = np.pad(pixels.numpy(), ((0, 0), (most, most), (most, most), (0, 0)), mode="reflect")
-    stream, augmented = torch.Generator().manual_seed(4), Augmented(Loaded(pixels), seed=4)
+    stream, augmented = torch.Generator().manual_seed(4), Augmented(Loaded(pixels), seed=4, mirror=mirror)
     assert len(augmented) == 20
     for size in (5, 20, 1, 32):
         rows = torch.randint(0, 20, (size,), generator=generator)
         corners = torch.randint(0, 2 * most + 1, (2, size), generator=stream).tolist()
-        mirrored = torch.randint(0, 2, (size,), generator=stream).tolist()
+        mirrored = torch.randint(0, 2, (size,), generator=stream).tolist() if mirror else [0] * size
         drawn = augmented.take(rows)
         assert (drawn.dtype, drawn.is_contiguous()) == (torch.uint8, True)
-        for image, row, top, left, mirror in zip(drawn, rows.tolist(), *corners, mirrored, strict=True):
+        for image, row, top, left, coin in zip(drawn, rows.tolist(), *corners, mirrored, strict=True):
             cut = padded[row, top : top + height, left : left + width]
-            assert np.array_equal(image.numpy(), cut[:, ::-1] if mirror else cut)
+            assert np.array_equal(image.numpy(), cut[:, ::-1] if coin else cut)
 
 
 def test_augmentation_follows_its_seed() -> None:
     pixels = torch.randint(0, 256, (10, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
 
     def draws(seed: int) -> list[bytes]:
-        augmented = Augmented(Loaded(pixels), seed)
+        augmented = Augmented(Loaded(pixels), seed, mirror=True)
         return [augmented.take(torch.arange(10)).numpy().tobytes() for _ in range(3)]
 
     first = draws(1)

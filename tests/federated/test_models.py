@@ -255,9 +255,11 @@ def test_weight_decay_does_not_touch_the_averages() -> None:
     for decay in (0.0, 0.5):
         model = FlatModel("resnet20", "batch", 3, 16, seed=5)
         settings = LocalSettings(batch_size=8, momentum=0.9, weight_decay=decay)
-        client = Local(model, {"weights": model.vector.clone()}, {}, settings, 0.1, no_second_model)
+        client = Local(
+            model, {"weights": model.vector.clone()}, {}, settings, 0.1, no_second_model, torch.arange(8) % 3
+        )
         normalise = Normalisation((120.0,) * 3, (70.0,) * 3).on(16, "cpu")
-        train(client, FedAvg(), Loaded(pixels), torch.arange(8) % 3, normalise, 8, 3)
+        train(client, FedAvg(), Loaded(pixels), normalise, 8, 3)
         ends.append(model)
     plain, decayed = ends
     count = len(plain.parameters)

@@ -56,13 +56,16 @@ def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
         "norm": "batch",
         "image_size": 17,
         "tests": (3, 2, 4),
-        "settings": replace(made.settings, augment=True),
+        "settings": replace(made.settings, augment="shift"),
         "schedule": replace(made.schedule, decay=0.5),
         "rounds": 4,
         "clients_per_round": 2,
         "eval_every": 2,
         "stop_at": 0.5,
         "seed": 2,
+        "last_rounds": 2,
+        "start": "a digest",
+        "alone": True,
     }
     assert set(others) == {field.name for field in fields(Run)}
     found = [replace(made, **{name: value}) for name, value in others.items()]

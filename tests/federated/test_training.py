@@ -122,12 +122,12 @@ def test_the_round_that_diverged_is_found_by_loss_or_weights() -> None:
 
 
 def test_histories_are_rounded_to_six_digits() -> None:
-    tested = Round(2, TOOK_PART, 0.12345678, 2.00000049, (1 / 3, None, 1.0))
-    made = training.history(RunState({}, {}, [Round(1, TOOK_PART), tested]), "none", "fedavg", "steps", 4)
-    assert (made.fill, made.algorithm, made.budget, made.seed) == ("none", "fedavg", "steps", 4)
+    tested = Round(2, TOOK_PART, 0.12345678, 2.00000049, (1 / 3, None, 1.0), 2 / 3)
+    made = training.history(RunState({}, {}, [Round(1, TOOK_PART), tested]), "none", "fedavg", "steps", 4, 2)
+    assert (made.fill, made.algorithm, made.budget, made.seed, made.last_rounds) == ("none", "fedavg", "steps", 4, 2)
     assert made.rounds == (
         history.Round(1, TOOK_PART),
-        history.Round(2, TOOK_PART, 0.123457, 2.0, (0.333333, None, 1.0)),
+        history.Round(2, TOOK_PART, 0.123457, 2.0, (0.333333, None, 1.0), 0.666667),
     )
 
 

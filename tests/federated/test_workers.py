@@ -100,7 +100,7 @@ def test_without_a_fill_there_are_only_real_images(inputs: Inputs, run: MakeRun)
     runs = {"a": run([Client(12, 12), Client(18, 18)])}
     none = np.empty(0, np.int64)
     held = ((np.arange(12), none), (np.arange(12, 30), none))
-    alone = replace(inputs, sources=inputs.sources[:1], clients=tuple((rows,) for rows, _ in held))
+    alone = replace(inputs, sources=inputs.sources[:1], names=("real",), clients=tuple((rows,) for rows, _ in held))
     assert equal(execute(runs, alone, 1)["a"], execute(runs, replace(inputs, clients=held), 1)["a"])
 
 

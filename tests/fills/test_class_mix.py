@@ -9,8 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline import fills
+from pipeline.artifacts.gate import Gate
 from pipeline.artifacts.partition import Source
 from pipeline.data import decoded
+from pipeline.errors import ParameterError
 from pipeline.federated import inputs, workers
 from pipeline.federated.inputs import Inputs
 from pipeline.federated.simulation import begin, simulate
@@ -25,7 +27,9 @@ SHARDS = [[0, 0, 0], [2, 0, 1], [0, 1, 1], [1, 0, 0]]
 """As ``world.FILLED`` has them: 0, 3, 2 and 1 images, so client 0 lacks none."""
 EXPECTED: dict[str, Any] = {
     "none": REAL,
+    "warm-up": REAL,
     "synthetic": [[15, 0, 0], [7, 10, 1], [0, 11, 6], [1, 0, 15]],
+    "synthetic-gated": [[15, 0, 0], [7, 10, 1], [0, 11, 6], [1, 0, 15]],
     "synthetic-only": SHARDS,
     # 3 images raise client 1's 5 to 8, below its 10; 2 raise client 2's 5 to 7; client 3 has one class.
     "oversample": [[15, 0, 0], [8, 10, 0], [0, 10, 7], [0, 0, 16]],
@@ -38,7 +42,18 @@ EXPECTED: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Given:
     """The artifacts that fills are made from."""
-    folder = tmp_path_factory.mktemp("mix")
+    return artifacts(tmp_path_factory.mktemp("mix"), small_data, tiny_model)
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Given:
+    """The same, but a gate refused the first synthetic image of each client."""
+    made = artifacts(tmp_path_factory.mktemp("gated"), small_data, tiny_model)
+    world.manifest(made.workspace.manifest, made.partition.class_names, gate=Gate("0123", "a judge", 0.5))
+    return made
+
+
+def artifacts(folder: Path, small_data: Path, tiny_model: Path) -> Given:
     workspace, params = (
         Workspace(folder, folder / "cache"),
         Params.model_validate(small_document(small_data, tiny_model)),
@@ -62,7 +77,12 @@ def test_what_is_filled_by_hand(given: Given) -> None:
 
 
 @pytest.mark.parametrize("fill", fills.names())
-def test_images_by_client_and_class_by_hand(given: Given, fill: str) -> None:
+def test_images_by_client_and_class_by_hand(given: Given, gated: Given, fill: str) -> None:
+    if fill == "synthetic-gated":
+        message = "^the fill synthetic-gated needs a gate, .*: params.yaml, generate.gate: set it, e.g. to {judge: "
+        with pytest.raises(ParameterError, match=message):
+            fills.make(fill, given)
+        given = gated
     found = mix(given, fill)
     assert fills.make(fill, given).counts.tolist() == found.tolist()
     if fill == "iid":  # drawn: every class is dealt out whole, and no size changes
@@ -70,6 +90,17 @@ def test_images_by_client_and_class_by_hand(given: Given, fill: str) -> None:
         assert (found > 0).sum() > (np.array(REAL) > 0).sum()
     else:
         assert found.tolist() == EXPECTED[fill]
+
+
+def test_a_gate_changes_the_images_of_its_own_fill_only(given: Given, gated: Given) -> None:
+    """Shades are 40 c + 10 i; the first image of clients 1 to 3 is refused, and comes first where it counts."""
+    assert mix(gated, "synthetic").tolist() == mix(given, "synthetic").tolist()
+    for fill in ("synthetic-only", "central-synthetic"):
+        assert mix(gated, fill).tolist() == mix(given, fill).tolist()
+    assert gated.gated_images.pixels[:, 0, 0, 0].tolist() == [40, 50, 60, 80, 90, 120]
+    # Client 1 wants two boots, drawn with the shades 251 (refused), 40 and 50, and the coat 60.
+    assert gated.synthetic_images.pixels[:, 0, 0, 0].tolist() == [251, 40, 60, 252, 90, 253]
+    assert gated.synthetic_images.labels.tolist() == gated.gated_images.labels.tolist() == [0, 0, 2, 1, 2, 0]
 
 
 def test_controls_of_own_images_add_what_the_synthetic_fill_adds(given: Given) -> None:

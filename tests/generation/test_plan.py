@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from pipeline.artifacts.gate import Gate
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.generation.plan import Plan, Wanted, batches
 from pipeline.generation.prompts import PromptSet
@@ -148,14 +149,16 @@ def test_a_client_gets_the_first_images_that_are_not_refused(
 
 @SOME
 @given(Missing, Refused, st.sampled_from(["own", "common"]))
-def test_the_digest_changes_exactly_when_the_images_do(
+def test_parameters_and_deficits_decide_the_digest_and_what_is_refused_does_not(
     missing: Int64, refused: dict[tuple[str, str], set[int]], sharing: str
 ) -> None:
+    """So a shard is known to be as planned before anything is judged; its gate is a part of the plan."""
     before = plan(missing, sharing)
-    after = replace(before, refused=refused)
+    gates = [None, Gate("a", "x", 0.5), Gate("b", "x", 0.5), Gate("a", "x", 0.25)]
     for client in range(len(missing)):
-        same = before.wanted_by(client) == after.wanted_by(client)
-        assert (before.digest(client) == after.digest(client)) == same
+        assert replace(before, refused=refused).digest(client) == before.digest(client)
+        assert len({replace(before, gate=gate).digest(client) for gate in gates}) == 4
+        assert replace(before, gate=gates[1]).digest(client) == replace(before, gate=Gate("a", "y", 0.5)).digest(client)
 
 
 def test_refused_images_are_replaced_by_the_next_ones() -> None:
@@ -164,7 +167,8 @@ def test_refused_images_are_replaced_by_the_next_ones() -> None:
     assert made.wanted_by(0) == [Wanted("0", "bag", 1, range(2)), Wanted("0", "coat", 2, (1, 2, 4))]
     other = replace(made, refused={("0", "coat"): [0, 4]})
     assert images(other.wanted_by(0))[2:] == [("0", "coat", 1), ("0", "coat", 2), ("0", "coat", 3)]
-    assert len({plan([[0, 2, 3]]).digest(0), made.digest(0), other.digest(0)}) == 3
+    assert made.ungated(0) == [Wanted("0", "bag", 1, range(2)), Wanted("0", "coat", 2, range(3))]
+    assert made.drawn_for(0) == [Wanted("0", "bag", 1, range(2)), Wanted("0", "coat", 2, range(5))]
 
 
 def test_digests_stay_what_they_were() -> None:

@@ -13,7 +13,7 @@ from datasets import load_dataset
 from pipeline.hub import anonymous, card
 from pipeline.hub.options import PushOptions
 from pipeline.reporting import summary
-from pipeline.reporting.interval import Interval
+from pipeline.reporting.statistics import Estimate
 from pipeline.reporting.summary import Arm, Summary
 from pipeline.workspace import Workspace
 from tests.hub.cards import findings
@@ -83,20 +83,21 @@ def test_an_anonymous_card_says_what_its_counts_are(hub: Hub, project: Path, sha
 def report_about(place: Path, manifest: str) -> None:
     """Write the numbers of a report on one fill with three seeds, about the images of a manifest."""
     by_seed = {1: 0.6, 2: 0.62, 3: 0.64}
-    final = Interval(0.62, 0.0497)
-    arm = Arm("fedavg", "steps", "none", final, final, by_seed, 40.0, 0, None, None, None, None)
-    summary.save(place, Summary(0.65, manifest, "synthetic", (arm,), (), (), ("central runs are missing",)))
+    known = Estimate(0.62, 0.5703, 0.6697, 1, 3)
+    arm = Arm("fedavg", "steps", "none", known, known, None, by_seed, 2_560.0, 40.0, None, None, None)
+    summary.save(place, Summary(manifest, "synthetic", 10, (), (arm,), (), (), (), ("central runs are missing",)))
 
 
 @pytest.mark.parametrize("options", [ALL, ANONYMOUS])
 def test_a_card_shows_the_results_of_a_report_on_its_images_only(
     hub: Hub, workspace: Workspace, options: PushOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A table for each algorithm, as Markdown; none if the report is about the images of another manifest."""
+    """A table for each algorithm and budget, as Markdown; none if the report is about other images."""
     report_about(workspace.report_metrics, sha256(workspace.manifest.read_bytes()).hexdigest())
     push(options)
     text = hub.tree(REPO)["README.md"].decode()
-    assert "\nfedavg:\n\n| fill | equal steps |\n| ---: | ---: |\n| none | 62.0 ± 5.0 |\n" in text
+    assert "\nfedavg, equal steps:\n\n| fill | mean of the last 10 rounds | last round |" in text
+    assert "\n| none | 62.0 (57.0 to 67.0) | 62.0 (57.0 to 67.0) | - | 2,560 | 40 |\n" in text
     assert "\n* central runs are missing\n" in text
     assert "no results" not in capsys.readouterr().err
     report_about(workspace.report_metrics, "0" * 64)

@@ -10,6 +10,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from pipeline import judges
 from pipeline.errors import ParameterError
@@ -94,6 +95,11 @@ def test_a_model_that_cannot_judge_is_one_clear_error(workspace: Workspace, vit:
     with pytest.raises(ParameterError, match="run code of its author"):
         load(workspace, str(broken)).probabilities(images(1))
     (broken / "config.json").write_text(json.dumps(config))
+    weights = load_file(broken / "model.safetensors")
+    save_file({name: tensor for name, tensor in weights.items() if "classifier" not in name}, broken / "part")
+    (broken / "part").rename(broken / "model.safetensors")
+    with pytest.raises(ParameterError, match=r"2 weights of AutoModel.* are not in the model's files"):
+        load(workspace, str(broken)).probabilities(images(1))
     (broken / "model.safetensors").rename(broken / "pytorch_model.bin")
     with pytest.raises(ParameterError, match="no weights in safetensors"):
         load(workspace, str(broken)).probabilities(images(1))

@@ -52,6 +52,7 @@ def test_an_answer_depends_on_no_other_image_and_on_no_number_of_threads(stored:
     assert np.array_equal(made.probabilities(images[order]), rows[order])
     assert np.array_equal(made.probabilities(images[70:71]), rows[70:71])
     assert features.shape == (120, 96)
+    assert np.linalg.norm(features, axis=1) == pytest.approx(np.full(120, 96**0.5), rel=1e-5)
     assert np.array_equal(made.features(images[order]), features[order])
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)

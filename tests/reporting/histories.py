@@ -20,7 +20,7 @@ def run(
     losses: Mapping[int, float] | None = None,
     last_rounds: int = 1,
 ) -> RunHistory:
-    """Return a run with one round for each accuracy, None in rounds without a test.
+    """Return a run with one round for each accuracy, None in rounds without a test; its accuracy is its last one.
 
     Each round moves 1,500 bytes: one client receives 1,000 and sends 500. ``by_class`` is known for the last round;
     ``losses`` are by round, and 1 in the other tested ones.
@@ -44,8 +44,12 @@ def arm(
     clients: Mapping[int, Shares] | None = None,
     by_class: Mapping[int, Shares] | None = None,
     losses: Mapping[int, Mapping[int, float]] | None = None,
+    last_rounds: int = 1,
 ) -> ArmRuns:
-    """Return an arm of the runs with these accuracies, by seed; the other mappings are by seed, too."""
+    """Return an arm of the runs with these accuracies, by seed; the other mappings are by seed, too.
+
+    ``clients`` are known for the last tested round.
+    """
     runs = {
         seed: run(
             values,
@@ -56,9 +60,11 @@ def arm(
             steps=steps,
             by_class=(by_class or {}).get(seed),
             losses=(losses or {}).get(seed),
+            last_rounds=last_rounds,
         )
         for seed, values in accuracies.items()
     }
     tested = {seed: one for seed, one in runs.items() if one.tested}
     untested = tuple(seed for seed in runs if seed not in tested)
-    return ArmRuns(algorithm, budget, fill, tested, clients or {}, untested)
+    seen = {seed: {tested[seed].tested[-1].number: shares} for seed, shares in (clients or {}).items()}
+    return ArmRuns(algorithm, budget, fill, tested, seen, untested)

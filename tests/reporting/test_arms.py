@@ -1,5 +1,5 @@
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from pipeline.artifacts.history import Participation, RunHistory
 from pipeline.errors import ArtifactError
 from pipeline.reporting import arms
 from pipeline.reporting.arms import ArmRuns
+from pipeline.reporting.measures import ClientSpread, Reach
 from tests.reporting.histories import arm, run
 
 NAMES = ("cat", "dog", "owl")
@@ -23,17 +24,16 @@ def save(folder: Path, *runs: RunHistory) -> Path:
     return folder
 
 
-def test_finals_are_of_the_last_tested_round_and_bests_of_any() -> None:
-    """Seed 1 falls from 0.7 to 0.5 and is not tested in its last round; seed 2 only rises."""
-    found = arm({1: [0.2, 0.7, 0.5, None], 2: [0.1, 0.3, None, 0.6]})
-    assert found.finals() == {1: 0.5, 2: 0.6}
-    assert found.bests() == [0.7, 0.6]
-    assert {seed: done.number for seed, done in found.last().items()} == {1: 3, 2: 4}
+def test_the_primary_number_is_the_mean_of_the_last_rounds_of_each_seed() -> None:
+    """Seed 1 is tested in two of its last three rounds: (0.7 + 0.5) / 2; seed 2 in each: (0.3 + 0.2 + 0.7) / 3."""
+    found = arm({1: [0.2, 0.7, 0.5, None], 2: [0.1, 0.3, 0.2, 0.7]}, last_rounds=3)
+    assert found.primaries() == pytest.approx({1: 0.6, 2: 0.4})
+    assert {seed: one.last for seed, one in found.measures.items()} == {1: 0.5, 2: 0.7}
 
 
 def test_an_accuracy_of_0_is_a_result() -> None:
     found = arm({1: [0.4, 0.0]})
-    assert found.finals() == {1: 0.0}
+    assert found.primaries() == {1: 0.0}
     assert found.curve() == [(1, [0.4]), (2, [0.0])]
 
 
@@ -43,52 +43,61 @@ def test_the_curve_has_the_tested_rounds_with_the_seeds_that_were_tested_in_them
     assert found.curve() == [(1, [0.1, 0.2]), (3, [0.6, 0.9]), (5, [0.8])]
 
 
+def test_bytes_of_a_curve_are_means_over_the_seeds_that_were_tested() -> None:
+    """1,500 bytes a round, untested ones too; seed 2 moved nothing in its only round, since nobody took part."""
+    found = arm({1: [0.1, None, 0.6], 2: [0.2]})
+    idle = replace(found.runs[2], rounds=(replace(found.runs[2].rounds[0], participants=()),))
+    found = replace(found, runs={1: found.runs[1], 2: idle})
+    assert found.moved() == [(1, 750.0), (3, 4_500.0)]
+
+
 def test_bytes_to_target_count_untested_rounds_and_not_the_rounds_after() -> None:
     """Seed 1 reaches 0.5 at round 3, so 3 rounds of 1,500 bytes; that it falls afterwards changes nothing.
 
-    Seed 2 never does; seed 3 is at the target itself in its first round.
+    Seed 2 is above it in one test only; seed 3 is at the target itself from its first round on.
     """
-    found = arm({1: [0.1, None, 0.6, 0.4], 2: [0.1, None, 0.4], 3: [0.5, 0.4]})
-    assert found.reach(0.5) == ([3, 1], [4_500, 1_500])
-    assert found.reach(0.61) == ([], [])
+    found = arm({1: [0.1, None, 0.6, 0.5, 0.4], 2: [0.1, None, 0.9, 0.4], 3: [0.5, 0.5]})
+    assert found.reach(0.5) == {1: Reach(3, 4_500), 2: None, 3: Reach(1, 1_500)}
 
 
 def test_bytes_to_target_are_of_all_participants_both_ways() -> None:
     """Two clients receive 10 and 20 bytes and send 1 and 2: 33 in the first round, 11 of one client in the second."""
     one, two = Participation(0, 1, 1, 10, 1), Participation(1, 1, 1, 20, 2)
-    made = run([None, 0.5])
-    rounds = (replace(made.rounds[0], participants=(one, two)), replace(made.rounds[1], participants=(one,)))
+    made = run([None, 0.5, 0.5])
+    rounds = tuple(replace(made.rounds[i], participants=(one, two) if i == 0 else (one,)) for i in range(3))
     found = ArmRuns("fedavg", "epochs", "none", {1: replace(made, rounds=rounds)})
-    assert found.reach(0.5) == ([2], [44])
+    assert found.reach(0.5) == {1: Reach(2, 44)}
     assert found.sent() == {10, 20}
 
 
-def test_steps_are_the_mean_over_rounds_and_seeds() -> None:
-    """Seed 1: two rounds of 3 steps; seed 2: one round of 9; the mean of the three rounds is 5."""
-    found = ArmRuns("fedavg", "epochs", "none", {1: run([0.1, 0.2], steps=3), 2: run([0.5], steps=9, seed=2)})
-    assert found.steps_per_round() == 5
-
-
 def test_the_spread_over_clients_is_the_mean_of_each_seeds() -> None:
-    """Seed 1: 0.2, 0.4 and 0.9; seed 2: 0.3 and 0.5 with the median 0.4, and a client without tested images.
-
-    Least (0.2 + 0.3) / 2, median (0.4 + 0.4) / 2, greatest (0.9 + 0.5) / 2.
+    """Seed 1: 0.2, 0.4 and 0.9 have the mean 0.5; seed 2: 0.3 and 0.5, and a client without tested images, the mean
+    0.4. Worst (0.2 + 0.3) / 2, best (0.9 + 0.5) / 2; the deviations are sqrt(0.26 / 3) = 0.29439 and 0.1.
     """
-    found = arm({1: [0.5], 2: [0.5]}, clients={1: (0.9, 0.2, 0.4), 2: (None, 0.5, 0.3)})
-    assert found.spread() == pytest.approx((0.25, 0.4, 0.7))
+    found = arm({1: [0.5], 2: [0.5]}, clients={1: (0.9, 0.2, 0.4), 2: (None, 0.5, 0.3)}).spread()
+    assert found is not None
+    assert astuple(found) == pytest.approx((0.45, 0.197196, 0.25, 0.7, 0.25), abs=1e-6)
+
+
+def test_a_clients_accuracy_is_the_mean_over_the_last_rounds() -> None:
+    """Client 0: (0.2 + 0.4) / 2; the first round does not count."""
+    made = arm({1: [0.5, 0.5, 0.5]}, last_rounds=2)
+    found = replace(made, clients={1: {1: (1.0, 1.0), 2: (0.2, None), 3: (0.4, None)}})
+    assert found.of_clients(1) == pytest.approx((0.3, None))
+    assert made.of_clients(1) == ()
 
 
 def test_there_is_no_spread_where_no_client_has_an_accuracy() -> None:
     assert arm({1: [0.5]}).spread() is None
     assert arm({1: [0.5]}, clients={1: (None, None)}).spread() is None
-    assert arm({1: [0.5], 2: [0.5]}, clients={1: (None,), 2: (0.5,)}).spread() == (0.5, 0.5, 0.5)
+    assert arm({1: [0.5], 2: [0.5]}, clients={1: (None,), 2: (0.5,)}).spread() == ClientSpread(0.5, 0.0, 0.5, 0.5, 0.5)
 
 
 def test_accuracy_by_class_is_the_mean_over_the_seeds_that_know_it() -> None:
     """(0.2 + 0.6) / 2; known to one seed only; to none."""
     found = arm({1: [0.5], 2: [0.5], 3: [0.5]}, by_class={1: (0.2, None, None), 2: (0.6, 0.5, None)})
-    assert found.by_class() == [0.4, 0.5, None]
-    assert arm({1: [0.5]}).by_class() == []
+    assert found.by_class() == (0.4, 0.5, None)
+    assert arm({1: [0.5]}).by_class() == ()
 
 
 def test_a_loss_that_is_not_finite_is_found_with_its_first_round() -> None:
@@ -136,17 +145,20 @@ def test_reading_gives_an_arm_for_each_budget_with_its_clients(tmp_path: Path) -
         run([0.3], budget="steps"),
     ]
     epochs, steps = arms.read(save(tmp_path, *runs), NAMES)
-    assert epochs == ArmRuns("fedavg", "epochs", "none", {1: runs[0], 2: runs[1]}, {1: (0.75, 1.0), 2: (0.25, 0.5)})
+    seen = {1: {2: (0.75, 1.0)}, 2: {2: (0.25, 0.5)}}
+    assert epochs == ArmRuns("fedavg", "epochs", "none", {1: runs[0], 2: runs[1]}, seen)
     assert steps == ArmRuns("fedavg", "steps", "none", {1: runs[2]})
 
 
-def test_the_clients_are_those_of_the_last_tested_round(tmp_path: Path) -> None:
-    """The run went on for a round without a test, and an earlier test knew classes, too: 0.25 and 0.75 apart."""
-    made = run([0.1, 0.2, None])
+def test_reading_keeps_the_clients_of_every_round_and_their_mean_counts(tmp_path: Path) -> None:
+    """Client 0 sees 1 in the first round and (0 + 0.5) / 2 in the second, client 1 sees 1 and 0.5; classes likewise."""
+    made = run([0.1, 0.2, None], last_rounds=3)
     first = replace(made.rounds[0], by_class=(1.0, 1.0, 1.0))
     second = replace(made.rounds[1], by_class=(0.0, 0.5, 1.0))
     (found,) = arms.read(save(tmp_path, replace(made, rounds=(first, second, made.rounds[2]))), NAMES)
-    assert found.clients == {1: (0.25, 0.5)}
+    assert found.clients == {1: {1: (1.0, 1.0), 2: (0.25, 0.5)}}
+    assert found.of_clients(1) == (0.625, 0.75)
+    assert found.by_class() == (0.5, 0.75, 1.0)
 
 
 def test_runs_without_a_tested_round_are_known_by_their_seed_only(tmp_path: Path) -> None:

@@ -1,16 +1,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from pipeline import params
-from pipeline.artifacts import manifest
-from pipeline.data import decoded
 from pipeline.errors import ArtifactError, DataError
 from pipeline.params import Params
 from pipeline.reporting import content
+from pipeline.reporting import page as pages
 from pipeline.reporting.arms import ArmRuns
+from pipeline.reporting.kinds import Fill
 from pipeline.reporting.page import Page
 from pipeline.reporting.summarise import summarise
 from pipeline.reporting.summary import Summary
@@ -18,10 +17,14 @@ from pipeline.workspace import Workspace
 from tests.conftest import CLASS_NAMES
 from tests.reporting import world
 from tests.reporting.histories import arm
+from tests.reporting.test_page import Parsed
 
 
 def made(arms: Sequence[ArmRuns], references: Sequence[ArmRuns] = (), fill: str = "mine") -> Summary:
-    return summarise(arms, references, target=0.655, fill=fill, class_names=CLASS_NAMES, manifest="m")
+    fills = [Fill("none", "control", 0.0), Fill("mine", "synthetic", 1.0)]
+    return summarise(
+        arms, references, target=0.655, fill=fill, fills=fills, clients=4, class_names=CLASS_NAMES, manifest="m"
+    )
 
 
 def pair(none: Sequence[float], mine: Sequence[float], budget: str = "epochs") -> list[ArmRuns]:
@@ -30,33 +33,6 @@ def pair(none: Sequence[float], mine: Sequence[float], budget: str = "epochs") -
         arm({seed: [value] for seed, value in enumerate(values)}, fill=fill, budget=budget)
         for fill, values in (("none", none), ("mine", mine))
     ]
-
-
-def test_the_headline_is_the_difference_from_the_first_control_at_each_budget() -> None:
-    """Differences of 20 points at equal epochs, and of 10 points at equal steps."""
-    arms = pair([0.2, 0.3], [0.4, 0.5]) + pair([0.3, 0.4], [0.4, 0.5], budget="steps")
-    assert content.headline(made(arms)) == (
-        "The fill mine changes the accuracy of fedavg by +20.0 ± 0.0 points at equal epochs and +10.0 ± 0.0 points at "
-        "equal steps, compared with the fill none."
-    )
-
-
-def test_the_headline_names_the_control_that_is_hardest_to_beat() -> None:
-    """Against oversample the fill loses 5 points, which a gain against none must not hide."""
-    both = [*pair([0.2, 0.3], [0.4, 0.5]), arm({0: [0.45], 1: [0.55]}, fill="oversample")]
-    assert content.headline(made(both)) == (
-        "The fill mine changes the accuracy of fedavg by +20.0 ± 0.0 points at equal epochs, compared with the fill "
-        "none. Its smallest difference from any fill is -5.0 ± 0.0 points (oversample, equal epochs)."
-    )
-
-
-def test_the_headline_is_about_the_first_algorithm() -> None:
-    others = [replace(one, algorithm="moon") for one in pair([0.9, 0.9], [0.1, 0.1])]
-    assert "-80" not in content.headline(made([*pair([0.2, 0.3], [0.4, 0.5]), *others]))
-
-
-def test_without_a_comparison_there_is_no_headline() -> None:
-    assert content.headline(made(pair([0.2], [0.4]), fill="absent")) == ""
 
 
 def test_bytes_to_one_client_are_a_number_or_a_range() -> None:
@@ -78,60 +54,66 @@ def loaded(workspace: Workspace) -> Params:
     return loaded
 
 
-def test_the_sheet_shows_real_images_beside_synthetic_ones_of_as_many_clients_as_possible(
-    workspace: Workspace, loaded: Params
-) -> None:
-    """Images of 16 pixels are shown at 64, 66 apart; the second group starts at 110 + 2 * 66 + 12 = 254.
-
-    Label 0 has two images of client 1 (shades 40 and 50) and one of client 3 (shade 120): the second place goes to the
-    other client. Label 1 has one of client 2 (80), label 2 one of client 1 (60) and one of client 2 (90). Real images
-    are the first and the last that clients hold: rows 0 and 19 of label 0.
-    """
-    split, shards = world.partition(loaded), manifest.load(workspace.manifest)
-    real = decoded.open_data(workspace, loaded.data).train
-    sheet = content.sheet(2, split, shards, real)
-    shades = [[sheet.getpixel((254 + 66 * column + 32, 18 + 66 * row + 32)) for column in range(2)] for row in range(3)]
-    white = (255, 255, 255)
-    grey = [[(40,) * 3, (120,) * 3], [(80,) * 3, white], [(60,) * 3, (90,) * 3]]
-    assert shades == grey
-    for column, row in enumerate((0, 19)):
-        shown = np.asarray(sheet.crop((110 + 66 * column, 18, 110 + 66 * column + 64, 18 + 64)))
-        assert (shown[::4, ::4] == real.pixels[row]).all()
-
-
 def page(workspace: Workspace, loaded: Params, arms: list[ArmRuns], references: Sequence[ArmRuns] = ()) -> Page:
     return content.page(workspace, loaded, made(arms, references), arms, "What {} does.".format)
 
 
+def test_the_page_has_these_sections_in_this_order(workspace: Workspace, loaded: Params) -> None:
+    found = page(workspace, loaded, pair([0.2, 0.3], [0.4, 0.5]))
+    assert [section.title for section in found.sections] == [
+        "Accuracy, with every control",
+        "Accuracy over rounds",
+        "Are the images good?",
+        "Real beside synthetic images",
+        "Clients",
+        "Bytes moved until the target accuracy",
+        "Skew of the clients before and after the fill",
+        "What was spent",
+        "What was run",
+    ]
+
+
 def test_the_page_counts_what_the_artifacts_hold(workspace: Workspace, loaded: Params) -> None:
-    """4 clients, 3 classes, 12 test images; the shards of 6 images are a few kilobytes."""
+    """4 clients, 3 classes, 12 test images, 6 synthetic images; each fill has 60 real images, mine 4 added ones.
+
+    A round moves 1,000 bytes to a client.
+    """
     arms = pair([0.2, 0.3], [0.4, 0.5]) + pair([0.3, 0.4], [0.4, 0.5], budget="steps")
     central = [arm({0: [0.8], 1: [0.8]}, fill="central-real", budget="steps")]
-    found = page(workspace, loaded, arms, central)
-    assert (found.clients, found.classes, found.test_images) == (4, 3, "12")
-    assert (found.seeds, found.target, found.central_steps, found.weight_bytes) == (
-        "2 paired seeds",
-        "65.5 %",
-        "20",
-        "1,000",
-    )
-    assert found.shard_megabytes == "0.0"
-    assert [table.title for table in found.results] == ["fedavg"]
-    assert found.fills == {"none": "What none does.", "mine": "What mine does."}
-    assert found.references == {"central-real": ("80.0 ± 0.0", "What central-real does.")}
-    assert [len(pair) for pair in found.curves] == [2]
-    assert len(found.maps) == 2
-    assert [row[:3] for row in found.images.rows] == [("none", "60", "0"), ("mine", "60", "4")]
+    shown = page(workspace, loaded, arms, central)
+    assert shown.heading.startswith("Does filling the missing classes help? 4 clients, 3 classes, ")
+    assert shown.verdict.sentence.startswith("With fedavg at equal steps, the difference of mine from the best control")
+    assert not shown.verdict.clear
+    assert shown.verdict.facts[-1] == ("1 partition x 2 seeds", "")
+    text = pages.render(shown)
+    found = Parsed(text)
+    assert "none: What none does." in found.items
+    assert "central-real: What central-real does." in found.items
+    assert ["mine", "60", "4"] in [row[:3] for table in found.tables for row in table]
+    assert ["test images", "12"] in [row for table in found.tables for row in table]
+    assert ["synthetic images that clients have", "6"] in [row for table in found.tables for row in table]
+    assert "One client receives 1,000 bytes in one round." in text
+    assert "with 20 SGD steps" in text
 
 
-def test_arms_of_other_numbers_of_seeds_are_said_to_have_them(workspace: Workspace, loaded: Params) -> None:
-    assert page(workspace, loaded, pair([0.2], [0.4])).seeds == "1 seed"
-    assert page(workspace, loaded, pair([0.2], [0.4, 0.5, 0.6])).seeds == "1 to 3 paired seeds"
+def test_what_is_missing_is_said(workspace: Workspace, loaded: Params) -> None:
+    """Nobody evaluated images, trained clients alone, measured accuracy by class, or trained a control."""
+    text = pages.render(page(workspace, loaded, pair([0.2], [0.4])))
+    for sentence in (
+        "Nothing was evaluated. To measure the images, run: dvc repro evaluate",
+        "No client was trained alone; to do so, list fills in train.alone.",
+        "No run measured accuracy by class, so none over clients is known.",
+        "No skew was measured.",
+    ):
+        assert sentence in text
+    alone = made([arm({1: [0.4]}, fill="mine")])
+    assert content.verdict(alone).sentence == "No verdict: the compared fill was not trained beside a control."
 
 
-def test_an_algorithm_that_one_budget_lacks_has_one_figure(workspace: Workspace, loaded: Params) -> None:
-    arms = [*pair([0.2], [0.4]), arm({0: [0.5]}, algorithm="moon", budget="steps")]
-    assert [len(pair) for pair in page(workspace, loaded, arms).curves] == [1, 1]
+def test_a_damaged_evaluation_is_an_error(workspace: Workspace, loaded: Params) -> None:
+    workspace.quality.write_text("{}")
+    with pytest.raises(ArtifactError, match=r"damaged .*quality.json: run: dvc repro -f evaluate"):
+        page(workspace, loaded, pair([0.2], [0.4]))
 
 
 def test_real_images_that_changed_since_they_were_partitioned_are_refused(workspace: Workspace, loaded: Params) -> None:

@@ -6,7 +6,10 @@ from tests.reporting.histories import arm
 
 
 def test_a_row_for_each_arm_and_tested_round_by_hand(tmp_path: Path) -> None:
-    """Round 1: 0.2 and 0.4, mean 0.3. Round 2 was tested for seed 2 only. Untested rounds have no row."""
+    """Round 1: 0.2 and 0.4, mean 0.3. Round 2 was tested for seed 2 only. Untested rounds have no row.
+
+    Each round moves 1,500 bytes.
+    """
     path = tmp_path / "data" / "report.csv"
     curves.save(
         path,
@@ -16,11 +19,11 @@ def test_a_row_for_each_arm_and_tested_round_by_hand(tmp_path: Path) -> None:
         ],
     )
     assert path.read_text() == (
-        "algorithm,budget,fill,round,accuracy,lowest,highest,seeds\n"
-        "fedavg,epochs,none,1,0.3,0.2,0.4,2\n"
-        "fedavg,epochs,none,2,0.1235,0.1235,0.1235,1\n"
-        "fedavg,epochs,none,3,0.5,0.5,0.5,2\n"
-        'moon,steps,"a, b",2,0.3333,0.3333,0.3333,1\n'
+        "algorithm,budget,fill,round,accuracy,lowest,highest,seeds,megabytes\n"
+        "fedavg,epochs,none,1,0.3,0.2,0.4,2,0.0015\n"
+        "fedavg,epochs,none,2,0.1235,0.1235,0.1235,1,0.003\n"
+        "fedavg,epochs,none,3,0.5,0.5,0.5,2,0.0045\n"
+        'moon,steps,"a, b",2,0.3333,0.3333,0.3333,1,0.003\n'
     )
 
 

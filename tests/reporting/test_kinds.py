@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,9 +27,8 @@ SPLIT = Partition(
 def held(sources: dict[str, Source], **rows: list[list[int]]) -> Holdings:
     found = {name: tuple(np.array(own, np.int64) for own in each) for name, each in rows.items()}
     count = len(next(iter(found.values())))
-    steps = {"steps": np.ones(count, np.int64)}
-    counts = np.zeros((count, 2), np.int64)
-    return Holdings("x", sources, found, steps, (0.0,) * 3, (1.0,) * 3, None, ("cat", "dog"), 8, counts)
+    samples, own, counts = {"steps": np.ones(count, np.int64)}, np.ones(count, np.int64), np.zeros((count, 2), np.int64)
+    return Holdings("x", sources, found, samples, own, (0.0,) * 3, (1.0,) * 3, None, ("cat", "dog"), 8, counts)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,9 @@ def held(sources: dict[str, Source], **rows: list[list[int]]) -> Holdings:
         (held({"real": REAL}, real=[[4], []]), "control"),
         (held({"real": REAL, "mixed": MADE}, real=[[0, 4], [2]], mixed=[[0, 1], [2, 3]]), "control"),
         (held({"real": REAL, "synthetic": MADE}, real=[[0, 4], [2]], synthetic=[[], [3]]), "synthetic"),
+        (held({"real": REAL, "synthetic-gated": MADE}, **{"real": [[0, 4], [2]], "synthetic-gated": [[], [3]]}),
+         "synthetic"),
+        (replace(held({"real": REAL}, real=[[0, 4], [2]]), start="central-synthetic"), "synthetic"),
         (held({"real": REAL, "synthetic": MADE}, real=[[0, 4], [2]], synthetic=[[], []]), "control"),
         (held({"real": REAL, "synthetic": MADE}, real=[[2, 4], [0]], synthetic=[[1], []]), "synthetic"),
         (held({"real": REAL}, real=[[0, 2], [4]]), "bound"),
@@ -45,7 +49,8 @@ def held(sources: dict[str, Source], **rows: list[list[int]]) -> Holdings:
         (held({"real": REAL}, real=[[0, 2, 4]]), "bound"),
         (held({"synthetic": MADE}, synthetic=[[0, 1, 2, 3]]), "synthetic"),
     ],
-    ids=["none", "copies", "surplus dropped", "made of own images", "synthetic", "nothing lacks", "both", "iid", "real",
+    ids=["none", "copies", "surplus dropped", "made of own images", "synthetic", "gated", "warm-up",
+         "nothing lacks", "both", "iid", "real",
          "central-real", "central-synthetic"],
 )  # fmt: skip
 def test_what_clients_hold_decides_the_kind(holdings: Holdings, kind: Kind) -> None:

@@ -99,6 +99,13 @@ def test_a_target_is_reached_by_two_tests_in_a_row_of_which_the_first_counts() -
     assert measures.reach(run([0.5, 0.5]), 0.5) == Reach(1, 1_500)
 
 
+def test_a_central_run_reaches_a_target_in_no_round() -> None:
+    """Its last test counts, not two in a row of parts of one training."""
+    made = run([0.6, 0.6, 0.4], last_rounds=1)
+    assert measures.reach_once(made, 0.4, 9_000) == Reach(0, 9_000)
+    assert measures.reach_once(made, 0.5, 9_000) is None
+
+
 def test_columns_name_every_number_once() -> None:
     """A table has them in this order, empty where nothing is known."""
     found = measures.measure(run([0.5], last_rounds=1), {1: (0.25, 0.75)}).columns()

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from pipeline import params
-from pipeline.reporting import curves, figures
+from pipeline.reporting import curves
+from pipeline.reporting.charts import palette
 from pipeline.workspace import Workspace
 from tests.reporting.histories import arm
 
@@ -69,7 +70,7 @@ def test_the_plots_colours_are_the_pages() -> None:
         part["scale"]["range"]
         for part in (json.loads(template().read_text(encoding="utf-8"))["spec"]["encoding"]["color"],)
     ]
-    assert colours == [figures.style(place)[0] for place in range(8)]
+    assert tuple(colours) == palette.COLOURS
 
 
 def test_dvc_draws_a_line_for_each_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,11 @@ def test_every_setting_of_the_small_experiment(loaded: Params, tmp_path: Path) -
         "prompts": "one {class}",
         "recipe": "r" * 16,
         "training": "simple-cnn, 2 rounds, clients a round: all",
-        "local training": "1 epochs, batch 8, SGD 0.05, momentum 0.9, weight decay 0",
+        "algorithms": "fedavg",
+        "local training": "1 epochs, batch 8, SGD 0.05, schedule constant, momentum 0.9, weight decay 0, augment none",
+        "order of images": "shuffled, real images 1 times as often as others",
+        "weights of clients": "by all images",
+        "tests": "every 5 rounds, and after each of the last 10",
         "seeds": "1",
     }
 
@@ -106,6 +110,26 @@ def test_local_steps_replace_local_epochs(loaded: Params, tmp_path: Path) -> Non
     other = changed(loaded, "train", local_steps=9, local_epochs=4)
     found = table(other, world.partition(other), shards(tmp_path))
     assert found["local training"].startswith("9 steps, batch 8")
+
+
+def test_what_decides_the_training_is_named(loaded: Params, tmp_path: Path) -> None:
+    values = {
+        "algorithms": ["fedavg", "fedprox"], "options": {"fedavg": {}, "fedprox": {"mu": 0.01}},
+        "schedule": "exponential", "decay": 0.99, "clip_norm": 5, "augment": "shift", "sampling": "class-balanced",
+        "real_weight": 2,
+        "weights": "real", "eval_every": 1, "last_rounds": 4, "stop_at": 0.655,
+    }  # fmt: skip
+    other = changed(loaded, "train", **values)
+    found = table(other, world.partition(other), shards(tmp_path))
+    assert found["training"].endswith(", ends at 65.5 % in two tests in a row")
+    assert found["algorithms"] == "fedavg; fedprox (mu 0.01)"
+    assert found["local training"] == (
+        "1 epochs, batch 8, SGD 0.05, schedule exponential, factor 0.99, momentum 0.9, weight decay 0, gradients "
+        "clipped at 5, augment shift"
+    )
+    assert found["order of images"] == "class-balanced, real images 2 times as often as others"
+    assert found["weights of clients"] == "by real images"
+    assert found["tests"] == "after every round, and after each of the last 4"
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def test_clear_needs_the_interval_and_the_test() -> None:
 
 
 def test_bca_of_one_level_is_scipys() -> None:
-    """The same resamples give the same interval; only how quantiles are interpolated differs."""
-    values = np.array([0.2, 0.9, 1.1, 1.4, 2.0, 2.2, 3.9, 8.0])
+    """The same resamples give the same interval, but for how quantiles are interpolated; the values have no ties."""
+    values = np.random.default_rng(2).exponential(size=8)
     found = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(1))
     jackknife = (values.sum() - values) / (len(values) - 1)
     ours = statistics.bca(float(values.mean()), found.bootstrap_distribution, jackknife, 0.025)
@@ -141,6 +141,12 @@ def test_texts() -> None:
     assert Difference(0.061, 0.04, 0.083, 6, 12, 0.03).percent() == "+6.1 (+4.0 to +8.3)"
     assert Difference(-0.01, -0.03, 0.01, 6, 12, 0.5).percent() == "-1.0 (-3.0 to +1.0)"
     assert Estimate(0.5, None, None, 1, 1).percent() == "50.0"
+
+
+def test_rounding_keeps_four_decimals_counts_and_what_is_missing() -> None:
+    found = Difference(0.123456, -0.000049, 0.5, 6, 12, 0.03125)
+    assert found.rounded() == Difference(0.1235, 0.0, 0.5, 6, 12, 0.0312)
+    assert Estimate(0.123456, None, None, 1, 1).rounded() == Estimate(0.1235, None, None, 1, 1)
 
 
 drawn = st.dictionaries(

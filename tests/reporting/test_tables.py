@@ -1,11 +1,14 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from pipeline.artifacts.alone import Alone
 from pipeline.artifacts.holdings import Holdings
 from pipeline.artifacts.partition import Source
 from pipeline.reporting import tables
 from pipeline.reporting.arms import ArmRuns
+from pipeline.reporting.kinds import Fill
 from pipeline.reporting.summarise import summarise
 from pipeline.reporting.summary import Summary
 from tests.reporting.histories import arm
@@ -13,8 +16,41 @@ from tests.reporting.histories import arm
 NAMES = ("cat", "dog", "owl")
 
 
-def made(*arms: ArmRuns, fill: str = "mine", names: tuple[str, ...] = NAMES) -> Summary:
-    return summarise(arms, [], target=0.5, fill=fill, class_names=names, manifest="m")
+def made(*arms: ArmRuns, fill: str = "mine", names: tuple[str, ...] = NAMES, **more: Any) -> Summary:
+    """Return the summary; the fill mine and the reference central-synthetic have 2.5 MB of synthetic images."""
+    fills = [Fill("none", "control", 0.0), Fill("mine", "synthetic", 2.5), Fill("central-synthetic", "synthetic", 2.5)]
+    given: dict[str, Any] = {"references": [], "target": 0.5} | more
+    return summarise(arms, fill=fill, fills=fills, clients=1_000, class_names=names, manifest="m", **given)
+
+
+def test_results_have_fills_then_differences_and_a_table_for_each_algorithm_and_budget() -> None:
+    """The mean of the last two rounds beside the last one; 64 samples and 7 steps a round. Seeds agree, so intervals
+    have no width; one seed has none.
+    """
+    arms = [
+        arm({1: [0.2, 0.4], 2: [0.2, 0.4]}, steps=7, last_rounds=2),
+        arm({1: [0.5, 0.7], 2: [0.5, 0.7]}, fill="mine", last_rounds=2),
+        arm({1: [0.9]}, fill="iid", budget="steps", last_rounds=2),
+    ]
+    last = replace(arms[2].runs[1].rounds[0], averaged=0.95)
+    arms[2] = replace(arms[2], runs={1: replace(arms[2].runs[1], rounds=(last,))})
+    central = arm({1: [0.8]}, fill="central-real", budget="steps")
+    epochs, steps, references = tables.results(made(*arms, references=[central]))
+    assert (epochs.title, epochs.differences) == ("fedavg, equal epochs", 1)
+    assert epochs.head == (
+        "fill", "mean of the last 2 rounds", "last round", "averaged weights", "samples a round", "steps a round",
+    )  # fmt: skip
+    assert epochs.rows == (
+        ("none", "30.0 (30.0 to 30.0)", "40.0 (40.0 to 40.0)", "-", "64", "7"),
+        ("mine", "60.0 (60.0 to 60.0)", "70.0 (70.0 to 70.0)", "-", "64", "2"),
+        ("mine - none", "+30.0 (+30.0 to +30.0)", "", "", "", ""),
+    )
+    assert (steps.title, steps.rows) == ("fedavg, equal steps", (("iid", "90.0", "90.0", "95.0", "64", "2"),))
+    assert references.rows == (("central-real", "80.0"),)
+
+
+def test_without_references_there_is_no_table_of_them() -> None:
+    assert [table.title for table in tables.results(made(arm({1: [0.5]})))] == ["fedavg, equal epochs"]
 
 
 def test_images_of_each_fill_by_hand() -> None:
@@ -51,27 +87,78 @@ def test_images_of_each_fill_by_hand() -> None:
     )
 
 
-def test_costs_have_a_row_for_each_arm_and_dashes_where_no_seed_reaches_the_target() -> None:
-    """200 rounds of 1,500 bytes are 0.3 MB; of two seeds one reaches 0.5."""
-    slow = [*([None] * 199), 0.5]
-    table = tables.costs(made(arm({1: slow, 2: [0.1]}), arm({1: [0.1], 2: [0.2]}, fill="mine", budget="steps")))
-    assert table.head[3:] == ("seeds that reach it", "rounds", "MB, all clients, both ways")
-    assert table.rows == (
-        ("fedavg", "none", "equal epochs", "1 of 2", "200.0", "0.3"),
-        ("fedavg", "mine", "equal steps", "0 of 2", "-", "-"),
+def test_costs_say_who_reaches_the_target_and_until_when_the_others_did_not() -> None:
+    """200 rounds of 1,500 bytes are 0.3 MB; of two seeds one reaches 0.5, the other ended at round 1. One-shot training
+    reaches it with one seed of two: its weights go to 1,000 clients once, 1,000 bytes each, 1 MB, and all synthetic
+    images to one place.
+    """
+    slow = [*([None] * 199), 0.5, 0.5]
+    arms = (
+        arm({1: slow, 2: [0.1]}),
+        arm({1: [0.5, 0.5]}, fill="mine"),
+        arm({1: [0.1], 2: [0.2, 0.9]}, fill="mine", budget="steps"),
     )
+    central = [arm({1: [0.5], 2: [0.4]}, fill=name, budget="steps") for name in ("central-real", "central-synthetic")]
+    table = tables.costs(made(*arms, references=central))
+    assert table.head[3:] == (
+        "target", "seeds that reach it", "rounds", "MB, all clients, both ways", "MB of images, once", "MB in all",
+    )  # fmt: skip
+    once = ("one-shot", "central-synthetic", "-", "50.0", "1 of 2", "0", "1.0", "2.5", "3.5")
+    assert table.rows == (
+        ("fedavg", "none", "equal epochs", "50.0", "1 of 2", "200.0 (others: not reached by round 1)",
+         "0.3", "0.0", "0.3"),
+        ("fedavg", "mine", "equal epochs", "50.0", "1 of 1", "1.0", "0.0", "2.5", "2.5"),
+        once,
+        ("fedavg", "mine", "equal steps", "50.0", "0 of 2", "not reached by round 1", "-", "2.5", "-"),
+        once,
+    )  # fmt: skip
+
+
+def test_a_one_shot_training_below_the_target_is_said() -> None:
+    central = arm({1: [0.4]}, fill="central-synthetic", budget="steps")
+    rows = tables.costs(made(arm({1: [0.5]}), references=[central])).rows
+    assert rows[1] == ("one-shot", "central-synthetic", "-", "50.0", "0 of 1", "not reached", "1.0", "2.5", "3.5")
+
+
+def test_arms_without_a_target_have_no_row() -> None:
+    assert tables.costs(made(arm({1: [0.5]}, fill="mine"), target=None)).rows == ()
 
 
 def test_accuracy_over_clients_and_the_worst_class_in_percent() -> None:
-    """An arm of which no clients are known has no row."""
+    """An arm of which no clients are known has no row. Means 0.5 and 0.6; squares of distances from them
+    0.16 + 0.01 + 0.25 = 0.42 and 0.09 + 0.04 + 0.01 = 0.14.
+    """
     known = arm(
         {1: [0.5], 2: [0.5]},
-        clients={1: (0.1, 0.5, 0.95), 2: (0.3, 0.5, 0.85)},
+        clients={1: (0.1, 0.4, 1.0), 2: (0.3, 0.8, 0.7)},
         by_class={1: (0.9, 0.25, None), 2: (0.9, 0.35, None)},
     )
     table = tables.over_clients(made(known, arm({1: [0.5], 2: [0.5]}, fill="mine")))
-    assert table.head == ("algorithm", "fill", "budget", "least", "median", "greatest", "worst class")
-    assert table.rows == (("fedavg", "none", "equal epochs", "20.0", "50.0", "90.0", "dog 30.0"),)
+    assert table.head == (
+        "algorithm", "fill", "budget", "mean", "deviation", "worst 10 %", "best 10 %", "worst", "worst class",
+    )  # fmt: skip
+    deviation = 50 * ((0.42 / 3) ** 0.5 + (0.14 / 3) ** 0.5)
+    assert table.rows == (
+        ("fedavg", "none", "equal epochs", "55.0", f"{deviation:.1f}", "20.0", "90.0", "20.0", "dog 30.0"),
+    )
+
+
+def test_clients_alone_beside_the_same_clients_in_a_federation() -> None:
+    """Alone, client 0 has 0.9 on its labels and 0.3 on all, client 1 has 0.5 and 0.2. In the federation they have 0.8
+    and 0.6, and the model 0.4: on its own labels only client 1 is better off, on the whole test both are. Nobody ran
+    the fill mine in a federation at equal epochs.
+    """
+    models = [
+        Alone("none", "epochs", 1, 0, 0.9, 0.3),
+        Alone("none", "epochs", 1, 1, 0.5, 0.2),
+        Alone("mine", "epochs", 1, 0, None, 0.5),
+    ]
+    table = tables.alone(made(arm({1: [0.4]}, clients={1: (0.8, 0.6)}), alone=models))
+    assert table.head[7:] == ("whole test", "federation", "better off, own labels", "better off, whole test")
+    assert table.rows == (
+        ("none", "equal epochs", "70.0", "20.0", "50.0", "90.0", "50.0", "25.0", "fedavg", "50.0", "100.0"),
+        ("mine", "equal epochs", "-", "-", "-", "-", "-", "50.0", "-", "-", "-"),
+    )
 
 
 def test_accuracy_by_class_has_a_table_for_each_budget_and_a_column_for_each_fill() -> None:

@@ -10,10 +10,11 @@ from PIL import Image
 
 from pipeline.artifacts import history, shards
 from pipeline.artifacts.deficits import Deficits
+from pipeline.artifacts.gate import Gate, Score
 from pipeline.artifacts.history import RunHistory
 from pipeline.artifacts.holdings import Holdings
 from pipeline.artifacts.inventory import Bad, Duplicates, Inventory, SplitInventory
-from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
+from pipeline.artifacts.manifest import REFUSED, File, Manifest, Refused, Shard, file_name
 from pipeline.artifacts.partition import Partition, Source
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.data import images
@@ -67,26 +68,44 @@ def png(shade: int) -> bytes:
     return buffer.getvalue()
 
 
-def manifest(place: Path, class_names: Sequence[str], recipe: dict[str, Any] = RECIPE) -> Manifest:
-    """Write the clients' shards beside ``place``; image ``i`` of client ``c`` has the shade 40 c + 10 i."""
+def manifest(
+    place: Path, class_names: Sequence[str], recipe: dict[str, Any] = RECIPE, gate: Gate | None = None
+) -> Manifest:
+    """Write the clients' shards beside ``place``; image ``i`` of client ``c`` has the shade 40 c + 10 i.
+
+    A gate refuses the first image of each client, which has the shade 250 + c; all others come one index later.
+    """
     lines = []
     for client, labels in enumerate(FILLED):
-        rows = [
-            shards.row_of(
-                png(40 * client + 10 * i), label, client, "", "r", ImageSpec(str(client), "", i, 0, i, 1.0, "", "")
-            )
-            for i, label in enumerate(labels)
-        ]
-        path, header = (
-            place.with_name("shards") / file_name(client),
-            {"client": client, "recipe": "r" * 16, "plan": "p"},
-        )
-        written = shards.write(lambda _, path=path: path, rows, class_names, header, 10**9)  # type: ignore[misc]
+        columns, score = (shards.COLUMNS, None) if gate is None else (shards.GATED, Score(0, 0, 0.5))
+        indices = [labels[:i].count(label) for i, label in enumerate(labels)]
+        if gate is not None:
+            indices = [index + (label == labels[0]) for index, label in zip(indices, labels, strict=True)]
+
+        def row(shade: int, label: int, index: int, client: int = client, score: Score | None = score) -> shards.Row:
+            return shards.row_of(png(shade), label, client, "", "r", spec(client, index), score)
+
+        def write(
+            rows: list[shards.Row], folder: Path, client: int = client, columns: Any = columns
+        ) -> tuple[File, ...]:
+            header, path = {"client": client, "recipe": "r" * 16, "plan": "p"}, folder / file_name(client)
+            return tuple(File.of(*it) for it in shards.write(lambda _: path, rows, class_names, header, 10**9, columns))
+
+        rows = [row(40 * client + 10 * i, *it) for i, it in enumerate(zip(labels, indices, strict=True))]
         counts = tuple(np.bincount(labels, minlength=len(class_names)).tolist()) if labels else (0,) * len(class_names)
-        lines.append(Shard(client, "p", counts, tuple(File.of(*file) for file in written)))
-    made = Manifest("r" * 16, recipe, "own", tuple(class_names), tuple(lines), place)
+        folder, line = place.with_name("shards"), None
+        if gate is not None:
+            first = tuple(int(bool(labels) and label == labels[0]) for label in range(len(class_names)))
+            refused = write([row(250 + client, labels[0], 0)], folder / REFUSED) if labels else ()
+            line = Refused(first, first, refused)
+        lines.append(Shard(client, "p", counts, write(rows, folder), line))
+    made = Manifest("r" * 16, recipe, "own", tuple(class_names), tuple(lines), place, None, gate)
     made.save()
     return made
+
+
+def spec(client: int, index: int) -> ImageSpec:
+    return ImageSpec(str(client), "", index, 0, index, 1.0, "", "")
 
 
 def deficits(split: Partition) -> Deficits:

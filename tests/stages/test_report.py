@@ -1,5 +1,6 @@
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,18 +8,22 @@ import pytest
 import yaml
 
 from pipeline import atomic, fills, params
+from pipeline.artifacts import alone
 from pipeline.artifacts.history import RunHistory
 from pipeline.errors import ArtifactError
 from pipeline.params import Params
 from pipeline.reporting import summary
-from pipeline.reporting.interval import Interval
-from pipeline.reporting.summary import Comparison, Reference
+from pipeline.reporting.measures import ClientSpread
+from pipeline.reporting.statistics import Difference, Estimate
+from pipeline.reporting.summary import BetterOff, Comparison, Reference, Target
+from pipeline.reporting.verdict import ONE_PARTITION
 from pipeline.stages import report
 from pipeline.workspace import Workspace
 from tests.reporting import world
 from tests.reporting.histories import run
 
 BY_CLASS = (0.5, 0.25, 1.0)
+SURE = Difference(0.1, 0.1, 0.1, 1, 2, None)
 FILLS, REFERENCES = ("none", "synthetic"), ("central-real",)
 
 
@@ -51,7 +56,7 @@ def written(workspace: Workspace, document: dict[str, Any], made: Sequence[RunHi
     """Write params.yaml and every artifact of an experiment with these runs."""
     document["train"] |= {"fills": list(FILLS), "algorithms": ["fedavg"], "references": list(REFERENCES)}
     document["train"] |= {"seeds": [1, 2]} | {key: value for key, value in values.items() if key != "fill"}
-    document["report"] |= {"target_accuracy": 0.4, "fill": values.get("fill", "synthetic")}
+    document["report"] = {"fill": values.get("fill", "synthetic")}
     workspace.params.parent.mkdir(parents=True, exist_ok=True)
     workspace.params.write_text(yaml.safe_dump(document))
     loaded = params.load(workspace.params)
@@ -62,11 +67,14 @@ def written(workspace: Workspace, document: dict[str, Any], made: Sequence[RunHi
 def test_page_numbers_and_curves_of_a_small_experiment(workspace: Workspace, document: dict[str, Any]) -> None:
     """Synthetic ends 0.1 above none for either seed, budget and algorithm; the central run ends at 0.8.
 
+    Each round has 64 samples. The target is what none reaches, 0.31 and at equal steps 0.36; no fill is above it in two
+    tests.
+
     Clients hold the classes 15; 5, 10; 10, 5; 15: they see 1/2; (5/2 + 10/4) / 15 = 1/3; (10/4 + 5) / 15 = 1/2; and 1.
-    Least 1/3, median 1/2, greatest 1. There are 20 of each class, so the total variation of clients is 2/3, 1/3, 1/3,
-    2/3, and 6 of 12 cells are empty; the fill repeats an image of each client, so it fills none of them. Of 3 rounds,
-    one is untested: 8 arms have 2 points each. A second report of the same artifacts is the same to the byte, and the
-    numbers name no place of this machine.
+    Mean 7/12, variance (1 + 9 + 1 + 25) / 144 / 4, so the deviation is 1/4. There are 20 of each class, so the total
+    variation of clients is 2/3, 1/3, 1/3, 2/3, and 6 of 12 cells are empty; the fill repeats an image of each client,
+    so it fills none of them. Of 3 rounds, one is untested: 8 arms have 2 points each. A second report of the same
+    artifacts is the same to the byte, and the numbers name no place of this machine.
     """
     algorithms = ["fedavg", "moon"]
     loaded = written(workspace, document, runs(algorithms=algorithms), algorithms=algorithms)
@@ -76,16 +84,20 @@ def test_page_numbers_and_curves_of_a_small_experiment(workspace: Workspace, doc
     assert [(one.algorithm, one.budget, one.fill) for one in found.arms] == [
         (algorithm, budget, fill) for algorithm in algorithms for budget in ("epochs", "steps") for fill in FILLS
     ]
-    assert found.arms[0].final_by_seed == {1: 0.3, 2: 0.32}
-    assert found.arms[0].clients == summary.Spread(0.3333, 0.5, 1.0)
+    assert found.arms[0].by_seed == {1: 0.3, 2: 0.32}
+    assert found.arms[0].primary.mean == 0.31
+    assert found.arms[0].samples_per_round == 64
+    assert [one.target for one in found.arms[1:3]] == [Target(0.31, 0, None, None, 3), Target(0.36, 0, None, None, 3)]
+    assert found.arms[0].clients == ClientSpread(0.5833, 0.25, 0.3333, 1.0, 0.3333)
     assert found.arms[0].worst_class == summary.ClassAccuracy("bag", 0.25)
     assert found.comparisons == tuple(
-        Comparison(algorithm, budget, "synthetic", "none", Interval(0.1, 0.0), {1: 0.1, 2: 0.1})
+        Comparison(algorithm, budget, "synthetic", "none", SURE, {1: 0.1, 2: 0.1})
         for algorithm in algorithms
         for budget in ("epochs", "steps")
     )
-    assert found.references == (Reference("central-real", Interval(0.8, 0.0), {1: 0.8, 2: 0.8}),)
-    assert found.remarks == ()
+    assert {one.best.difference.mean for one in found.verdicts} == {0.1}
+    assert found.references == (Reference("central-real", Estimate(0.8, 0.8, 0.8, 1, 2), {1: 0.8, 2: 0.8}, 0.0),)
+    assert found.remarks == (ONE_PARTITION,)
     before, after = found.skew
     assert (before.fill, before.clients.total_variation, before.clients.missing_cells) == ("none", 0.5, 0.5)
     assert (after.fill, after.clients.missing_cells, before.iid.missing_cells < 0.05) == ("synthetic", 0.5, True)
@@ -93,18 +105,57 @@ def test_page_numbers_and_curves_of_a_small_experiment(workspace: Workspace, doc
     assert len(rows) == 8 * 2
     assert rows[1] == {
         "algorithm": "fedavg", "budget": "epochs", "fill": "none", "round": "3",
-        "accuracy": "0.31", "lowest": "0.3", "highest": "0.32", "seeds": "2",
+        "accuracy": "0.31", "lowest": "0.3", "highest": "0.32", "seeds": "2", "megabytes": "0.0045",
     }  # fmt: skip
     text = workspace.report_page.read_text(encoding="utf-8")
     assert "synthetic - none" in text
-    assert "+10.0 ± 0.0 points at equal epochs" in text
-    assert text.count("<svg") == 2 * 2 + 2
-    assert "<td>50 % (" in text.replace(' class="number"', "")
+    assert "With fedavg at equal steps, the difference of synthetic from the best control" in text
+    assert text.count('class="chart lines"') == 2 * 2
+    assert text.count('class="chart cells"') == 2
+    assert ">50 % (" in text
     outputs = (workspace.report_page, workspace.report_metrics, workspace.report_curves)
     first = [path.read_bytes() for path in outputs]
     report.run(workspace, loaded)
     assert [path.read_bytes() for path in outputs] == first
     assert str(workspace.root.resolve()).encode() not in first[1] + first[2]
+
+
+def test_the_verdict_leaves_out_fills_that_no_federation_can_have(
+    workspace: Workspace, document: dict[str, Any]
+) -> None:
+    """Iid ends 0.1 above none, but its clients hold each other's images; synthetic ends 0.2 above none."""
+    trained = ["none", "iid", "synthetic"]
+    loaded = written(workspace, document, runs(trained), fills=trained)
+    mixed = world.hold(world.partition(loaded), "iid")
+    replace(mixed, rows={"real": mixed.rows["real"][::-1]}, counts=mixed.counts[::-1]).save(workspace.fill("iid"))
+    report.run(workspace, loaded)
+    found = summary.load(workspace.report_metrics)
+    assert {one.fill: one.kind for one in found.fills if one.fill in trained} == {
+        "none": "control", "iid": "bound", "synthetic": "control",
+    }  # fmt: skip
+    assert [(one.budget, one.best.fill, one.best.difference.mean) for one in found.verdicts] == [
+        ("epochs", "none", 0.2),
+        ("steps", "none", 0.2),
+    ]
+
+
+def test_clients_that_train_alone_are_compared_with_the_federation_of_the_same_fill(
+    workspace: Workspace, document: dict[str, Any]
+) -> None:
+    """In the federation the four clients see 1/2, 1/3, 1/2 and 1 on their labels, and the model has 0.3 and 0.32."""
+    loaded = written(workspace, document, runs(), alone=["none"])
+    models = [
+        alone.Alone("none", "epochs", seed, client, own, 0.31)
+        for seed in (1, 2)
+        for client, own in enumerate((0.4, 0.4, None, 1.0))
+    ]
+    alone.save(workspace.alone("none"), models)
+    report.run(workspace, loaded)
+    (found,) = summary.load(workspace.report_metrics).alone
+    assert (found.budget, found.fill, found.seeds) == ("epochs", "none", 2)
+    assert found.own == ClientSpread(0.6, 0.2828, 0.4, 1.0, 0.4)
+    assert found.whole == ClientSpread(0.31, 0.0, 0.31, 0.31, 0.31)
+    assert found.better_off == {"fedavg": BetterOff(0.3333, 0.5)}
 
 
 def test_two_workspaces_in_one_process_do_not_mix(
@@ -158,7 +209,7 @@ def test_remarks_are_printed_a_line_each_and_on_the_page(
     assert said[-4:] == [f"report: {text}" for text in (*remarks, workspace.report_page)]
     found = summary.load(workspace.report_metrics)
     assert found.remarks == tuple(remarks)
-    assert found.arms[0].final_by_seed == {1: 0.1}
+    assert found.arms[0].by_seed == {1: 0.1}
     assert "one seed only: no number has an interval" in workspace.report_page.read_text()
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline import fills, params
-from pipeline.artifacts import history, holdings, manifest, partition
+from pipeline.artifacts import alone, history, holdings, manifest, partition
 from pipeline.artifacts.partition import Source
 from pipeline.data import arrays
 from pipeline.errors import ArtifactError
 from pipeline.federated import inputs, workers
 from pipeline.federated.inputs import Inputs
 from pipeline.federated.models import FlatModel, make
+from pipeline.federated.runs import RunStore
 from pipeline.federated.simulation import RunState, begin, simulate
 from pipeline.federated.workers import ExecutionOptions
 from pipeline.fills.common.given import Given
@@ -160,6 +162,75 @@ def test_repeated_rows_are_trained_on_as_often_as_they_are_held(made: tuple[Work
         ends.append(workers.execute({"a": simulate(run, begin(run))}, run, data, 1, tmp_path)["a"])
     assert np.array_equal(ends[0].weights, ends[1].weights)
     assert [one.samples for one in ends[0].rounds[0].participants] == held.sizes().tolist()
+
+
+def test_warm_up_starts_from_what_the_synthetic_reference_reached(
+    made: tuple[Workspace, Params], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its stage writes the holdings of both, its training trains both, and the reference is paid for by then.
+
+    It is a federated run from those weights over what ``none`` holds, and moves the same bytes as that.
+    """
+    workspace, chosen = Workspace(tmp_path, tmp_path / "cache"), made[1]
+    shutil.copytree(made[0].data, workspace.data)
+    workspace.fill("central-synthetic").unlink()
+    with pytest.raises(ArtifactError, match=r"^no such file: .*central-synthetic.parquet: run: dvc repro fill$"):
+        train.run(workspace, chosen, "warm-up", "fedavg", ONE)
+    fill.run(workspace, chosen, "warm-up")
+    train.run(workspace, chosen, "warm-up", "fedavg", ONE)
+    capsys.readouterr()
+    train.run(workspace, chosen, "central-synthetic", "fedavg", ONE)
+    said = capsys.readouterr().err
+    assert "train central-synthetic fedavg: 1 of 1 runs were trained before and come from the store" in said
+
+    central = load_file(workspace.run("central-synthetic", "fedavg") / "weights" / "steps-1.safetensors")
+    flat, held, given = FlatModel("simple-cnn", "group", 3, 16), holdings.load(made[0].fill("none")), Given(*made)
+    flat.module.load_state_dict(central)
+    data = Inputs.of(held, {"real": given.decoded.train}, given.decoded.test)
+    _, _, run = next(inputs.runs(held, data, "fedavg", chosen.train, chosen.seed, {1: "the run of the reference"}))
+    start = flat.vector.numpy().copy()
+    expected = workers.execute({"a": simulate(run, begin(run, start))}, run, data, 1, tmp_path)["a"]
+    found = load_file(workspace.run("warm-up", "fedavg") / "weights" / "epochs-1.safetensors")
+    flat.vector.copy_(torch.from_numpy(expected.weights))
+    assert all(torch.equal(found[name], tensor) for name, tensor in flat.state().items())
+
+    train.run(workspace, chosen, "none", "fedavg", ONE)
+    for warm, cold in zip(*(history.load(workspace.run(name, "fedavg")) for name in ("warm-up", "none")), strict=True):
+        assert [done.bytes_down for done in warm.rounds] == [done.bytes_down for done in cold.rounds]
+        assert [done.participants for done in warm.rounds] == [done.participants for done in cold.rounds]
+        assert warm.final != cold.final or warm.rounds[-1].loss != cold.rounds[-1].loss
+
+
+def test_each_client_is_trained_alone_under_each_budget(
+    made: tuple[Workspace, Params], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both budgets of ``synthetic`` are equal, so its four clients train once; those of ``none`` are not.
+
+    A client that holds labels 0 and 1 sees the accuracies of these classes, weighted by how many images it has of each.
+    """
+    workspace, chosen = made
+    counts, ends = Given(workspace, chosen).counts, {}
+    for name, trained in (("synthetic", "4/4 clients"), ("none", "8/8 clients")):
+        capsys.readouterr()
+        train.run_alone(workspace, chosen, name, ONE)
+        assert f"train {name} alone: {trained}" in capsys.readouterr().err
+        found = ends[name] = alone.load(workspace.alone(name))
+        keys = [(one.fill, one.budget, one.seed, one.client) for one in found]
+        assert keys == [(name, budget, 1, client) for budget in ("epochs", "steps") for client in range(4)]
+    assert [(a.own, a.whole) for a in ends["synthetic"][:4]] == [(a.own, a.whole) for a in ends["synthetic"][4:]]
+    assert not list(workspace.alone("none").rglob("*.safetensors"))
+
+    held, given = holdings.load(workspace.fill("none")), Given(workspace, chosen)
+    data = Inputs.of(held, {"real": given.decoded.train}, given.decoded.test)
+    for budget, seed, run in inputs.runs(held, data, "fedavg", chosen.train, chosen.seed):
+        stored = RunStore(workspace.runs).get(inputs.alone(run))
+        assert stored is not None
+        mine = [one for one in ends["none"] if (one.budget, one.seed) == (budget, seed)]
+        for one, done, own in zip(mine, stored.rounds, counts, strict=True):
+            by_class = np.array(done.by_class, np.float64)
+            assert one.whole == pytest.approx(by_class.mean(), abs=1e-6)  # as many test images of each class
+            assert one.own == pytest.approx((by_class * own).sum() / own.sum(), abs=1e-6)
+            assert done.samples == 2 * held.samples[budget][one.client]
 
 
 def test_without_deficits_the_synthetic_reference_is_untrained_and_that_is_said(

@@ -15,13 +15,13 @@ from pipeline.artifacts.partition import Partition, Source
 from pipeline.data import arrays, decoded
 from pipeline.data.arrays import Stored
 from pipeline.data.decoded import Decoded
-from pipeline.errors import ArtifactError
+from pipeline.errors import ArtifactError, ParameterError
 from pipeline.fills.common import budgets
 from pipeline.params import Params
 from pipeline.workspace import Workspace
 
 Int64 = NDArray[np.int64]
-REAL, SYNTHETIC = holdings.REAL, "synthetic"
+REAL, SYNTHETIC, GATED = holdings.REAL, "synthetic", "synthetic-gated"
 _CENTRAL_ROUNDS = 4  # that the steps of a central run are cut into, with a test after each
 
 
@@ -72,18 +72,33 @@ class Given:
 
     @cached_property
     def synthetic_images(self) -> Stored:
-        """All shards' images in order of client, from the cache or decoded."""
+        """All clients' synthetic images in order of client, from the cache or decoded; no gate chooses among them."""
         return arrays.synthetic(self.workspace.arrays, self.manifest, self.partition.image_size)
+
+    @cached_property
+    def gated_images(self) -> Stored:
+        """As many images that passed the gate, from the cache or decoded."""
+        return arrays.gated(self.workspace.arrays, self.manifest, self.partition.image_size)
+
+    def check_gate(self, fill: str) -> None:
+        """Raise ParameterError if no gate chose among the shards' images."""
+        if self.manifest.gate is None:
+            fix = "set it, e.g. to {judge: {model: trained}}, and run: dvc repro generate; or leave the fill out"
+            what = f"the fill {fill} needs a gate, and the shards were made without one"
+            raise ParameterError(what, "params.yaml, generate.gate", fix)
 
     def source(self, name: str) -> Source:
         """Return how holdings name one of the sources that several fills share."""
         if name == REAL:
             return self.partition.source
-        made = self.manifest
-        return Source(arrays.synthetic_name(made, self.partition.image_size), made.rows)
+        made, size = self.manifest, self.partition.image_size
+        return Source(arrays.gated_name(made, size) if name == GATED else arrays.synthetic_name(made, size), made.rows)
 
     def rows(self, name: str) -> tuple[Int64, ...]:
-        """Return the rows of such a source that belong to each client."""
+        """Return the rows of such a source that belong to each client.
+
+        Of those that passed the gate each client has as many as of any synthetic ones.
+        """
         if name == REAL:
             return self.partition.by_client()
         return stretches(np.array([shard.rows for shard in self.manifest.shards], np.int64))

@@ -18,7 +18,7 @@ from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import ParameterError, PoolError
 from pipeline.generation import checks
 from pipeline.generation import recipe as recipes
-from pipeline.generation.pool import receive, schema
+from pipeline.generation.pool import receive, schema, scores
 from pipeline.generation.pool.maintenance import where_recipe
 from pipeline.generation.pool.schema import COLUMNS
 from pipeline.generation.pool.store import INSERT, Pool, StoredImage
@@ -57,6 +57,8 @@ def export_pool(pool: Pool, out: Path, chosen: Sequence[str]) -> Exported:
         raise ParameterError("that is a folder", out, "give the name of the file to write")
     with pool.errors(), atomic.replacing(out) as temporary, _blame(out):
         with Pool(temporary) as other:
+            if schema.has_scores(pool.db):
+                schema.add_scores(other.db)
             other.db.execute("pragma journal_mode = delete")  # one file, nothing beside it
         count = _copy(pool, temporary, where, values)
         for ending in ("-wal", "-shm"):  # of a pool that was killed here; SQLite would read it as part of the new file
@@ -72,11 +74,13 @@ def _copy(pool: Pool, path: Path, where: str, values: list[str | float]) -> int:
         with pool.db:
             of_recipes = where.replace("recipe", "digest", 1)
             pool.db.execute(f"insert into other.recipes select * from main.recipes where {of_recipes}", values)
-            return pool.db.execute(
+            count = pool.db.execute(
                 f"insert into other.images ({COLUMNS}) select {COLUMNS} from main.images where {where} "
-                'order by recipe, lane, class_name, "index"',
+                f"order by {schema.KEY}",
                 values,
             ).rowcount
+            scores.export(pool.db, where, values)
+            return count
     finally:
         pool.db.execute("detach database other")
 
@@ -111,12 +115,18 @@ def import_pool(pool: Pool, path: Path) -> Imported:
             for rows in _rows(copy, known, path):
                 pool.db.executemany(f"insert or ignore {INSERT}", rows)
                 advance(len(rows))
+            with _theirs(path):
+                scores.carry(copy, pool)
             new = _count(pool) - before
     return Imported(new, total - new)
 
 
-def import_images(pool: Pool, recipe: Recipe, images: Iterable[Sequence[StoredImage]]) -> Imported:
+def import_images(
+    pool: Pool, recipe: Recipe, images: Iterable[Sequence[StoredImage]], judge: str | None = None
+) -> Imported:
     """Store images of a recipe that this pool lacks; nothing is stored if ``images`` ends with an error.
+
+    ``judge`` is the digest of who gave the scores that the images have.
 
     They are gathered in a file first, so that others can write the pool meanwhile. An image may come several times.
     """
@@ -125,6 +135,8 @@ def import_images(pool: Pool, recipe: Recipe, images: Iterable[Sequence[StoredIm
     with folder as place, Pool(Path(place) / "gathered.sqlite") as gathered:
         for some in images:
             gathered.put(recipe, some)
+            if judge is not None:
+                scores.put(gathered, recipe, judge, ((one.spec, one.score) for one in some if one.score is not None))
         with pool.writing():
             before, total = _count(pool), _count(gathered)
             with pool.transaction():
@@ -132,6 +144,7 @@ def import_images(pool: Pool, recipe: Recipe, images: Iterable[Sequence[StoredIm
                 cursor = gathered.db.execute(f"select {COLUMNS} from images")
                 while rows := cursor.fetchmany(_CHUNK):
                     pool.db.executemany(f"insert or ignore {INSERT}", rows)
+                scores.carry(gathered.db, pool)
             new = _count(pool) - before
     return Imported(new, total - new)
 
@@ -143,14 +156,14 @@ def import_shards(pool: Pool, known: Manifest) -> Imported:
     recipe gives.
     """
     recipe = checks.recipe_of(known)
-    with progress.bar("import", known.rows, "images") as advance:
+    with progress.bar("import", known.images, "images") as advance:
 
         def read() -> Iterator[list[StoredImage]]:
             for images in receive.checked(known, recipe):
                 yield images
                 advance(len(images))
 
-        return import_images(pool, recipe, read())
+        return import_images(pool, recipe, read(), known.gate.judge if known.gate else None)
 
 
 @contextmanager

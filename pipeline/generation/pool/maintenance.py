@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.errors import ParameterError
 from pipeline.generation import recipe as recipes
+from pipeline.generation.pool import scores
 from pipeline.generation.pool.store import Pool
 from pipeline.generation.recipe import Recipe
 
@@ -28,6 +29,9 @@ class Stats:
     redrawn: int
     """Images that were drawn more than once, since an earlier draw was unusable."""
     faint: int
+    scores: int = 0
+    """What judges gave images."""
+    judges: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def stats(pool: Pool) -> Stats:
         coalesce(sum(retry > 0), 0), coalesce(sum(flags = 'faint'), 0) from images
     """
     with pool.errors():
-        counts = pool.db.execute(query).fetchone()
+        counts = (*pool.db.execute(query).fetchone(), *scores.count(pool))
     on_disk = sum(file.stat().st_size for file in pool.path.parent.glob(f"{pool.path.name}*"))
     return Stats(pool.path, on_disk, *counts)
 
@@ -103,6 +107,7 @@ def gc(pool: Pool, chosen: Sequence[str], older_than: float | None, dry_run: boo
         with pool.transaction():
             pool.db.execute(f"delete from images where {where}", values)
             pool.db.execute("delete from recipes where digest not in (select distinct recipe from images)")
+            scores.forget(pool.db)
         pool.db.execute("vacuum")  # gives the space back to the disk
         pool.db.execute("pragma wal_checkpoint(truncate)")
     return collected

@@ -11,20 +11,34 @@ from pipeline.artifacts import spec
 from pipeline.artifacts.encoded import LARGEST, Encoding
 from pipeline.errors import PoolError
 
-VERSION = 1
+PLAIN, SCORED = 1, 2
+"""Versions of the format: without and with a table of scores. A pool gets the table with its first score, so that other
+versions of gen-fedsd read those that have none."""
 _SQL = {str: "text", int: "integer", float: "real"}
 _quoted = {name: '"index"' if name == "index" else name for name in spec.NAMES}  # a keyword of SQL
 SPEC = ", ".join(_quoted.values())
 COLUMNS = f"recipe, {SPEC}, flags, added, image"
 _SPEC_TYPES = ", ".join(f"{_quoted[name]} {_SQL[kind]} not null" for name, kind in spec.TYPES.items())
+KEY = 'recipe, lane, class_name, "index"'
+"""The columns that name an image."""
+_KEY_TYPES = 'recipe text not null, lane text not null, class_name text not null, "index" integer not null'
+SCORES = f"{KEY}, judge, intended, label, probability"
+"""The columns of the table of scores, in order."""
 _TABLES = f"""
 create table if not exists recipes (digest text primary key, recipe text not null);
 create table if not exists images (
     recipe text not null, {_SPEC_TYPES}, flags text not null, added integer not null, image blob not null);
-create unique index if not exists image on images (recipe, lane, class_name, "index");
+create unique index if not exists image on images ({KEY});
 """
 _RATES = "create table if not exists rates (recipe text primary key, images_per_second real not null);"
-SCHEMA = f"{_TABLES} pragma user_version = {VERSION};"
+_SCORES = f"""
+create table if not exists scores (
+    {_KEY_TYPES}, judge text not null, intended integer not null, label integer not null, probability real not null,
+    primary key ({KEY}, judge, intended)
+) without rowid;
+"""
+SCHEMA = f"{_TABLES} pragma user_version = {PLAIN};"
+_KNOWN = {PLAIN: (_TABLES, _TABLES + _RATES), SCORED: (_TABLES + _SCORES, _TABLES + _RATES + _SCORES)}
 
 FIX_THEIRS = "ask for a file that gen-fedsd pool export wrote"
 _MOST_LENGTH = Encoding("png", LARGEST).most_bytes  # of a value
@@ -40,11 +54,25 @@ def check(db: sqlite3.Connection, path: Path, fix: str) -> None:
     """
     version = db.execute("pragma user_version").fetchone()[0]
     found = set(db.execute("select type, name, tbl_name, sql from sqlite_master limit 100"))
-    if found and version != VERSION:
-        what = f"this pool has format {version}, and this version of gen-fedsd reads format {VERSION}"
+    if found and version not in _KNOWN:
+        what = f"this pool has format {version}, and this version of gen-fedsd reads formats {PLAIN} and {SCORED}"
         raise PoolError(what, path, fix)
-    if found not in (_expected(_TABLES), _expected(_TABLES + _RATES)):
+    if found not in map(_expected, _KNOWN.get(version, ())):
         raise PoolError("this file is not a pool", path, fix)
+
+
+def has_scores(db: sqlite3.Connection) -> bool:
+    """Return whether a pool has a table of scores."""
+    return bool(db.execute("pragma user_version").fetchone()[0] == SCORED)
+
+
+def add_scores(db: sqlite3.Connection) -> None:
+    """Add the table of scores, unless it is there, as a part of the transaction that is going on; no image is touched.
+
+    The pool is of the other format from then on.
+    """
+    db.execute(_SCORES)
+    db.execute(f"pragma user_version = {SCORED}")
 
 
 def _expected(tables: str) -> set[tuple[str, str, str, str | None]]:

@@ -22,6 +22,7 @@ from typing import Self
 
 from pipeline import atomic, progress
 from pipeline.artifacts import spec
+from pipeline.artifacts.gate import Score
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import PoolError
 from pipeline.generation.plan import Wanted
@@ -31,6 +32,7 @@ from pipeline.generation.recipe import Recipe
 
 _MARKS = ", ".join("?" * len(COLUMNS.split(", ")))
 INSERT = f"into images ({COLUMNS}) values ({_MARKS})"
+_FORGET = f"delete from scores where ({schema.KEY}) = (?, ?, ?, ?)"
 _PATIENCE = 60  # seconds to wait for another process
 _FIX = "set GEN_FEDSD_CACHE to a folder on a local disk that you may write to, or move the file away"
 _values = attrgetter(*spec.NAMES)
@@ -43,6 +45,8 @@ class StoredImage:
     spec: ImageSpec
     image: bytes
     flags: str = ""
+    score: Score | None = None
+    """What a judge gave it, where it comes with a score; the pool keeps scores apart, by judge."""
 
 
 class Pool:
@@ -137,10 +141,13 @@ class Pool:
             yield from sets
 
     def put(self, recipe: Recipe, images: Sequence[StoredImage]) -> None:
-        """Store images in one transaction; an image that is already there is replaced."""
+        """Store images in one transaction; an image that is already there is replaced, and its scores are deleted."""
         described, now = json.dumps(recipe.as_dict(), sort_keys=True), int(time.time())
         rows = [(recipe.digest, *_values(one.spec), one.flags, now, one.image) for one in images]
+        named = [(recipe.digest, one.spec.lane, one.spec.class_name, one.spec.index) for one in images]
         with self.transaction():
+            if schema.has_scores(self.db):
+                self.db.executemany(_FORGET, named)
             self.db.execute("insert or ignore into recipes values (?, ?)", (recipe.digest, described))
             self.db.executemany(f"insert or replace {INSERT}", rows)
 

@@ -1,6 +1,6 @@
 """A client's local training on the real small model, with weights that are easy to calculate with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -25,6 +25,7 @@ def local() -> MakeLocal:
         client_state: Mapping[str, float] | None = None,
         steps: int = 2,
         learning_rate: float = 0.1,
+        labels: Sequence[int] = (0,),
     ) -> Local:
         make_model = partial(FlatModel, "simple-cnn", "group", 3, 16)
         model = make_model()
@@ -35,7 +36,8 @@ def local() -> MakeLocal:
         model.vector.fill_(now)
         settings = LocalSettings(batch_size=6, momentum=0.0, weight_decay=0.0)
         second_model = SecondModels(make_model)
-        return Local(model, full(broadcast), full(client_state or {}), settings, learning_rate, second_model, steps)
+        sent, kept = full(broadcast), full(client_state or {})
+        return Local(model, sent, kept, settings, learning_rate, second_model, torch.tensor(labels), steps)
 
     return make
 

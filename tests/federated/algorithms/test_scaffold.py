@@ -73,11 +73,11 @@ def test_the_minimum_of_all_images_is_reached(turns: tuple[tuple[int, ...], ...]
     for number in range(36):
         updates = []
         for i in turns[number % len(turns)]:
+            count, pixels = IMAGES[i], torch.zeros(IMAGES[i], 16, 16, 3, dtype=torch.uint8)
             update = training.train_client(
-                model, algorithm, algorithm.broadcast(state), kept.get(i, {}),
-                Loaded(torch.zeros(IMAGES[i], 16, 16, 3, dtype=torch.uint8)), torch.full((IMAGES[i],), i),
-                normalise=normalise, settings=settings, learning_rate=0.1, samples=4, weight=IMAGES[i], seed=1,
-                second_model=lambda *_: model,
+                model, algorithm, algorithm.broadcast(state), kept.get(i, {}), Loaded(pixels), torch.full((count,), i),
+                real=torch.ones(count, dtype=torch.bool), normalise=normalise, settings=settings, learning_rate=0.1,
+                samples=4, weight=count, seed=1, second_model=lambda *_: model,
             )  # fmt: skip
             kept[i] = update.client_state
             updates.append(update)

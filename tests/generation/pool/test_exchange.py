@@ -351,7 +351,7 @@ def test_what_is_no_pool_is_refused_and_left_alone(theirs: Path, tmp_path: Path,
     assert (place.read_bytes() if place.is_file() else b"") == before
 
 
-@pytest.mark.parametrize("version", [0, 2])
+@pytest.mark.parametrize("version", [0, 3])
 def test_a_pool_of_another_format_is_refused(theirs: Path, version: int) -> None:
     change(theirs, 'delete from images where "index" = 4')
     with closing(sqlite3.connect(theirs)) as database:

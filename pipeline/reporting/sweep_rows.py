@@ -1,0 +1,78 @@
+"""The rows of a sweep's table of results, checked."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast, get_args
+
+import pyarrow as pa
+
+from pipeline.errors import ArtifactError
+from pipeline.reporting.kinds import Kind
+from pipeline.reporting.statistics import Replicate
+
+NEEDED = ("partition_seed", "train_seed", "fill", "algorithm", "budget", "kind", "primary")
+_TEXT = ("sweep", "cell", "digest", *NEEDED)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of a sweep."""
+
+    at: tuple[str, ...]
+    """The value of each axis, as text."""
+    replicate: Replicate
+    fill: str
+    algorithm: str
+    budget: str
+    kind: Kind
+    primary: float
+    numbers: Mapping[str, float]
+    """Every other finite number of the row, by column."""
+
+
+def read(table: pa.Table, axes: Sequence[str]) -> tuple[list[Row], list[str]]:
+    """Return the rows that have a result, each replicate once, and what was left out, one sentence each.
+
+    Raises ArtifactError if a column is missing, or a kind is none.
+    """
+    lacking = [name for name in (*NEEDED, *axes) if name not in table.column_names]
+    if lacking:
+        raise ArtifactError(
+            f"lacks the columns {', '.join(lacking)}", "the sweep's results", "run: gen-fedsd sweep run"
+        )
+    rows: dict[tuple[object, ...], Row] = {}
+    empty = again = 0
+    for line in table.to_pylist():
+        if not _finite(line["primary"]):
+            empty += 1
+            continue
+        row = _row(line, axes)
+        key = (row.at, row.replicate, row.fill, row.algorithm, row.budget)
+        again += key in rows
+        rows.setdefault(key, row)
+    remarks = [f"{empty} runs without an accuracy are left out"] if empty else []
+    if again:
+        remarks.append(f"{again} runs repeat a replicate of their setting and are left out")
+    return list(rows.values()), remarks
+
+
+def _row(line: Mapping[str, Any], axes: Sequence[str]) -> Row:
+    if line["kind"] not in get_args(Kind):
+        what = f"kind {line['kind']!r} of the fill {line['fill']!r}"
+        raise ArtifactError(what, "the sweep's results", "run: gen-fedsd sweep run")
+    numbers = {name: float(value) for name, value in line.items() if name not in (*_TEXT, *axes) and _finite(value)}
+    return Row(
+        at=tuple("" if line[name] is None else str(line[name]) for name in axes),
+        replicate=(int(line["partition_seed"]), int(line["train_seed"])),
+        fill=line["fill"],
+        algorithm=line["algorithm"],
+        budget=line["budget"],
+        kind=cast(Kind, line["kind"]),
+        primary=float(line["primary"]),
+        numbers=numbers,
+    )
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

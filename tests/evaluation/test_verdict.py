@@ -1,0 +1,111 @@
+"""The verdict: usefulness decides, agreement lowers, distances only name what is wrong."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.artifacts.quality import Copies, Distance, Flags, Quality, Spread, Usefulness
+from pipeline.evaluate_params import EvaluateParams
+from pipeline.evaluation import verdict
+
+PARAMS = EvaluateParams(distances=())
+"""Good from 90 %, bad below 70 %; density and coverage at least half of their floors; 10 % repeats, 5 % copies."""
+NO_COPIES = Copies(100, 0, 0, 0.0, 0, 0.01)
+
+
+def quality(
+    useful: tuple[float, float] | None = (0.9, 0.9),
+    agreement: float | None = 0.9,
+    density: float = 0.9,
+    coverage: float = 0.9,
+    copies: Copies = NO_COPIES,
+    name: str = "bag",
+) -> Quality:
+    """A class of these numbers; ``useful`` is accuracy with synthetic and with real images, the judge's is 0.9."""
+    spreads = [Spread(value, None) for value in useful] if useful else [None, None]
+    distances = (
+        Distance("Clipped Density", density, 1.0, None, 100, "higher"),
+        Distance("Clipped Coverage", coverage, 1.0, None, 100, "higher"),
+    )
+    flags = Flags(100, 0, 0, 0, 0, None)
+    usefulness = Usefulness(spreads[0], spreads[1], spreads[1])
+    known = Quality(name, 100, 100, 100, 100, usefulness, agreement, 0.9, distances, copies, flags, "unknown", (), "")
+    decided = verdict.decide(known, PARAMS)
+    return replace(known, verdict=decided.verdict, failures=decided.failures, why=decided.why)
+
+
+@pytest.mark.parametrize(
+    ("useful", "agreement", "expected"),
+    [
+        ((0.81, 0.9), 0.9, "good"),  # 90 % of the accuracy with real images
+        ((0.80, 0.9), 0.9, "doubtful"),  # 89 %
+        ((0.63, 0.9), 0.9, "doubtful"),  # 70 %
+        ((0.62, 0.9), 0.9, "bad"),  # 69 %
+        ((0.9, 0.9), 0.8, "doubtful"),  # agreement 89 % of the judge's accuracy: one step lower
+        ((0.9, 0.9), 0.1, "doubtful"),  # never more than one step
+        ((0.7, 0.9), 0.1, "bad"),
+        ((0.1, 0.9), 0.9, "bad"),  # agreement does not raise
+        (None, 0.9, "good"),  # agreement alone
+        (None, 0.5, "bad"),
+        ((0.9, 0.9), None, "good"),
+        (None, None, "unknown"),
+        ((0.5, 0.0), 0.9, "good"),  # real images reach nothing, so usefulness is not known
+    ],
+)
+def test_usefulness_decides_then_agreement(
+    useful: tuple[float, float] | None, agreement: float | None, expected: str
+) -> None:
+    assert quality(useful, agreement).verdict == expected
+
+
+def test_distances_decide_nothing_and_name_what_is_wrong() -> None:
+    assert quality(density=0.0, coverage=0.0).verdict == "good"
+    assert quality(density=0.0, coverage=0.0).failures == ()
+    bad = (0.5, 0.9)
+    assert quality(bad).failures == ("distribution mismatch",)
+    assert quality(bad, density=0.49).failures == ("distribution mismatch",)
+    assert quality(bad, coverage=0.49).failures == ("low diversity",)
+    assert quality(bad, agreement=0.5, coverage=0.49).failures == ("poor generation", "low diversity")
+    repeated = Copies(100, 0, 11, 0.0, 0, 0.01)
+    assert quality(bad, copies=repeated).failures == ("low diversity",)
+    assert quality(bad, copies=Copies(100, 0, 10, 0.0, 0, 0.01)).failures == ("distribution mismatch",)
+
+
+def test_repeats_that_real_images_have_too_are_no_lack_of_diversity() -> None:
+    """11 % are more than 10 %, but not more than 10 % above the 5 % of real images."""
+    assert quality((0.5, 0.9), copies=Copies(100, 0, 11, 0.05, 0, 0.01)).failures == ("distribution mismatch",)
+    assert quality((0.5, 0.9), copies=Copies(100, 0, 16, 0.05, 0, 0.01)).failures == ("low diversity",)
+
+
+def test_copies_of_training_images_make_good_images_doubtful() -> None:
+    copied = quality(copies=Copies(100, 0, 0, 0.0, 6, 0.06))
+    assert (copied.verdict, copied.failures) == ("doubtful", ("copies",))
+    assert quality(copies=Copies(100, 0, 0, 0.0, 5, 0.05)).verdict == "good"
+    assert quality(copies=Copies(100, 0, 0, 0.0, 6, None)).failures == ("copies",)
+    assert quality(copies=Copies(20, 0, 0, 0.0, 0, 0.1)).verdict == "good"  # two images are an accident
+    assert quality(copies=Copies(20, 0, 0, 0.0, 0, 0.15)).verdict == "doubtful"
+    assert quality((0.1, 0.9), copies=Copies(100, 0, 0, 0.0, 6, 0.06)).verdict == "bad"
+
+
+def test_a_difference_within_one_standard_error_counts_in_the_images_favour() -> None:
+    """Deviations 0.06 and 0.08 over four seeds: the error is sqrt(0.01 / 4) = 0.05, and 0.76 + 0.05 is 90 % of 0.9."""
+    four = EvaluateParams(distances=(), seeds=(1, 2, 3, 4))
+    known = quality((0.76, 0.9))
+    assert verdict.decide(known, four).verdict == "doubtful"
+    unsure = replace(known, usefulness=Usefulness(Spread(0.76, 0.06), Spread(0.9, 0.08), None))
+    assert verdict.decide(unsure, four).verdict == "good"
+    less = replace(known, usefulness=Usefulness(Spread(0.75, 0.06), Spread(0.9, 0.08), None))
+    assert verdict.decide(less, four).verdict == "doubtful"
+
+
+def test_the_reason_and_the_sentence_say_the_numbers() -> None:
+    classes = [quality(name="bag"), quality((0.7, 0.9), name="coat"), quality((0.1, 0.9), 0.1, name="shirt")]
+    assert classes[1].why == "78 % of the accuracy with real images; agreement 100 % of the judge's accuracy"
+    assert verdict.sentence(quality((0.75, 0.9)), classes) == (
+        "1 of 3 classes are good, 1 doubtful (coat: distribution mismatch), 1 bad (shirt: poor generation); "
+        "trained on synthetic images the classifier reaches 75.0 % on real ones, 90.0 % trained on as many real "
+        "images, 90.0 % on both."
+    )
+    assert verdict.sentence(quality(None), [quality(None, None)]).endswith("too few images to train the classifier.")
+    many = [quality((0.1, 0.9), name=str(label)) for label in range(9)]
+    assert " and 5 more)" in verdict.sentence(quality(), many)
