@@ -209,7 +209,7 @@ def test_a_bug_in_one_cell_costs_the_others_nothing(
         real(workspace, chosen)
 
     monkeypatch.setattr(deficits, "run", broken)
-    plan, told = carried_out(project)
+    plan, _ = carried_out(project)
     place = plan.place(plan.cells[0])
     assert plan.counts()["failed"] == plan.counts()["done"] == 1
     assert place.error(plan.cells[0]) == f"ZeroDivisionError: no reason: see the traceback in {place.log}"
