@@ -34,7 +34,7 @@ def current(cells: Sequence[Cell], devices: Sequence[str]) -> dict[str, str]:
         "version of gen-fedsd": importlib.metadata.version("gen-fedsd"),
         "version of what runs compute": str(runs.VERSION),
         "format of images": str(recipe.FORMAT_VERSION),
-        "format of the pool": str(schema.VERSION),
+        "format of the pool": f"{schema.PLAIN} to {schema.SCORED}",
         "version of torch": torch.__version__,
         "device that renders": kind(devices[0]),
         "device that trains": "cuda" if torch.cuda.is_available() else "cpu",

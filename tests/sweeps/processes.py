@@ -36,7 +36,7 @@ def stay_in(project: Path, number: int, mark: Path) -> None:
             while True:
                 time.sleep(60)
 
-    deficits.run = run  # type: ignore[assignment]
+    deficits.run = run
     carried_out(project)
 
 

@@ -102,8 +102,7 @@ def test_looking_at_a_cell_keeps_no_process_from_it(small: Path) -> None:
         plan.numbers = plan.folder.enrol(plan.cells)
     place = plan.place(plan.cells[0])
     lines = ("from pathlib import Path", "from pipeline.sweeps import folder")
-    program = "
-".join([*lines, f"while True: folder._held(Path({str(place.folder / 'lock')!r}))"])
+    program = "\n".join([*lines, f"while True: folder._held(Path({str(place.folder / 'lock')!r}))"])
     with place.taken():
         looking = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     try:
