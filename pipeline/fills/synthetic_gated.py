@@ -11,7 +11,7 @@ from pipeline.fills.common.given import GATED, REAL, Given
 def make(given: Given) -> Holdings:
     """Return every client's real images, less a surplus, and its shard.
 
-    Raises ParameterError if no gate chose its images.
+    Raises ParameterError if no gate chose the shard's images.
     """
     given.check_gate(GATED)
     sources = {name: given.source(name) for name in (REAL, GATED)}

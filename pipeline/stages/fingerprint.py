@@ -141,7 +141,7 @@ _PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
         params.generate.prompts,
         params.generate.config or "",
         *(one.path for one in params.generate.lora),
-        params.generate.gate.judge.model if params.generate.gate else "",
+        params.generate.gate.judge.model.removeprefix("clip:") if params.generate.gate else "",
     ),
 }
 """The texts that can name a file or folder below the project's folder."""

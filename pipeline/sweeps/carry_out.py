@@ -74,7 +74,7 @@ def _failed(place: Place, cell: Cell, error: str) -> str:
 
 def _stages(workspace: Workspace, place: Place, cell: Cell, execution: Execution) -> None:
     from pipeline.federated.workers import ExecutionOptions
-    from pipeline.stages import deficits, fill, generate, partition, train
+    from pipeline.stages import deficits, evaluate, fill, generate, partition, train
 
     params = cell.params
     text = yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -83,19 +83,15 @@ def _stages(workspace: Workspace, place: Place, cell: Cell, execution: Execution
     deficits.run(workspace, params)
     generate.run(workspace, params, list(execution.devices))
     if cell.evaluate:
-        _evaluate(workspace, cell, execution)
+        evaluate.run(workspace, params, execution.devices[0])
     for name in params.train.all_fills():
         fill.run(workspace, params, name)
     options = ExecutionOptions(execution.workers)
     for name, algorithm in params.train.pairs():
         train.run(workspace, params, name, algorithm, options)
+    for name in params.train.alone:
+        train.run_alone(workspace, params, name, options)
     rows.write(workspace, params, place.rows, place.curves)
-
-
-def _evaluate(workspace: Workspace, cell: Cell, execution: Execution) -> None:
-    from pipeline.stages import evaluate
-
-    evaluate.run(workspace, cell.params, execution.devices[0])
 
 
 @contextlib.contextmanager

@@ -28,10 +28,12 @@ MEASURES = {
 }
 TARGET = {"target": pa.float64(), "target_round": pa.int64(), "target_bytes": pa.int64()}
 """The accuracy whose cost is measured; round and bytes are missing if the run never reached it."""
+ALONE = {"alone_own": pa.float64(), "alone_whole": pa.float64()}
+"""Mean over clients that each train alone, on their own labels and on all test images; missing if they did not."""
 IMAGES = {"images_real": pa.int64(), "images_added": pa.int64(), "images_dropped": pa.int64()}
 SKEWS = {f"{when}_{name}": pa.float64() for when in ("real", "skew") for name in SKEW}
 """``real_``: of the clients' real images; ``skew_``: of what they hold with the fill."""
-RESULTS = RUN | MEASURES | TARGET | IMAGES | SKEWS
+RESULTS = RUN | MEASURES | TARGET | ALONE | IMAGES | SKEWS
 CURVES = {name: kind for name, kind in RUN.items() if name != "kind"} | {
     "round": pa.int64(),
     "accuracy": pa.float64(),

@@ -16,6 +16,7 @@ _PRINTS: Mapping[str, Any] = {
     "images": {"data": True, "partition": {"scheme", "column", "assignment"}},
     "words": {"generate": {"class_overrides"}},
     "model": {"generate": True},
+    "judge": {"evaluate": {"judge", "extractor", "extractor_revision"}},
 }
 """What fingerprints there are, and what of params.yaml decides them."""
 
@@ -58,7 +59,7 @@ def check(folder: SweepFolder, found: Mapping[str, str]) -> None:
 
 
 class Contents:
-    """The content of what parameters only name: images, words for classes, and the model; each looked at once."""
+    """The content of what parameters only name: images, words for classes, the models; each looked at once."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -78,7 +79,7 @@ class Contents:
         return found
 
     def check(self, name: str, done: Sequence[tuple[Place, Cell, Mapping[str, str]]]) -> None:
-        """Raise ParameterError if a finished cell was made from other images, other words or another model.
+        """Raise ParameterError if a finished cell was made from other images, words or models.
 
         ``done`` has each finished cell with the digests that were kept of it; ``name`` is the sweep's.
         """
@@ -94,6 +95,7 @@ class Contents:
         texts = {
             "images": f"data.path = {params.data.path}",
             "words": f"generate.class_overrides = {params.generate.class_overrides}",
+            "judge": f"evaluate.judge.model = {params.evaluate.judge.model}",
             "model": f"generate.model = {params.generate.model}, generate.prompts = {params.generate.prompts}",
         }
         return "; ".join(texts[name] for name in changed)

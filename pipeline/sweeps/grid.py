@@ -35,7 +35,8 @@ class Cell:
 
     @cached_property
     def _decisive(self) -> dict[str, Any]:
-        return {name: made for name, made in self.params.model_dump(mode="json").items() if name != "report"}
+        without = {"report"} if self.evaluate else {"report", "evaluate"}
+        return self.params.model_dump(mode="json", exclude=without)
 
     @cached_property
     def digest(self) -> str:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import atomic
-from pipeline.artifacts import deficits, history, holdings, partition, quality
+from pipeline.artifacts import alone, deficits, history, holdings, partition, quality
 from pipeline.artifacts.history import RunHistory
 from pipeline.artifacts.partition import Partition
 from pipeline.clients import skew
@@ -40,6 +40,7 @@ def write(workspace: Workspace, params: Params, results: Path, curves: Path) -> 
             **fills[run.fill],
             **_rounded(measures.measure(run, _clients(workspace, run)).columns()),
             **_reach(run, targets.get((run.algorithm, run.budget))),
+            **_alone(workspace, params, run),
             **described,
         }
         for run in runs
@@ -93,6 +94,18 @@ def _reach(run: RunHistory, target: float | None) -> Row:
         "target": round(target, 6),
         "target_round": reached and reached.round,
         "target_bytes": reached and reached.bytes,
+    }
+
+
+def _alone(workspace: Workspace, params: Params, run: RunHistory) -> Row:
+    """Return how good clients are that train by themselves with the fill, budget and seed of a run."""
+    if run.fill not in params.train.alone:
+        return dict.fromkeys(columns.ALONE)
+    found = [one for one in alone.load(workspace.alone(run.fill)) if (one.budget, one.seed) == (run.budget, run.seed)]
+    own = [one.own for one in found if one.own is not None]
+    return {
+        "alone_own": round(float(np.mean(own)), 6) if own else None,
+        "alone_whole": round(float(np.mean([one.whole for one in found])), 6) if found else None,
     }
 
 
