@@ -10,7 +10,6 @@ import yaml
 
 from pipeline import atomic
 from pipeline.errors import ArtifactError, PipelineError
-from pipeline.params import Params
 from pipeline.sweeps import rows
 from pipeline.sweeps.folder import Place
 from pipeline.sweeps.grid import Cell
@@ -39,20 +38,21 @@ def carry_out(
     place: Place,
     cell: Cell,
     execution: Execution,
-    look: Callable[[Params], Mapping[str, str]],
+    look: Callable[[Cell], Mapping[str, str]],
     tidy: Callable[[Workspace], str],
 ) -> str:
     """Carry out a cell whose lock is held, and return how it ended, in one line.
 
-    ``look`` returns the digests of what parameters name, ``tidy`` deletes what is needed no more and says what. What
-    the stages say goes to the cell's log. An interrupt leaves the cell open; what is paid for by then is in the cache.
+    ``look`` returns the digests of what its parameters name, ``tidy`` deletes what is needed no more and says what.
+    What the stages say goes to the cell's log. An interrupt leaves the cell open; what is paid for by then is in the
+    cache.
     """
     place.reopen()
     workspace = workspace_of(project, place)
     try:
         with _log(place):
             try:
-                contents = look(cell.params)
+                contents = look(cell)
                 _stages(workspace, place, cell, execution)
                 told = tidy(workspace)
             except Exception:

@@ -21,7 +21,7 @@ _PRINTS: Mapping[str, Any] = {
 """What fingerprints there are, and what of params.yaml decides them."""
 
 
-def current(cells: Sequence[Cell], devices: Sequence[str]) -> dict[str, str]:
+def current(devices: Sequence[str]) -> dict[str, str]:
     """Return what this process would carry out cells with."""
     import torch
 
@@ -30,7 +30,6 @@ def current(cells: Sequence[Cell], devices: Sequence[str]) -> dict[str, str]:
     from pipeline.generation.devices import kind, resolve_dtype
     from pipeline.generation.pool import schema
 
-    dtypes = {resolve_dtype(cell.params.generate.dtype, list(devices)) for cell in cells}
     return {
         "version of gen-fedsd": importlib.metadata.version("gen-fedsd"),
         "version of what runs compute": str(runs.VERSION),
@@ -39,7 +38,7 @@ def current(cells: Sequence[Cell], devices: Sequence[str]) -> dict[str, str]:
         "version of torch": torch.__version__,
         "device that renders": kind(devices[0]),
         "device that trains": "cuda" if torch.cuda.is_available() else "cpu",
-        "dtype of generated images": ", ".join(sorted(dtypes)),
+        "dtype that auto stands for": resolve_dtype("auto", list(devices)),
     }
 
 
@@ -65,16 +64,18 @@ class Contents:
         self._workspace = workspace
         self._known: dict[str, str] = {}
 
-    def of(self, params: Params) -> dict[str, str]:
+    def of(self, cell: Cell) -> dict[str, str]:
         """Return a digest of each; raise what the fingerprint stage raises if something cannot be found."""
         from pipeline.stages import fingerprint
 
         found = {}
         for name, read in _PRINTS.items():
-            decisive = params.model_dump(mode="json", include=read)
+            if name == "judge" and not cell.evaluate:
+                continue
+            decisive = cell.params.model_dump(mode="json", include=read)
             key = json.dumps([name, decisive], sort_keys=True)
             if key not in self._known:
-                self._known[key] = fingerprint.digest(self._workspace, params, name)
+                self._known[key] = fingerprint.digest(self._workspace, cell.params, name)
             found[name] = self._known[key]
         return found
 
@@ -84,7 +85,7 @@ class Contents:
         ``done`` has each finished cell with the digests that were kept of it; ``name`` is the sweep's.
         """
         for place, cell, kept in done:
-            changed = [of for of, digest in self.of(cell.params).items() if kept.get(of) != digest]
+            changed = [of for of, digest in self.of(cell).items() if kept.get(of) != digest]
             if changed:
                 what = f"{' and '.join(changed)} changed since cell {place.number} was done"
                 where = f"{place.folder}: {self._named(cell.params, changed)}"

@@ -105,7 +105,7 @@ def begin(plan: Plan, execution: Execution, redo: bool) -> environment.Contents:
     With ``redo`` all cells of the file are open again. Raises ParameterError if something else carried out earlier
     cells, or if images or model changed; ArtifactError for ``redo`` while a cell is carried out.
     """
-    now = environment.current(plan.cells, execution.devices)
+    now = environment.current(execution.devices)
     contents = environment.Contents(plan.project)
     with plan.folder.locked():
         plan.numbers = plan.folder.enrol(plan.cells)
