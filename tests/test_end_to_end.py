@@ -169,7 +169,7 @@ def test_a_hostile_params_yaml_is_refused_in_one_line_and_touches_nothing(tmp_pa
     """In a fresh clone; such a list became a shell's command, or a file that DVC deleted before the command."""
     fresh, victim = Clone(tmp_path / "fresh/clone"), tmp_path / "fresh/victim"
     document = yaml.safe_load(small())
-    document["train"]["fills"] = fills
+    document["train"] |= {"fills": fills, "alone": []}
     (fresh.place / "params.yaml").write_text(yaml.safe_dump(document))
     victim.mkdir()
     (victim / "x.parquet").write_text("mine")
