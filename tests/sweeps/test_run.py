@@ -22,28 +22,7 @@ from pipeline.sweeps.carry_out import workspace_of
 from pipeline.sweeps.folder import Place
 from pipeline.sweeps.runner import Plan
 from pipeline.workspace import Workspace
-from tests.conftest import small_document
 from tests.sweeps.conftest import ONE, SWEEP, carried_out, planned, write_sweep
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Path:
-    """A project whose sweep of four cells is done."""
-    project = tmp_path_factory.mktemp("finished") / "project"
-    project.mkdir()
-    (project / "params.yaml").write_text(yaml.safe_dump(small_document(small_data, tiny_model)))
-    write_sweep(project, SWEEP)
-    plan, told = carried_out(project)
-    assert [one.what.partition(";")[0] for one in told] == ["begun", "done"] * 4
-    assert plan.counts() == {"done": 4, "failed": 0, "running": 0, "open": 0}
-    return project
-
-
-@pytest.fixture
-def done(finished: Path, tmp_path: Path) -> Path:
-    """A copy of it, with a cache of its own."""
-    shutil.copytree(finished.parent, tmp_path / "copy")
-    return tmp_path / "copy/project"
 
 
 def contents(plan: Plan) -> dict[str, bytes]:
