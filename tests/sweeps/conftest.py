@@ -36,8 +36,8 @@ def planned(project: Path, name: str = "labels") -> Plan:
 def carried_out(project: Path, name: str = "labels", *, redo: bool = False) -> tuple[Plan, list[Told]]:
     """Carry out all open cells in this process, and return what was told."""
     plan, told = planned(project, name), list[Told]()
-    contents = runner.begin(plan, ONE, redo)
-    runner.work(plan, plan.chosen(None), ONE, contents, told.append)
+    conditions = runner.begin(plan, ONE, redo)
+    runner.work(plan, plan.chosen(None), ONE, conditions, told.append)
     return plan, told
 
 

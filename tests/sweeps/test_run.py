@@ -75,9 +75,9 @@ def test_tables_do_not_depend_on_the_order_in_which_cells_were_done(finished: Pa
     plan = planned(done)
     for cell in plan.cells:
         plan.place(cell).reopen()
-    contents_of = runner.begin(plan, ONE, redo=False)
+    conditions = runner.begin(plan, ONE, redo=False)
     for number in (4, 2, 3, 1):
-        runner.work(plan, plan.chosen([number]), ONE, contents_of, lambda _: None)
+        runner.work(plan, plan.chosen([number]), ONE, conditions, lambda _: None)
     assert contents(plan) == contents(planned(finished))
 
 
@@ -218,6 +218,18 @@ def test_other_code_than_that_of_finished_cells_is_refused_by_name(
     assert contents(plan) == before
 
 
+def test_cells_that_come_back_are_compared_with_what_they_were_made_with(
+    done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others were carried out meanwhile with another version, which the sweep had no objection to."""
+    write_sweep(done, {**SWEEP, "axes": {"partition.labels_per_client": [3], "partition.seed": [1]}})
+    monkeypatch.setattr(run_store, "VERSION", 999)
+    assert carried_out(done)[0].counts()["done"] == 1
+    write_sweep(done, SWEEP)
+    with pytest.raises(ParameterError, match=r"version of what runs compute .*, now 999"):
+        runner.begin(planned(done), ONE, redo=False)
+
+
 def test_redo_carries_out_all_cells_with_what_there_is_now(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(done)
     monkeypatch.setattr(run_store, "VERSION", 999)
@@ -234,7 +246,7 @@ def test_images_that_changed_since_cells_were_done_are_refused(done: Path, small
     write_sweep(done, {**SWEEP, "set": {**SWEEP["set"], "data.path": str(copy)}}, "moved")
     plan, _ = carried_out(done, "moved")
     shutil.copy(copy / "train.parquet", copy / "test.parquet")
-    with pytest.raises(ParameterError, match=r"images changed since cell 1 was done: .*data.path = .*--redo"):
+    with pytest.raises(ParameterError, match=r"content of images changed \(data.path = .*sweep run moved --redo"):
         runner.begin(plan, ONE, redo=False)
     assert document["data"]["path"] == str(small_data)
 
