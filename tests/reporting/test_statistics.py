@@ -109,6 +109,21 @@ def test_seeds_are_resampled_within_partitions() -> None:
     assert (found.low, found.high) == pytest.approx((-2.816 / math.sqrt(12), 2.816 / math.sqrt(12)), abs=0.09)
 
 
+def test_partitions_of_unequal_numbers_of_seeds_weigh_the_same() -> None:
+    """Partition 1 has one seed of value 6, the others have three of 0: mean 1.
+
+    A sample's mean is 6 k / 6 = k for k draws of partition 1, and k is binomial of 6 draws with probability 1/6: mean
+    1, variance 5/6.
+    """
+    found = estimate(replicates([6.0], *[[0.0] * 3] * 5))
+    assert found.mean == 1
+    weights = statistics._weights((1, 3, 3, 3, 3, 3))
+    assert weights.sum(axis=1) == pytest.approx(np.ones(len(weights)))
+    drawn = 6 * weights[:, 0]
+    assert (drawn.mean(), drawn.var()) == pytest.approx((1, 5 / 6), abs=0.03)
+    assert set(np.round(drawn, 9).tolist()) <= {0, 1, 2, 3, 4, 5, 6}
+
+
 def test_equal_values_have_an_interval_of_no_width() -> None:
     assert paired(replicates(*[[0.25, 0.25]] * 6)) == Difference(0.25, 0.25, 0.25, 6, 12, 0.03125)
 
