@@ -34,6 +34,7 @@ PRODUCTS = (
     "data/train/*/history.csv",
     "data/train/*/participants.parquet",
     "data/train/*/weights/*.safetensors",
+    "data/train/alone-*/alone.csv",
     "data/report.json",
 )
 FINGERPRINTS = ("fingerprint-images", "fingerprint-model")
@@ -45,7 +46,8 @@ def small() -> str:
     document["partition"] |= {"scheme": "labels", "clients": 5, "labels_per_client": 2, "max_images": 100}
     document["deficits"] |= {"rule": "fixed", "images_per_class": 10}
     document["generate"] |= {"steps": 2, "batch_size": 16}
-    document["train"] |= {"rounds": 2, "seeds": [1, 2], "eval_every": 1, "central_steps": 20}
+    document["train"] |= {"rounds": 2, "seeds": [1, 2], "eval_every": 1, "central_steps": 20, "alone": ["none"]}
+    document["train"]["fills"].append("warm-up")
     return yaml.safe_dump(document, sort_keys=False)
 
 
@@ -131,10 +133,10 @@ def test_repro_leaves_every_product(clone: Clone) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
     assert 'src="data:image/png' in page
-    for fill in ("none", "transforms", "synthetic"):
+    for fill in ("none", "transforms", "synthetic", "warm-up"):
         folder = clone.place / f"data/train/{fill}-fedavg"
         assert list((folder / "weights").glob("*.safetensors"))
-    arms = {"none", "transforms", "synthetic", "central-real", "central-synthetic"}
+    arms = {"none", "transforms", "synthetic", "warm-up", "central-real", "central-synthetic"}
     assert {path.stem for path in (clone.place / "data/metrics").iterdir()} == {f"{arm}-fedavg" for arm in arms}
     assert set(clone.stages) == {*FINGERPRINTS, "partition", "deficits", "generate", "fill", "train", "report"}
 
@@ -174,7 +176,7 @@ def test_a_hostile_params_yaml_is_refused_in_one_line_and_touches_nothing(tmp_pa
     done = fresh.run("dvc", "repro", code=255)
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
         f"error: unknown fill {fills[0]!r}: params.yaml, train.fills: one of central-real, central-synthetic, "
-        "iid, none, oversample, synthetic, synthetic-only, transforms"
+        "iid, none, oversample, synthetic, synthetic-only, transforms, warm-up"
     ]
     assert "Traceback" not in done.stderr
     assert re.findall(r"Running stage '(.*)'", done.stdout) == ["fingerprint-images"]

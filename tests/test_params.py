@@ -126,6 +126,8 @@ def test_a_key_that_is_near_to_none_lists_those_that_exist(tmp_path: Path, docum
         ("generate", "shard_megabytes", 0),
         ("generate", "dtype", "float64"),
         ("generate", "sharing", "all"),
+        ("train", "last_rounds", 0),
+        ("train", "alone", ["none", "none"]),
         ("train", "seeds", []),
         ("train", "seeds", [1, 2, 1]),
         ("train", "momentum", 1.0),
@@ -328,3 +330,12 @@ def test_class_names_by_label_may_have_numbers_as_yaml_reads_them(tmp_path: Path
     assert found.class_names == {"0": "cat", "1": "dog"}
     held = {**document, "data": document["data"] | {"test": None, "holdout": 0.1, "background": "#a0B1c2"}}
     assert load(tmp_path, held).data.holdout == 0.1
+
+
+def test_clients_alone_need_the_federated_run_of_their_fill(tmp_path: Path, document: dict[str, Any]) -> None:
+    """Older files have neither key: nobody is trained alone, and the last ten rounds are tested."""
+    assert load(tmp_path, changed(document, "train", "alone", ["none"])).train.alone == ("none",)
+    with pytest.raises(ParameterError, match=r"train.alone names 'iid', which train.fills does not: add it there"):
+        load(tmp_path, changed(document, "train", "alone", ["none", "iid"]))
+    del document["train"]["alone"], document["train"]["last_rounds"]
+    assert (load(tmp_path, document).train.alone, load(tmp_path, document).train.last_rounds) == ((), 10)

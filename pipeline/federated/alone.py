@@ -30,7 +30,7 @@ from pipeline.federated.simulation import (
     tests,
 )
 
-_AT_ONCE = 16
+_AT_ONCE = 8
 """Clients whose weights are in memory together; a run that is interrupted trains at most so many again."""
 
 

@@ -24,10 +24,13 @@ def chances(labels: Tensor, real: Tensor, settings: LocalSettings) -> Chances | 
     """Return the chances of images with these labels (n,), of which some are real, (n,); None if all are equal.
 
     A real image is drawn ``real_weight`` times as often as another one: with ``class-balanced`` as another one of its
-    class, while each class that the client has is drawn equally often.
+    class, while each class that the client has is drawn equally often. ``labels`` may be on any device.
     """
-    weights = torch.ones(len(labels), dtype=torch.float64).masked_fill_(real, settings.real_weight)
     balanced = settings.sampling == "class-balanced"
+    if not balanced and settings.real_weight == 1:
+        return None
+    labels, weights = labels.cpu(), torch.ones(len(labels), dtype=torch.float64)
+    weights.masked_fill_(real, settings.real_weight)
     if balanced:
         weights /= torch.bincount(labels, weights)[labels]
     if len(weights.unique()) <= 1:

@@ -162,17 +162,8 @@ def central(made: Run, params: TrainParams, rounds: int) -> Run:
     if type(made.algorithm) is not FedAvg:
         fix = "name it under train.references, which are trained with fedavg"
         raise ParameterError("a fill with one client is no federation", "params.yaml, train.fills", fix)
-    decay = made.schedule.decay ** (params.rounds / rounds)
-    return replace(
-        made,
-        schedule=replace(made.schedule, decay=decay),
-        rounds=rounds,
-        clients_per_round=None,
-        eval_every=1,
-        stop_at=None,
-        last_rounds=1,
-        alone=True,
-    )
+    schedule = replace(made.schedule, decay=made.schedule.decay ** (params.rounds / rounds))
+    return replace(alone(made), schedule=schedule, rounds=rounds, clients_per_round=None, eval_every=1)
 
 
 def alone(made: Run) -> Run:

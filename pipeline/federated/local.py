@@ -152,7 +152,7 @@ def train_client(
     device = model.vector.device
     sent, own = _tensors(broadcast, device), _tensors(client_state, device)
     local = Local(model, sent, own, settings, learning_rate, second_model, labels)
-    train(local, algorithm, images, normalise, samples, seed, draws.chances(labels.cpu(), real, settings))
+    train(local, algorithm, images, normalise, samples, seed, draws.chances(labels, real, settings))
     up, kept = algorithm.end(local)
     return Update(up, kept, weight, local.steps, samples)
 

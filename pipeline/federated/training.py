@@ -109,8 +109,9 @@ class _Training:
         rounds = self._states[name].rounds
         tested = [(done.number, done.accuracy) for done in rounds if done.accuracy is not None]
         note = f", {100 * tested[-1][1]:.1f} % after {tested[-1][0]}" if tested else ""
-        done, self._shown[name] = len(rounds) - self._shown[name], len(rounds)  # 0 when only a test was left
-        self._advance(done, f"{name}: {len(rounds)} {self._unit}{note}")
+        done, self._shown[name] = len(rounds) - self._shown[name], len(rounds)
+        if done:  # else only a test was left
+            self._advance(done, f"{name}: {len(rounds)} {self._unit}{note}")
 
     def _look(self, name: str, at: RunState) -> None:
         if name not in self._diverged and (number := first_infinite(at)):

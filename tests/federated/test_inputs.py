@@ -146,7 +146,9 @@ def test_central_runs_decay_as_far_as_federated_ones(
     chosen = params(schedule=schedule, decay=decay, stop_at=0.5, eval_every=2, clients_per_round=1, seeds=[1])
     one, _ = federated.runs(holdings(), inputs, "fedavg", chosen, 9)
     central, _ = federated.runs(holdings(rounds=4), inputs, "fedavg", chosen, 9)
-    expected = replace(one[2], rounds=4, clients_per_round=None, eval_every=1, stop_at=None, last_rounds=1, alone=True)
+    clients = tuple(replace(client, weight=1) for client in one[2].clients)  # what it would count in an average
+    expected = replace(one[2], clients=clients, clients_per_round=None, stop_at=None, last_rounds=1, alone=True)
+    expected = replace(expected, rounds=4, eval_every=1)
     assert central[2] == replace(expected, schedule=Schedule(0.05, schedule, quarter))
 
 

@@ -6,16 +6,18 @@ import pytest
 
 from pipeline.artifacts import history
 from pipeline.artifacts.history import Participation, Round
+from pipeline.federated import inputs as federated
 from pipeline.federated import training, workers
 from pipeline.federated.algorithms import make
 from pipeline.federated.algorithms.scaffold import Scaffold
 from pipeline.federated.checkpoints import Checkpoint
 from pipeline.federated.inputs import Inputs
-from pipeline.federated.runs import RunStore
+from pipeline.federated.runs import RunStore, digest
 from pipeline.federated.simulation import Run, RunState, Schedule, begin, simulate
 from pipeline.federated.worker import Worker
 from pipeline.federated.workers import ExecutionOptions
 from pipeline.workspace import Workspace
+from tests.federated.playing import play
 
 MakeRun = Callable[..., Run]
 ONE, TWO = ExecutionOptions(1), ExecutionOptions(2)
@@ -75,6 +77,29 @@ def test_a_run_that_reaches_its_target_counts_as_done(
     ends = training.train("train none", runs, inputs, workspace, TWO)
     assert all(len(end.rounds) < 40 for end in ends.values())
     assert "train none: 80/80 rounds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [ONE, TWO])
+def test_clients_alone_are_trained_beside_each_other_and_counted(
+    inputs: Inputs, run: MakeRun, workspace: Workspace, capsys: pytest.CaptureFixture[str], options: ExecutionOptions
+) -> None:
+    """Two runs of three clients; a rate of 1e30 leaves none of them finite, and the first one is named once a run."""
+    for rate in (0.05, 1e30):
+        schedule = Schedule(rate, "constant")
+        runs = {
+            name: replace(federated.alone(run(seed=seed)), schedule=schedule) for name, seed in (("a", 1), ("b", 2))
+        }
+        ends = training.train("train none alone", runs, inputs, workspace, options)
+        said = capsys.readouterr().err
+        assert "train none alone: 6/6 clients" in said
+        assert ("not finite: train none alone b, client 0: lower" in said) == (rate == 1e30)
+        assert said.count("warning: ") == (2 if rate == 1e30 else 0)
+        for name, made in runs.items():
+            expected = play(made, inputs)
+            assert [repr(done) for done in ends[name].rounds] == [repr(done) for done in expected.rounds]
+            accuracies = [done.accuracy or 0 for done in expected.rounds]
+            (stored,) = (entry for entry in RunStore(workspace.runs).entries() if entry.digest == digest(made))
+            assert stored.accuracy == pytest.approx(sum(accuracies) / 3)
 
 
 def test_the_smallest_rate_that_scaffold_takes_gives_numbers(

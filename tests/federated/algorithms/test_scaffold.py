@@ -65,7 +65,7 @@ def test_the_minimum_of_all_images_is_reached(turns: tuple[tuple[int, ...], ...]
     """Three quadratics with 1, 3 and 8 images: the sum of n_i * a_i * (w - t_i) is 0 at w = 30 / 39.
 
     10 - 12 + 32 = 30, and 1 + 6 + 32 = 39. The even mean of the losses has its minimum at (10 - 4 + 4) / 7 = 10 / 7.
-    Who takes part in a round does not matter in the end, nor that a client takes two steps.
+    Who takes part in a round does not matter in the end, nor that clients take 1, 2 and 3 steps.
     """
     algorithm, model = Quadratic(), FlatModel("simple-cnn", "group", 3, 16, seed=1)
     state, kept = algorithm.start(model.vector.numpy().copy()), dict[int, State]()
@@ -77,7 +77,7 @@ def test_the_minimum_of_all_images_is_reached(turns: tuple[tuple[int, ...], ...]
             update = training.train_client(
                 model, algorithm, algorithm.broadcast(state), kept.get(i, {}), Loaded(pixels), torch.full((count,), i),
                 real=torch.ones(count, dtype=torch.bool), normalise=normalise, settings=settings, learning_rate=0.1,
-                samples=4, weight=count, seed=1, second_model=lambda *_: model,
+                samples=2 * (i + 1), weight=count, seed=1, second_model=lambda *_: model,
             )  # fmt: skip
             kept[i] = update.client_state
             updates.append(update)
