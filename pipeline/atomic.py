@@ -1,9 +1,10 @@
-"""Files that exist if and only if they are whole, and their digests."""
+"""Files that exist if and only if they are whole, their digests, and locks for whoever writes them."""
 
+import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +41,24 @@ def created(path: Path, flags: int = 0) -> int:
     Raises OSError for a symbolic link: whoever may put one there would choose the file that is written.
     """
     return os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o666)
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock on a file, which is made if need be, while the block runs.
+
+    ``waiting`` is called if another process holds it. Raises OSError where files cannot be made or locked.
+    """
+    descriptor = created(path)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -53,7 +53,7 @@ class EvaluateParams(Section):
     least_images: Annotated[int, Field(ge=6, le=10**9)] = 20
     against: Positive = 2000
     seeds: Seeds = (1, 2, 3)
-    steps: Positive = 300
+    steps: Positive = 400
     useful: Bounds = Bounds(bad=0.7, good=0.9)
     agreeing: Bounds = Bounds(bad=0.7, good=0.9)
     least_density: Part = 0.5

@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 Scheme = Literal["dirichlet", "labels", "quantity", "iid", "column", "assignment"]
-Rule = Literal["own-max", "global-mean", "global-share", "fixed"]
+Rule = Literal["own-max", "global-mean", "global-share", "fixed", "same-total"]
 
 
 _AUGMENT = {False: "none", True: "shift-mirror"}
@@ -169,6 +169,13 @@ class GenerateParams(Section):
     shard_megabytes: Positive = 500
 
 
+class FillParams(Section):
+    """How the fill ``transforms`` changes copies of a client's own images."""
+
+    mirror: bool = False
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+
+
 class TrainParams(Section):
     """The federated runs, and the central ones beside them."""
 
@@ -247,6 +254,7 @@ class Params(Section):
     deficits: DeficitsParams
     generate: GenerateParams
     evaluate: EvaluateParams
+    fill: FillParams
     train: TrainParams
     report: ReportParams
 

@@ -64,13 +64,15 @@ class Workspace:
     root: Path = Path()
     """The current directory, unless another one is named; several workspaces can be used in one process."""
     cache: Path = field(default_factory=default_cache)
+    origin: Path | None = None
+    """Where relative paths in params.yaml start, if not at the root: a cell of a sweep has the project's."""
 
     def __post_init__(self) -> None:
         check_cache(self.cache)
 
     def at(self, text: str) -> Path:
-        """Return the place that a path in params.yaml names: relative ones start at the root."""
-        return self.root / text
+        """Return the place that a path in params.yaml names: relative ones start at the root, or at ``origin``."""
+        return (self.origin or self.root) / text
 
     @property
     def params(self) -> Path:
@@ -193,6 +195,10 @@ class Workspace:
         """Return the place of a client's contact sheet."""
         return self.data / f"preview-client-{client:05}.png"
 
+    def sweep(self, name: str) -> Path:
+        """Return the folder of a sweep: its cells, and the tables of their results."""
+        return self.data / "sweeps" / _plain(name, "a sweep")
+
     def comparison(self, kind: str) -> Path:
         """Return the place of what ``evaluate --compare`` writes, ``png`` or ``json``."""
         return self.data / f"compare.{kind}"
@@ -202,8 +208,8 @@ class Workspace:
         return self.timings / f"{stage.replace(' ', '-')}.json"
 
 
-def _plain(name: str) -> str:
+def _plain(name: str, where: str = "a fill or an algorithm") -> str:
     """Return a name that stands for one file; raise ParameterError for any that could lead elsewhere."""
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise ParameterError(f"not a name {name!r}", "a fill or an algorithm", "use small letters, digits and dashes")
+        raise ParameterError(f"not a name {name!r}", where, "use small letters, digits and dashes")
     return name

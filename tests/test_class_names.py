@@ -57,7 +57,7 @@ NAMES = st.lists(UTF8 | FORMULAS | st.sampled_from(ODD), min_size=1, max_size=5,
 
 def counts(names: tuple[str, ...]) -> Deficits:
     one = np.ones((2, len(names)), np.int64)
-    return Deficits(one, one * 2, one, names)
+    return Deficits(one, one * 2, one, one * 0, names)
 
 
 @settings(max_examples=settings().max_examples // 5)

@@ -51,6 +51,8 @@ CHANGES: dict[str, tuple[Callable[[Document], Any], set[str]]] = {
     ),
     "train.eval_every": (lambda d: d["train"].update(eval_every=1), FEDERATED),
     "train.learning_rate": (lambda d: d["train"].update(learning_rate=0.01), FEDERATED | CENTRAL),
+    "train.sampling": (lambda d: d["train"].update(sampling="class-balanced"), FEDERATED | CENTRAL),
+    "train.weights": (lambda d: d["train"].update(weights="real"), {"transforms epochs", "synthetic epochs"}),
     "report.target_accuracy": (lambda d: d["report"].update(target_accuracy=0.4), set()),
     "generate.guidance": (lambda d: d["generate"].update(guidance=1.0), IMAGES),
     "generate.shard_megabytes": (lambda d: d["generate"].update(shard_megabytes=1), set()),

@@ -253,6 +253,36 @@ def test_keys_of_older_files_are_read_over_and_named(
         load(tmp_path, document)
 
 
+@pytest.mark.parametrize(("older", "newer"), [(False, "none"), (True, "shift-mirror")])
+def test_augment_of_older_files_is_read_and_its_new_name_said(
+    tmp_path: Path, document: dict[str, Any], capsys: pytest.CaptureFixture[str], older: bool, newer: str
+) -> None:
+    wanted = load(tmp_path, changed(document, "train", "augment", newer))
+    assert capsys.readouterr().err == ""
+    assert load(tmp_path, changed(document, "train", "augment", older)) == wanted
+    said = f"{tmp_path / 'other.yaml'}: train.augment: {str(older).lower()} is now written {newer}\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("augment", 1, "'none', 'shift' or 'shift-mirror'"),
+        ("augment", None, "'none', 'shift' or 'shift-mirror'"),
+        ("sampling", "balanced", "'shuffled' or 'class-balanced'"),
+        ("weights", "all", "'images' or 'real'"),
+        ("real_weight", 0, "greater than 0"),
+        ("real_weight", -1.0, "greater than 0"),
+        ("real_weight", 1e9, "less than or equal to 1000"),
+    ],
+)
+def test_how_images_are_drawn_is_checked(
+    tmp_path: Path, document: dict[str, Any], key: str, value: object, what: str
+) -> None:
+    with pytest.raises(ParameterError, match=rf"bad value: .*train\.{key} = .*{what}"):
+        load(tmp_path, changed(document, "train", key, value))
+
+
 def test_fills_and_pairs_are_each_named_once(document: dict[str, Any]) -> None:
     """Two fills with two algorithms, and two references with fedavg; one of the references is a fill, too."""
     document["train"] |= {"fills": ["none", "central-real"], "references": ["central-real", "central-synthetic"]}

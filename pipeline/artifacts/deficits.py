@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline import atomic, printable
 from pipeline.errors import ArtifactError
 
-_NUMBERS = ("client", "label", "have", "want", "missing")
+_NUMBERS = ("client", "label", "have", "want", "missing", "surplus")
 _TEXTS = ("class name", "words")
 _TYPES = (
     dict.fromkeys(_NUMBERS[:2], pa.int64())
@@ -26,7 +26,7 @@ _CLIENTS = 256  # written at a time
 
 @dataclass(frozen=True)
 class Deficits:
-    """Three counts for each client and label, (clients, classes) each."""
+    """Counts for each client and label, (clients, classes) each."""
 
     have: NDArray[np.int64]
     """Real images."""
@@ -34,12 +34,25 @@ class Deficits:
     """What the rule asks for, before ratio and caps."""
     missing: NDArray[np.int64]
     """Images to make: at most want - have, never negative."""
+    surplus: NDArray[np.int64]
+    """Real images that fills with images for the gaps leave out in their place: at most have - want."""
     class_names: tuple[str, ...]
     words: tuple[str, ...] = ()
     """What prompts call the classes; their names, if none are given."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "words", self.words or self.class_names)
+
+    @property
+    def lacking(self) -> NDArray[np.int64]:
+        """What the rule asks for beyond what clients have, before ratio and caps, (clients, classes)."""
+        lacking: NDArray[np.int64] = np.maximum(self.want - self.have, 0)
+        return lacking
+
+    @property
+    def filled(self) -> NDArray[np.int64]:
+        """What clients hold with every deficit filled, (clients, classes)."""
+        return self.have + self.missing - self.surplus
 
     def save(self, path: Path) -> None:
         clients, classes = self.have.shape
@@ -59,7 +72,7 @@ class Deficits:
                     np.repeat(numbers, classes),
                     np.tile(labels, len(numbers)),
                     *(texts.take(np.tile(labels, len(numbers))) for texts in (names, words)),
-                    *(counts[part].ravel() for counts in (self.have, self.want, self.missing)),
+                    *(counts[part].ravel() for counts in (self.have, self.want, self.missing, self.surplus)),
                 ]
                 writer.write_table(pa.table(columns, names=list(_TYPES)))
 
@@ -81,8 +94,11 @@ def load(path: Path) -> Deficits:
     grid = {name: values.reshape(clients, classes) for name, values in cells.items()}
     if (grid["label"] != np.arange(classes)).any() or (grid["client"] != np.arange(clients)[:, None]).any():
         raise ArtifactError("rows missing or out of order", path, redo)
-    if grid["missing"].min() < 0:
-        raise ArtifactError("a negative count of missing images", path, redo)
+    for name in ("missing", "surplus"):
+        if grid[name].min() < 0:
+            raise ArtifactError(f"a negative count in the column {name}", path, redo)
+    if (grid["surplus"] > grid["have"]).any():
+        raise ArtifactError("a surplus of more images than the client has", path, redo)
     names, words = (
         tuple(
             map(
@@ -92,7 +108,7 @@ def load(path: Path) -> Deficits:
         )
         for text in _TEXTS
     )
-    return Deficits(grid["have"], grid["want"], grid["missing"], names, words)
+    return Deficits(grid["have"], grid["want"], grid["missing"], grid["surplus"], names, words)
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:

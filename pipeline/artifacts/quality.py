@@ -79,7 +79,7 @@ class Copies:
     training: int
     """Equal or nearly equal to a real training image."""
     close: float | None
-    """Share that is closer to a training image than all but 1 % of held-out real images are; expected are 0.01."""
+    """Share that is closer to a training image than all but 1 % of other real images of its class; expected: 0.01."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,22 @@ def deficits(have: Int64, params: DeficitsParams, seed: int) -> tuple[Int64, Int
     want = np.zeros_like(have)
     if held.any():
         want[:, held] = RULES[params.rule](have[:, held], params, seeds.generator(seed, "deficits", params.rule))
-    return want, limit(want - have, params, seeds.generator(seed, "deficits", "limits"))
+    lacking = np.maximum(want - have, 0)
+    return want, limit(lacking, params, seeds.generator(seed, "deficits", "limits"))
+
+
+def surplus(have: Int64, want: Int64, missing: Int64, params: DeficitsParams, seed: int) -> Int64:
+    """Return how many real images of each class each client gives up, (clients, classes), for those it is given.
+
+    Only the rule ``same-total`` takes images away: of the classes of which a client has more than the rule asks for, in
+    proportion, and as many as it is given (``missing``), so that its size stays. ``seed`` decides between equals.
+    """
+    if params.rule != "same-total":
+        return np.zeros_like(have)
+    beyond, given = np.maximum(have - want, 0), missing.sum(axis=1)
+    all_of_it = np.maximum(beyond.sum(axis=1), 1)
+    exact = beyond * (given / all_of_it)[:, None]
+    return largest_remainder(exact, given, seeds.generator(seed, "deficits", "surplus"))
 
 
 def own_max(have: Int64, params: DeficitsParams, rng: np.random.Generator) -> Int64:
@@ -64,6 +79,16 @@ def global_share(have: Int64, params: DeficitsParams, rng: np.random.Generator) 
 def fixed(have: Int64, params: DeficitsParams, rng: np.random.Generator) -> Int64:
     """Raise each class to ``images_per_class``."""
     return np.maximum(have, params.images_per_class)
+
+
+def same_total(have: Int64, params: DeficitsParams, rng: np.random.Generator) -> Int64:
+    """Give each class an equal part of as many images as the client has; what is beyond that part is dropped.
+
+    The client's size stays (Federated Balanced Learning, arXiv 2601.14042, balances "under a fixed number of data
+    samples"), so a gain cannot come from more images or more steps. ``rng`` draws which classes get one image more.
+    """
+    sizes = have.sum(axis=1)
+    return largest_remainder(np.repeat(sizes[:, None] / have.shape[1], have.shape[1], axis=1), sizes, rng)
 
 
 def limit(lacking: Int64, params: DeficitsParams, rng: np.random.Generator) -> Int64:
@@ -114,4 +139,5 @@ RULES: dict[str, Callable[[Int64, DeficitsParams, np.random.Generator], Int64]] 
     "global-mean": global_mean,
     "global-share": global_share,
     "fixed": fixed,
+    "same-total": same_total,
 }

@@ -107,7 +107,7 @@ def _subject(one: Setting, real: Reference, devices: list[str], images: int) -> 
     made = samples.render(one.workspace, one.params, real.class_names, real.split.image_size, devices, images)
     side = Side.of(made.images, np.arange(len(made.images)), len(real.class_names))
     remarks = Remarks.of(made.images.labels, made.flags, made.retries.tolist(), len(real.class_names))
-    return Subject(side, remarks, None, made.recipe), made.words
+    return Subject(side, remarks, made.recipe), made.words
 
 
 def _sheet(real: Reference, titles: Sequence[str], subjects: Sequence[Subject]) -> Image.Image:

@@ -87,8 +87,8 @@ def open_data(workspace: Workspace, params: DataParams) -> Decoded:
 
 def look(workspace: Workspace, params: DataParams) -> Decoded:
     """Return the data set as ``open_data`` does, but do not refuse bad pictures."""
-    train = images.load(params, params.train, workspace.root)
-    test = images.load(params, params.test, workspace.root)
+    train = images.load(params, params.train, workspace.at(""))
+    test = images.load(params, params.test, workspace.at(""))
     first = decoding.split(workspace.arrays, train.whole(), f"look at {params.train}")
     held_out = params.test is None
     second = first if held_out else decoding.split(workspace.arrays, test.whole(), f"look at {params.test}")

@@ -4,11 +4,10 @@ A file has the columns ``identity`` (the 32 bytes of ``pixels.identities``) and 
 as a whole, under a lock, whenever images were embedded. Losing it costs time, never correctness.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -144,22 +143,14 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the lock of the file while the block runs; wait, and say so, while another process holds it."""
-        place = self.path.with_suffix(".lock")
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            lock = atomic.created(place)
-        except OSError as error:
-            raise ArtifactError(f"cannot write ({error.strerror})", place, "check the rights") from None
-        try:
-            with suppress(OSError):  # some network file systems have no locks: then an image may be embedded twice
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    progress.say(f"waiting for another process that computes features for {self.path}")
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+        place, said = self.path.with_suffix(".lock"), f"waiting for another process that adds to {self.path}"
+        with ExitStack() as held:
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(atomic.locked(place, lambda: progress.say(said)))
+            except OSError as error:
+                raise ArtifactError(f"cannot lock ({error.strerror})", place, "check the rights") from None
             yield
-        finally:
-            os.close(lock)
 
 
 def _hexadecimal(table: pa.Table) -> Identities:

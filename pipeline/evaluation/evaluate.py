@@ -1,11 +1,12 @@
 """Measure synthetic images against real ones, class by class, and judge them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline import judges
+from pipeline.artifacts.gate import Gate
 from pipeline.artifacts.quality import Flags, Model, Quality, Report
 from pipeline.evaluation import agreement, diagnosis, flags, likeness, usefulness, verdict
 from pipeline.evaluation.agreement import Agreement
@@ -29,9 +30,10 @@ class Subject:
     """Those that are looked at."""
     remarks: Remarks
     """On all of them."""
-    refused: Int64 | None
-    """(classes,) images that the gate refused; None: there was no gate."""
     recipe: str
+    gate: Gate | None = None
+    refused: Int64 | None = None
+    """(classes,) images that the gate refused, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def evaluate(
         seeds=len(params.evaluate.seeds),
         steps=params.evaluate.steps,
         thresholds=_thresholds(params),
-        left_out=tuple(_left_out(params, real, subject, found)),
+        left_out=(*_on_gate(subject, judge), *_left_out(params, real, subject, found)),
     )
     return report, found.likeness
 
@@ -136,7 +138,7 @@ def _flags(subject: Subject, found: Found, labels: Int64) -> Flags:
         black=int(found.black[labels].sum()),
         faint=int(noted.faint[labels].sum()),
         redrawn=int(noted.redrawn[labels].sum()),
-        refused=None if subject.refused is None else int(subject.refused[labels].sum()),
+        refused=None if subject.gate is None or subject.refused is None else int(subject.refused[labels].sum()),
     )
 
 
@@ -152,6 +154,12 @@ def _thresholds(params: Params) -> dict[str, float]:
         "most_repeated": chosen.most_repeated,
         "most_copied": chosen.most_copied,
     }
+
+
+def _on_gate(subject: Subject, judge: Judge) -> Iterator[str]:
+    """Yield what a gate means for the numbers."""
+    if subject.gate is not None and subject.gate.judge == judge.digest:
+        yield "the judge is the gate's own, so it agrees with every image that passed: only usefulness says more"
 
 
 def _left_out(params: Params, real: Reference, subject: Subject, found: Found) -> list[str]:

@@ -106,7 +106,7 @@ def measure(synthetic: Side, real: Reference, found: Features) -> Likeness:
     """Look for copies among the synthetic images, and of the clients' training images.
 
     What is near is calibrated on real validation images, which nobody trained on: at most 1 % of them are nearly equal
-    to a training image by their perceptual hash, and 1 % are close to one by their features.
+    to a training image by their perceptual hash, and 1 % of each class are close to one by their features.
     """
     names, hashes = _described(synthetic)
     trained_names, trained_hashes = _described(real.training)
@@ -124,9 +124,7 @@ def measure(synthetic: Side, real: Reference, found: Features) -> Likeness:
     if bits >= 0:
         twin = np.where(twin >= 0, twin, copies.near_of(hashes, trained_hashes, bits))
     distance, nearest = _distances(found)
-    close = np.zeros(len(labels), bool)
-    if calibrated:
-        close = distance < copies.threshold(copies.nearest(found.validation, found.training)[0], _EXPECTED).distance
+    close = distance < _borders(real.validation, found)[labels] if calibrated else np.zeros(len(labels), bool)
     real_names, real_hashes = _described(real.reference)
     repeated = (copies.exact_within(real_names) >= 0) | (copies.near_within(real_hashes, bits) >= 0)
     return Likeness(
@@ -141,6 +139,18 @@ def measure(synthetic: Side, real: Reference, found: Features) -> Likeness:
         hashed=bits >= 0,
         pairs=_pairs(synthetic, real.training, np.where(twin >= 0, twin, nearest), distance, twin >= 0),
     )
+
+
+def _borders(held_out: Side, found: Features) -> NDArray[np.float64]:
+    """Return for each label the distance below which an image is close to a training image, (classes,).
+
+    Classes differ: photographs of trousers resemble each other, and those of bags do not. So held-out images of the
+    same class set the border, where there are enough for 1 %, else those of all classes.
+    """
+    usual, labels = copies.nearest(found.validation, found.training)[0], held_out.labels
+    sets = (usual[labels == label] for label in range(len(held_out.by_class)))
+    chosen = (own if len(own) + 1 >= 1 / _EXPECTED else usual for own in sets)
+    return np.array([copies.threshold(own, _EXPECTED).distance for own in chosen])
 
 
 def _described(side: Side) -> tuple[Identities, copies.Hashes]:

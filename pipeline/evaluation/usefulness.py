@@ -66,8 +66,11 @@ def measure(workspace: Workspace, params: Params, real: Reference, synthetic: Si
 
 
 def _train(workspace: Workspace, params: Params, arm: str, held: Holdings, inputs: federated.Inputs) -> list[RunState]:
-    # A rate that falls to 0 ends where a constant one still jumps: accuracies of one class differ half as much.
-    chosen = params.train.model_copy(update={"seeds": params.evaluate.seeds, "schedule": "cosine"})
+    # A rate that falls to 0 ends where a constant one still jumps: accuracies of one class differ half as much. Real
+    # and synthetic images count alike, whatever the federated runs do.
+    alike = {"sampling": "shuffled", "real_weight": 1.0, "weights": "images"}
+    update = {"seeds": params.evaluate.seeds, "schedule": "cosine", **alike}
+    chosen = params.train.model_copy(update=update)
     runs = {f"seed {seed}": run for _, seed, run in federated.runs(held, inputs, "fedavg", chosen, params.seed)}
     return list(training.train(f"evaluate, trained on {arm}", runs, inputs, workspace, ExecutionOptions(1)).values())
 

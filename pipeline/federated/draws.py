@@ -26,12 +26,12 @@ def chances(labels: Tensor, real: Tensor, settings: LocalSettings) -> Chances | 
     A real image is drawn ``real_weight`` times as often as another one: with ``class-balanced`` as another one of its
     class, while each class that the client has is drawn equally often.
     """
-    balanced = settings.sampling == "class-balanced"
-    if not balanced and settings.real_weight == 1:
-        return None
     weights = torch.ones(len(labels), dtype=torch.float64).masked_fill_(real, settings.real_weight)
+    balanced = settings.sampling == "class-balanced"
     if balanced:
         weights /= torch.bincount(labels, weights)[labels]
+    if len(weights.unique()) <= 1:
+        return None
     return Chances(weights * (len(labels) / weights.sum()), 2 * labels + real if balanced else real.long())
 
 

@@ -116,7 +116,7 @@ def client_weights(holdings: Holdings, params: TrainParams) -> Int64:
     A client with nothing to train on has none. Clients that are left out because they have no real image are reported.
     """
     sizes = holdings.sizes()
-    if params.weights == "images":
+    if params.weights == "images" or holdings.clients == 1:
         return sizes
     weights = np.where(sizes > 0, holdings.own, 0)
     if lost := int(((sizes > 0) & (weights == 0)).sum()):

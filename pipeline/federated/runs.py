@@ -70,6 +70,10 @@ class RunStore:
             os.utime(path)
         return end
 
+    def holds(self, run: Run) -> bool:
+        """Tell whether somebody trained a run; whether its file is damaged is known when it is read."""
+        return self._path(digest(run)).is_file()
+
     def keep(self, run: Run, end: RunState, title: str, seconds: float) -> None:
         """Keep the end of a run; raise ArtifactError if the disk is full."""
         last = end.rounds if run.alone and len(run.clients) > 1 else end.rounds[-1:]

@@ -14,7 +14,7 @@ from types import ModuleType
 from pipeline.artifacts.holdings import Holdings
 from pipeline.data.arrays import Stored
 from pipeline.errors import ArtifactError, ParameterError
-from pipeline.fills.common.given import REAL, SYNTHETIC, Given
+from pipeline.fills.common.given import REAL, SYNTHETIC, UNUSED, Given
 
 
 def names() -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def open_sources(holdings: Holdings, given: Given) -> dict[str, Stored]:
 
     Raises ArtifactError if one is not the array that the holdings were made for.
     """
-    shared = {REAL: lambda: given.decoded.train, SYNTHETIC: lambda: given.synthetic_images}
+    shared = dict.fromkeys((REAL, UNUSED), lambda: given.decoded.train) | {SYNTHETIC: lambda: given.synthetic_images}
     opened: dict[str, Stored] = {}
     for name, source in holdings.sources.items():
         stored = opened[name] = shared[name]() if name in shared else module(name).images(given)

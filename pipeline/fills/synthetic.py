@@ -5,7 +5,7 @@ from pipeline.fills.common.given import REAL, SYNTHETIC, Given
 
 
 def make(given: Given) -> Holdings:
-    """Return every client's real images and the first synthetic ones of each class, whatever a gate says of them."""
-    names = (REAL, SYNTHETIC)
-    sources, rows = {name: given.source(name) for name in names}, {name: given.rows(name) for name in names}
-    return given.holdings("synthetic", sources, rows, given.counts + given.shard_counts)
+    """Return every client's real images, less a surplus, and the first synthetic ones, whatever a gate says of them."""
+    sources = {name: given.source(name) for name in (REAL, SYNTHETIC)}
+    rows = {REAL: given.kept, SYNTHETIC: given.rows(SYNTHETIC)}
+    return given.holdings("synthetic", sources, rows, given.kept_counts + given.shard_counts)

@@ -9,11 +9,14 @@ from pipeline.fills.common.given import GATED, REAL, Given
 
 
 def make(given: Given) -> Holdings:
-    """Return every client's real images and its shard; raise ParameterError if no gate chose its images."""
+    """Return every client's real images, less a surplus, and its shard.
+
+    Raises ParameterError if no gate chose the shard's images.
+    """
     given.check_gate(GATED)
-    names = (REAL, GATED)
-    sources, rows = {name: given.source(name) for name in names}, {name: given.rows(name) for name in names}
-    return given.holdings(GATED, sources, rows, given.counts + given.shard_counts)
+    sources = {name: given.source(name) for name in (REAL, GATED)}
+    rows = {REAL: given.kept, GATED: given.rows(GATED)}
+    return given.holdings(GATED, sources, rows, given.kept_counts + given.shard_counts)
 
 
 def images(given: Given) -> Stored:

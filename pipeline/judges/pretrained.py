@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -27,6 +28,7 @@ def digest(identity: str, classes: object) -> str:
 
 def opened(kind: Any, folder: Path, where: str, **options: Any) -> Any:
     """Return one part of a model in a local folder; raise ParameterError if transformers cannot load it."""
+    transformers.utils.logging.disable_progress_bar()
     try:
         return kind.from_pretrained(str(folder), local_files_only=True, **options)
     except Exception as error:  # transformers raises many types for a folder that does not fit

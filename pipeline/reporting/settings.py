@@ -42,7 +42,7 @@ def table(params: Params, split: Partition, shards: Manifest, data: Inventory, l
         **inventory.settings(data),
         "partition": f"{scheme(params.partition)}, {split.client_count} clients, seed {seed}",
         **({"classes that no client has": f"{nobody}, lacked by nobody"} if nobody else {}),
-        "deficits": rule(lacking.want - lacking.have, params.deficits),
+        "deficits": rule(lacking.lacking, params.deficits),
         "synthetic images": f"{shards.rows:,}, {_SHARING[shards.sharing]}",
         "model": f"{_called(params.generate.model)} ({recipe.model[:24]}...)",
         "sampling": f"{recipe.steps} steps, guidance {_scales(recipe.guidance)}, {recipe.dtype}",

@@ -3,7 +3,7 @@
 from pipeline import progress
 from pipeline.artifacts import partition
 from pipeline.artifacts.deficits import Deficits
-from pipeline.clients.deficits import deficits
+from pipeline.clients.deficits import deficits, surplus
 from pipeline.errors import ParameterError
 from pipeline.generation import words
 from pipeline.params import Params
@@ -29,8 +29,12 @@ def run(workspace: Workspace, params: Params) -> None:
         fix = "set deficits.max_per_client or deficits.max_total, or lower the rule's target"
         raise ParameterError(f"{missing.sum():,} images to make, at most {MOST:,}", "params.yaml, deficits", fix)
     words.check_named(source.class_names, overrides, [bool(column.any()) for column in missing.T])
-    Deficits(have, want, missing, source.class_names, spoken).save(workspace.deficits)
+    given_up = surplus(have, want, missing, params.deficits, params.seed)
+    made = Deficits(have, want, missing, given_up, source.class_names, spoken)
+    made.save(workspace.deficits)
     if nobody := unheld(have, source.class_names):
         progress.say(f"deficits: classes that no client has are lacked by nobody: {nobody}")
-    progress.say(f"deficits: {rule(want - have, params.deficits)}")
+    progress.say(f"deficits: {rule(made.lacking, params.deficits)}")
     progress.say(f"deficits: {missing.sum()} images to make for {(missing.sum(axis=1) > 0).sum()} clients")
+    if given_up.any():
+        progress.say(f"deficits: {given_up.sum()} real images of these clients are left out in their place")

@@ -20,8 +20,8 @@ from pipeline.workspace import Workspace
 def run(workspace: Workspace, params: Params, device: str = "cpu") -> Report:
     """Write the quality of the synthetic images and the picture of copies; return what was written.
 
-    ``device`` is used by pre-trained judges and extractors. The test split is not read for any number. Raises
-    ArtifactError if the shards are not of the partition.
+    With a gate, the images are those that passed it. ``device`` is used by pre-trained judges and extractors. No number
+    depends on the test split. Raises ArtifactError if the shards are not of the partition.
     """
     split, made = partition.load(workspace.partition), manifest.load(workspace.manifest)
     _check(split, made, workspace)
@@ -29,9 +29,10 @@ def run(workspace: Workspace, params: Params, device: str = "cpu") -> Report:
     split.check_source(data.fingerprint, params.data.path)
     chosen, classes = params.evaluate, len(split.class_names)
     real = sides.reference(data, split, chosen.images_per_class, chosen.against)
-    images = arrays.synthetic(workspace.arrays, made, split.image_size)
+    passed = arrays.synthetic if made.gate is None else arrays.gated
+    images = passed(workspace.arrays, made, split.image_size)
     side = Side.of(images, np.arange(len(images)), classes, chosen.images_per_class)
-    subject = Subject(side, flags.remarks(made), None, made.recipe)
+    subject = Subject(side, flags.remarks(made), made.recipe, made.gate, np.array(made.refusals(), np.int64))
     report, likeness = evaluate(workspace, params, real, subject, made.prompt_names or made.class_names, device)
     sheet = copies.draw(side, real, likeness)
     with atomic.replacing(workspace.evaluation / "copies.png") as temporary:

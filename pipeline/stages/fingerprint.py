@@ -50,6 +50,14 @@ def run(workspace: Workspace, params: Params, of: str) -> None:
     progress.say(f"fingerprint of the {of}: {_news(found, before)}")
 
 
+def digest(workspace: Workspace, params: Params, of: str) -> str:
+    """Return a digest of the fingerprint of the images, of the words or of the model; nothing is written.
+
+    Raises DataError, GenerationError or ParameterError if what it is of cannot be found.
+    """
+    return hashlib.sha256(json.dumps(_PRINTS[of](workspace, params), sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _news(found: Print, before: Print | None) -> str:
     if before is None:
         return "written"
@@ -60,10 +68,10 @@ def _news(found: Print, before: Print | None) -> str:
 def _images(workspace: Workspace, params: Params) -> Print:
     """Return what the real images are: their content, what ``data`` makes of them, and whose they are."""
     chosen = params.data
-    train = images.load(chosen, chosen.train, workspace.root)
+    train = images.load(chosen, chosen.train, workspace.at(""))
     return {
         "train": train.fingerprint,
-        "test": images.load(chosen, chosen.test, workspace.root).fingerprint,
+        "test": images.load(chosen, chosen.test, workspace.at("")).fingerprint,
         **_owners(workspace, params.partition, train.whole()),
     }
 
@@ -133,7 +141,7 @@ _PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
         params.generate.prompts,
         params.generate.config or "",
         *(one.path for one in params.generate.lora),
-        params.generate.gate.judge.model if params.generate.gate else "",
+        params.generate.gate.judge.model.removeprefix("clip:") if params.generate.gate else "",
     ),
 }
 """The texts that can name a file or folder below the project's folder."""

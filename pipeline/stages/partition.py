@@ -27,7 +27,7 @@ def run(workspace: Workspace, params: Params) -> None:
         progress.say(line)
     data.refuse_bad()
     spoken = words.for_classes(data.class_names, words.read(workspace, params.generate))
-    owned = owners.given(params.partition, _split(data), workspace.root)
+    owned = owners.given(params.partition, _split(data), workspace.at(""))
     chosen, clients = partition(data.train_labels, len(data.class_names), params.partition, params.seed, owned)
     order = np.lexsort((chosen, clients))
     rows, clients = data.train_rows[chosen[order]], clients[order]

@@ -15,7 +15,7 @@ NAMES = ("boot, high", 'the "bag"', "null")
 def example() -> Deficits:
     have = np.array([[3, 0, 1], [0, 2, 2]])
     want = np.array([[3, 3, 3], [2, 2, 2]])
-    return Deficits(have, want, want - have, NAMES)
+    return Deficits(have, want, want - have, have * 0, NAMES)
 
 
 def test_round_trip(project: Path) -> None:
@@ -31,18 +31,18 @@ def test_round_trip(project: Path) -> None:
 
 def test_class_names_that_look_like_numbers_stay_text(project: Path) -> None:
     one = np.ones((2, 2), np.int64)
-    Deficits(one, one, one, ("007", "7")).save(PLACE)
+    Deficits(one, one, one, one * 0, ("007", "7")).save(PLACE)
     assert deficits.load(PLACE).class_names == ("007", "7")
 
 
 def test_the_file_is_one_line_for_each_client_and_label(project: Path) -> None:
     one = np.array([[1, 2]])
-    Deficits(one, one + 1, one * 0 + 1, ("bag", "coat"), ("handbag", "coat")).save(PLACE)
+    Deficits(one, one + 1, one * 0 + 1, one * 0, ("bag", "coat"), ("handbag", "coat")).save(PLACE)
     lines = PLACE.read_text().replace('"', "").splitlines()
     assert lines == [
-        "client,label,class name,words,have,want,missing",
-        "0,0,bag,handbag,1,2,1",
-        "0,1,coat,coat,2,3,1",
+        "client,label,class name,words,have,want,missing,surplus",
+        "0,0,bag,handbag,1,2,1,0",
+        "0,1,coat,coat,2,3,1,0",
     ]
     assert deficits.load(PLACE).words == ("handbag", "coat")
 
@@ -57,7 +57,7 @@ def test_many_clients_are_written_and_read_in_pieces(project: Path) -> None:
     """600 clients are written in three pieces; the file has more than the megabyte that is read at a time."""
     have = np.arange(600 * 60).reshape(600, 60)
     names = tuple(f"class number {i}, of sixty" for i in range(60))
-    Deficits(have, have + 2, have % 3, names).save(PLACE)
+    Deficits(have, have + 2, have % 3, have * 0, names).save(PLACE)
     assert PLACE.stat().st_size > 1_500_000
     loaded = deficits.load(PLACE)
     assert np.array_equal(loaded.have, have)
@@ -77,7 +77,7 @@ def test_many_clients_are_written_and_read_in_pieces(project: Path) -> None:
 def test_a_client_that_lies_across_two_pieces_of_the_file_keeps_all_class_names(project: Path) -> None:
     names = tuple(f"class {i} " + "x" * 1_000 for i in range(1_500))
     counts = np.ones((2, 1_500), np.int64)
-    Deficits(counts, counts, counts * 0, names).save(PLACE)
+    Deficits(counts, counts, counts * 0, counts * 0, names).save(PLACE)
     assert deficits.load(PLACE).class_names == names
 
 

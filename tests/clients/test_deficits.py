@@ -26,8 +26,8 @@ def rng(seed: int = 1) -> np.random.Generator:
 
 
 @SOME
-@given(Counts, st.sampled_from(sorted(RULES)), st.integers(0, 80))
-def test_no_rule_asks_for_fewer_than_there_are(have: Int64, rule: str, images: int) -> None:
+@given(Counts, st.sampled_from(sorted({*RULES} - {"same-total"})), st.integers(0, 80))
+def test_no_other_rule_asks_for_fewer_than_there_are(have: Int64, rule: str, images: int) -> None:
     want = RULES[rule](have, settings_of(rule, images_per_class=images), rng())
     assert want.shape == have.shape
     assert np.issubdtype(want.dtype, np.integer)
@@ -39,6 +39,46 @@ def test_no_rule_asks_for_fewer_than_there_are(have: Int64, rule: str, images: i
 def test_own_max_makes_every_client_uniform(have: Int64) -> None:
     want = deficits.own_max(have, settings_of(), rng())
     assert all(set(row) == {max(own)} for row, own in zip(want.tolist(), have.tolist(), strict=True))
+
+
+@SOME
+@given(Counts, st.floats(0, 1), st.integers(0, 200))
+def test_same_total_keeps_every_client_s_size(have: Int64, ratio: float, most: int) -> None:
+    """As many real images leave as others come, whatever the limits are; without any the classes are even."""
+    params = settings_of("same-total", ratio=ratio, max_per_client=most)
+    want, missing = deficits.deficits(have, params, 1)
+    gone = deficits.surplus(have, want, missing, params, 1)
+    assert gone.sum(axis=1).tolist() == missing.sum(axis=1).tolist()
+    assert (gone <= np.maximum(have - want, 0)).all()
+    assert (missing <= np.maximum(want - have, 0)).all()
+    held = have[:, have.any(axis=0)]
+    if ratio == 1 and most >= have.sum():
+        even = (have + missing - gone)[:, have.any(axis=0)]
+        assert (even.max(axis=1) - even.min(axis=1) <= 1).all()
+        assert even.sum(axis=1).tolist() == held.sum(axis=1).tolist()
+
+
+def test_same_total_by_hand() -> None:
+    """Of 12, 0 and 3 images each class gets 5: 7 leave, 5 and 2 come. With half of that 3 or 4 leave and come.
+
+    Client 1 has 3 of one class, and keeps one of them.
+    """
+    have = np.array([[12, 0, 3], [0, 3, 0]])
+    want, missing = deficits.deficits(have, settings_of("same-total"), 1)
+    assert (want.tolist(), missing.tolist()) == ([[5, 5, 5], [1, 1, 1]], [[0, 5, 2], [1, 0, 1]])
+    assert deficits.surplus(have, want, missing, settings_of("same-total"), 1).tolist() == [[7, 0, 0], [0, 2, 0]]
+    half = settings_of("same-total", ratio=0.5)
+    want, missing = deficits.deficits(have, half, 1)
+    assert missing.sum(axis=1).tolist() in ([3, 1], [4, 1])
+    gone = deficits.surplus(have, want, missing, half, 1)
+    assert gone.tolist() == [[missing[0].sum(), 0, 0], [0, 1, 0]]
+
+
+def test_other_rules_take_nothing_away() -> None:
+    have = np.array([[12, 0, 3]])
+    for rule in {*RULES} - {"same-total"}:
+        want, missing = deficits.deficits(have, settings_of(rule, images_per_class=1), 1)
+        assert not deficits.surplus(have, want, missing, settings_of(rule), 1).any()
 
 
 def test_global_mean_by_hand() -> None:

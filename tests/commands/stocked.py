@@ -23,7 +23,7 @@ IMAGE_BYTES = len(png(0))
 def lacking(workspace: Workspace, *missing: list[int], words: tuple[str, ...] = NAMES) -> None:
     """Write deficits, and a partition of 16-pixel images."""
     counts = np.array(missing)
-    Deficits(counts * 0, counts, counts, NAMES, words).save(workspace.deficits)
+    Deficits(counts * 0, counts, counts, counts * 0, NAMES, words).save(workspace.deficits)
     none = np.array([], np.int64)
     Partition(
         rows=none,

@@ -155,5 +155,5 @@ def test_a_place_that_cannot_be_used_is_an_error(extractor: Moments, tmp_path: P
         store.features(draw(1))
     store.path.rmdir()
     store.path.with_suffix(".lock").mkdir()
-    with pytest.raises(ArtifactError, match="cannot write"):
+    with pytest.raises(ArtifactError, match="cannot lock"):
         store.features(draw(1))

@@ -140,6 +140,20 @@ def test_copies_of_training_images_and_repeats_are_found(real: Reference, tmp_pa
     assert (other.images, other.exact, other.training) == (20, 0, 0)
 
 
+def test_how_near_is_usual_is_measured_class_by_class(real: Reference) -> None:
+    """Held-out images of the first class are 1 to 120 away from training images, those of the second 10 to 1,200.
+
+    A hundredth of 121 is 1, so the smallest distance is the border; the third class has no 99 images and takes 3, the
+    third smallest of all 325, a hundredth of 326: of 1, 2, 3 ...
+    """
+    away = [np.arange(1, 121), np.arange(10, 1201, 10), np.full(85, 5000)]
+    held_out = Side(real.data.train, tuple(np.arange(len(some)) for some in away))
+    validation = np.concatenate(away).astype(np.float32)[:, None]
+    nothing = np.zeros((1, 1), np.float32)
+    found = likeness.Features(nothing, nothing, validation, nothing)
+    assert likeness._borders(held_out, found).tolist() == [1, 10, 3]
+
+
 def test_without_synthetic_images_there_are_no_copies(real: Reference, tmp_path: Path) -> None:
     none = Side.of(real.data.train, np.empty(0, np.int64), 3)
     empty = np.empty((0, 4), np.float32)

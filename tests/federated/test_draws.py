@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from pipeline.federated.algorithm import LocalSettings
 from pipeline.federated.draws import Chances
 
 PLAIN = LocalSettings(8, 0.9, 0.0)
-BALANCED = LocalSettings(8, 0.9, 0.0, sampling="class-balanced")
+BALANCED = replace(PLAIN, sampling="class-balanced")
 
 
 def drawn(count: int, size: int, samples: int, seed: int) -> list[list[int]]:
@@ -65,8 +66,14 @@ def counts(given: Chances, passes: int = 20, seed: int = 1) -> list[Counter[int]
     return [Counter(batch.tolist()) for batch in found]
 
 
-def test_usually_all_images_have_equal_chances() -> None:
-    assert draws.chances(torch.tensor([0, 0, 1]), torch.tensor([True, False, False]), PLAIN) is None
+def test_images_of_equal_chances_are_drawn_as_usual() -> None:
+    """Usually, and where nothing makes a difference: all are real, or all classes have as many images."""
+    labels, mixed, real = torch.tensor([0, 0, 1]), torch.tensor([True, False, False]), torch.ones(3, dtype=torch.bool)
+    assert draws.chances(labels, mixed, PLAIN) is None
+    assert draws.chances(labels, real, replace(PLAIN, real_weight=3.0)) is None
+    assert draws.chances(labels, ~real, replace(PLAIN, real_weight=3.0)) is None
+    assert draws.chances(torch.tensor([0, 4, 1]), mixed, BALANCED) is None
+    assert draws.chances(labels[:0], real[:0], BALANCED) is None
 
 
 def test_balanced_classes_by_hand() -> None:
@@ -87,7 +94,7 @@ def test_the_weight_of_real_images_by_hand() -> None:
 
     In the mean a real image is drawn 1.8 times and another one 0.6 times; real ones are drawn 3 or 4 times a pass.
     """
-    weighted = LocalSettings(8, 0.9, 0.0, real_weight=3.0)
+    weighted = replace(PLAIN, real_weight=3.0)
     given = uneven([0, 1, 0, 1, 0, 1], [True, True, False, False, False, False], weighted)
     assert given.expected.tolist() == pytest.approx([1.8, 1.8, 0.6, 0.6, 0.6, 0.6])
     found = counts(given, 400)
@@ -103,8 +110,7 @@ def test_both_together_by_hand() -> None:
 
     In class 0 the real image is drawn 2.5 x 2 / 4 = 1.25 times and the others 0.625 times; those of class 1 1.25 times.
     """
-    settings = LocalSettings(8, 0.9, 0.0, sampling="class-balanced", real_weight=2.0)
-    given = uneven([0, 0, 0, 1, 1], [True, False, False, False, False], settings)
+    given = uneven([0, 0, 0, 1, 1], [True, False, False, False, False], replace(BALANCED, real_weight=2.0))
     assert given.expected.tolist() == pytest.approx([1.25, 0.625, 0.625, 1.25, 1.25])
 
 
@@ -119,7 +125,7 @@ def test_no_image_and_no_group_is_off_by_a_whole_draw(
     images: list[tuple[int, bool]], weight: float, sampling: str, seed: int
 ) -> None:
     labels, real = torch.tensor([label for label, _ in images]), torch.tensor([is_real for _, is_real in images])
-    given = draws.chances(labels, real, LocalSettings(8, 0.9, 0.0, sampling=sampling, real_weight=weight))
+    given = draws.chances(labels, real, replace(PLAIN, sampling=sampling, real_weight=weight))
     if given is None:
         return
     for one in counts(given, passes=2, seed=seed):

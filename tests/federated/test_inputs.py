@@ -180,6 +180,38 @@ def test_every_budget_and_seed_is_a_run(inputs: Inputs) -> None:
     assert {run.images for *_, run in made} == {inputs.digest}
 
 
+@pytest.mark.parametrize(("by", "weights"), [("images", (3, 1)), ("real", (2, 4))])
+def test_clients_weigh_by_all_images_or_by_their_own_real_ones(
+    inputs: Inputs, by: str, weights: tuple[int, int]
+) -> None:
+    """Clients hold 3 and 1 images and have 2 and 4 real ones of their own."""
+    for *_, made in federated.runs(holdings(), inputs, "fedavg", params(weights=by), 9):
+        assert tuple(client.weight for client in made.clients) == weights
+
+
+def test_a_client_without_a_real_image_sits_out_if_they_are_what_counts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that has real images but nothing to train on sits out, too, as it always does."""
+    held = replace(holdings(), own=np.array([0, 4]))
+    assert federated.client_weights(held, params(weights="real")).tolist() == [0, 4]
+    assert capsys.readouterr().err == (
+        "fill some: 1 of 2 clients have images, but no real one of their own: with train.weights = real they sit out\n"
+    )
+    nothing = (np.empty(0, np.int64),) * 2
+    assert federated.client_weights(replace(held, rows={"real": nothing}), params(weights="real")).tolist() == [0, 0]
+    assert federated.client_weights(held, params()).tolist() == [3, 1]
+    assert capsys.readouterr().err == ""
+
+
+def test_real_images_are_those_of_the_source_of_that_name(inputs: Inputs) -> None:
+    real, extra = inputs.sources
+    made = Inputs.of(holdings(), {"real": real, "extra": extra}, inputs.test)
+    assert made.real(0).tolist() == [True, True, False]
+    assert made.real(1).tolist() == [True]
+    assert replace(made, names=("extra", "real")).real(0).tolist() == [False, False, True]
+
+
 def test_the_digest_is_of_content_and_of_who_holds_what(inputs: Inputs) -> None:
     """Not of the arrays' names, nor of where they are."""
     real, extra = inputs.sources

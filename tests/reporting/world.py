@@ -112,7 +112,7 @@ def deficits(split: Partition) -> Deficits:
     """Return the deficits that the synthetic images fill: 0, 3, 2 and 1 images."""
     have = split.counts()
     missing = np.array([np.bincount(labels, minlength=have.shape[1]) for labels in map(list, FILLED)]).astype(np.int64)
-    return Deficits(have, have + missing, missing, split.class_names)
+    return Deficits(have, have + missing, missing, np.zeros_like(have), split.class_names)
 
 
 def hold(split: Partition, fill: str) -> Holdings:

@@ -13,7 +13,9 @@ from pipeline.workspace import Workspace
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))
-def test_the_stage(workspace: Workspace, document: dict[str, Any], rule: str) -> None:
+def test_the_stage(
+    workspace: Workspace, document: dict[str, Any], rule: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     document["deficits"] = {"rule": rule, "images_per_class": 12, "max_total": 30}
     loaded = params.Params.model_validate(document)
     partition.run(workspace, loaded)
@@ -22,8 +24,15 @@ def test_the_stage(workspace: Workspace, document: dict[str, Any], rule: str) ->
     have = partition_artifact.load(workspace.partition).counts()
     assert np.array_equal(made.have, have)
     assert np.array_equal(made.want, RULES[rule](have, loaded.deficits, np.random.default_rng(1)))
-    assert made.missing.sum() == min(30, (made.want - have).sum())
-    assert (made.missing <= made.want - have).all()
+    assert made.missing.sum() == min(30, made.lacking.sum())
+    assert (made.missing <= made.lacking).all()
+    assert (made.surplus <= np.maximum(have - made.want, 0)).all()
+    if rule == "same-total":
+        assert made.surplus.any()
+        assert made.filled.sum(axis=1).tolist() == have.sum(axis=1).tolist()
+        assert f"{made.surplus.sum()} real images of these clients are left out" in capsys.readouterr().err
+    else:
+        assert not made.surplus.any()
     assert made.class_names == ("ankle boot", "bag", "coat")
 
 

@@ -10,12 +10,13 @@ import yaml
 from PIL import Image
 
 from pipeline import params
-from pipeline.artifacts import quality
+from pipeline.artifacts import manifest, quality
 from pipeline.artifacts.quality import Report
 from pipeline.errors import ArtifactError
 from pipeline.params import Params
 from pipeline.stages import deficits, evaluate, generate, partition
 from pipeline.workspace import Workspace
+from tests import gated
 from tests.conftest import MakeImages, small_document
 
 
@@ -116,3 +117,19 @@ def test_shards_of_another_partition_are_refused(prepared: tuple[Workspace, Para
     partition.run(other, more)
     with pytest.raises(ArtifactError, match=r"of another partition.*dvc repro generate"):
         evaluate.run(other, more)
+
+
+def test_with_a_gate_the_images_that_passed_are_measured_and_the_refused_ones_counted(
+    tmp_path: Path, small_data: Path, tiny_model: Path
+) -> None:
+    """The gate's judge agrees with all of them by construction, which is said."""
+    document = gated.document(small_data, tiny_model, gated.judge(tmp_path / "judge", tiny_model))
+    document["evaluate"]["judge"] = document["generate"]["gate"]["judge"]
+    workspace = gated.project(tmp_path / "project", document)
+    known = manifest.load(workspace.manifest)
+    report = evaluate.run(workspace, Params.model_validate(document))
+    assert [one.flags.refused for one in report.classes] == list(known.refusals())
+    assert report.whole.flags.refused == sum(known.refusals()) > 0
+    assert report.whole.images == known.rows
+    assert report.whole.agreement == 1.0
+    assert report.left_out[0].startswith("the judge is the gate's own")

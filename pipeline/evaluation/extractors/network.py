@@ -76,8 +76,8 @@ class Network:
 
 def scaled(features: Tensor) -> Tensor:
     """Return features (N, D) with the length D^(1/2) each, so that KID's x y / D is the cosine."""
-    unit: Tensor = F.normalize(features, dim=1)
-    return unit * features.shape[1] ** 0.5
+    result: Tensor = F.normalize(features, dim=1) * features.shape[1] ** 0.5
+    return result
 
 
 def digest(name: str, files: Sequence[str], preprocessing: object) -> str:

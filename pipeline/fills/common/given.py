@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import seeds
 from pipeline.artifacts import deficits, holdings, manifest, partition
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.holdings import Holdings, sizes
@@ -21,7 +22,7 @@ from pipeline.params import Params
 from pipeline.workspace import Workspace
 
 Int64 = NDArray[np.int64]
-REAL, SYNTHETIC, GATED = holdings.REAL, "synthetic", "synthetic-gated"
+REAL, SYNTHETIC, GATED, UNUSED = holdings.REAL, "synthetic", "synthetic-gated", "unused"
 _CENTRAL_ROUNDS = 4  # that the steps of a central run are cut into, with a test after each
 
 
@@ -103,6 +104,27 @@ class Given:
             return self.partition.by_client()
         return stretches(np.array([shard.rows for shard in self.manifest.shards], np.int64))
 
+    @cached_property
+    def kept(self) -> tuple[Int64, ...]:
+        """The real images of each client that stay beside images for its gaps: all but the deficits' surplus.
+
+        Which ones leave is drawn by the root seed; all fills that fill gaps leave out the same ones.
+        """
+        labels, owners = self.partition.labels, self.partition.clients
+        stays = np.ones(len(labels), np.bool_)
+        for client, label in np.argwhere(self.deficits.surplus).tolist():
+            places = np.flatnonzero((owners == client) & (labels == label))
+            rng = seeds.generator(self.params.seed, "fills", "surplus", client, label)
+            stays[rng.permutation(places)[: self.deficits.surplus[client, label]]] = False
+        ends = np.cumsum(np.bincount(owners, minlength=self.partition.client_count))[:-1]
+        pairs = zip(self.partition.by_client(), np.split(stays, ends), strict=True)
+        return tuple(rows[left] for rows, left in pairs)
+
+    @property
+    def kept_counts(self) -> Int64:
+        """Images of ``kept`` by client and label, (clients, classes)."""
+        return self.counts - self.deficits.surplus
+
     def holdings(
         self, fill: str, sources: Mapping[str, Source], rows: Mapping[str, tuple[Int64, ...]], counts: Int64
     ) -> Holdings:
@@ -110,7 +132,7 @@ class Given:
 
         ``counts`` are the images of each client and class, (clients, classes).
         """
-        filled = (self.counts + self.deficits.missing).sum(axis=1)
+        filled = self.deficits.filled.sum(axis=1)
         samples = budgets.by_budget(sizes(rows), filled, self.params.train)
         return self._holdings(fill, sources, rows, counts, self.counts.sum(axis=1), samples)
 

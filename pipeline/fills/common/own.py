@@ -1,9 +1,10 @@
 """Extra images that are made of a client's own: how many of each class, and from which real images.
 
 The controls of the synthetic fill are compared with it at equal counts, so each client gets as many images as its
-deficits come to. They go to its own classes: to those with the fewest images first, until they are even. That is the
-most that balancing can do without an image of another class, as the synthetic fill balances all classes. In proportion,
-a client would train on the mix that it has without a fill, and the control would show nothing but augmentation.
+deficits come to (none with the rule ``same-total``, where it keeps all its real images and so its size). They go to its
+own classes: to those with the fewest images first, until they are even. That is the most that balancing can do without
+an image of another class, as the synthetic fill balances all classes. In proportion, a client would train on the mix
+that it has without a fill, and the control would show nothing but augmentation.
 """
 
 import numpy as np
@@ -22,15 +23,21 @@ def extra(given: Given) -> Int64:
     All fills of own images share the draw that breaks ties, so they differ in nothing but the images.
     """
     rng = seeds.generator(given.params.seed, "fills", "own")
-    return spread(given.counts, given.deficits.missing.sum(axis=1), rng)
+    return spread(given.counts, lacking(given), rng)
+
+
+def lacking(given: Given) -> Int64:
+    """Return how many images each client is short of the size that it has with the synthetic fill, (clients,)."""
+    short: Int64 = given.deficits.filled.sum(axis=1) - given.counts.sum(axis=1)
+    return short
 
 
 def report_unfilled(given: Given, fill: str) -> None:
     """Say how many images clients lack that have none to make them from."""
-    lacking = given.deficits.missing.sum(axis=1)
-    without = (lacking > 0) & ~given.counts.any(axis=1)
+    short = lacking(given)
+    without = (short > 0) & ~given.counts.any(axis=1)
     if without.any():
-        lost = int(lacking[without].sum())
+        lost = int(short[without].sum())
         progress.say(f"fill {fill}: {without.sum()} clients without a real image get none of the {lost} that they lack")
 
 

@@ -5,10 +5,8 @@ one transaction. Images are keyed by recipe, lane, class name and index, never b
 partition, higher deficits or a second experiment render only what no earlier run did.
 """
 
-import fcntl
 import itertools
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -93,15 +91,10 @@ class Pool:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the lock for writing while the block runs; wait, and say so, while another run holds it."""
+        said = f"waiting for another run that is writing the pool {self.path}"
         with ExitStack() as held:
             with self.errors():  # the block's own errors are not the pool's
-                lock = atomic.created(self.path.with_suffix(".lock"))
-                held.callback(os.close, lock)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    progress.say(f"waiting for another run that is writing the pool {self.path}")
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+                held.enter_context(atomic.locked(self.path.with_suffix(".lock"), lambda: progress.say(said)))
             yield
 
     @contextmanager

@@ -59,7 +59,7 @@ def _row(one: FillSkew, name: str, places: Mapping[str, int]) -> Row:
 
 def _maps(split: Partition, lacks: Deficits) -> Part:
     clients = split.client_names or [str(client) for client in range(split.client_count)]
-    after = lacks.have + lacks.missing
+    after = lacks.filled
     top = int(after.max())
     drawn = [
         cells.draw(counts, split.class_names, clients, title, top)

@@ -1,9 +1,13 @@
 """EfficientNet-Lite0 offline: its weights, its padding, its preprocessing, and that rows are independent."""
 
+import io
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline import atomic
 from pipeline.errors import ParameterError
@@ -18,6 +22,7 @@ from pipeline.evaluation.extractors.efficientnet_lite0 import (
     EfficientNetLite0,
 )
 from pipeline.evaluation.extractors.network import BATCH, Preprocessing
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +55,13 @@ def test_features_are_those_of_the_published_weights(extractor: Extractor) -> No
 
 
 def test_images_that_show_nothing_are_near_to_no_picture(extractor: Extractor) -> None:
-    """Black, white and noise: without one length of all features, black would be in many balls."""
-    real = extractor.features(draw(BATCH))
-    noise = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), np.uint8)
-    empty = np.stack([np.zeros_like(noise[0]), np.full_like(noise[0], 255)])
-    assert clipped_density(real, extractor.features(np.concatenate([noise, empty]))) == 0
-    assert clipped_density(real, real) == 1
+    """Black, white, grey and noise among clothes; their averages are short, and without one length black had 1."""
+    table = pq.read_table(ROOT / "data/demo/images/test.parquet", columns=["image"]).slice(0, 64)
+    rows = (Image.open(io.BytesIO(row["bytes"])).convert("RGB") for row in table.column("image").to_pylist())
+    real = extractor.features(np.stack([np.asarray(picture) for picture in rows]))
+    noise = np.random.default_rng(0).integers(0, 256, (BATCH - 3, 32, 32, 3), np.uint8)
+    plain = [np.full_like(noise[:1], grey) for grey in (0, 127, 255)]
+    assert clipped_density(real, extractor.features(np.concatenate([*plain, noise]))) == 0
 
 
 def test_a_row_depends_on_its_own_image_alone(extractor: Extractor) -> None:

@@ -16,7 +16,7 @@ from pipeline.federated.inputs import Inputs
 from pipeline.federated.simulation import Client, Run, RunState, begin, simulate
 
 MakeRun = Callable[..., Run]
-NAMES = ("fedavg", "fedprox", "scaffold", "fednova", "fedavgm", "fedadam", "moon")
+NAMES = ("fedavg", "fedprox", "scaffold", "fednova", "fedavgm", "fedadam", "moon", "fedrs")
 
 
 def play(run: Run, inputs: Inputs, count: int = 1) -> RunState:
@@ -29,7 +29,8 @@ def of(run: Run, name: str, **options: Any) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("fedprox", {"mu": 0.0}), ("fedavgm", {"momentum": 0.0}), ("moon", {"mu": 0.0})]
+    ("name", "options"),
+    [("fedprox", {"mu": 0.0}), ("fedavgm", {"momentum": 0.0}), ("moon", {"mu": 0.0}), ("fedrs", {"alpha": 1.0})],
 )
 def test_fedavg_by_another_name_bit_for_bit(
     run: MakeRun, inputs: Inputs, name: str, options: Mapping[str, float]
@@ -62,7 +63,15 @@ def test_two_processes_give_the_bits_of_one(run: MakeRun, inputs: Inputs, name: 
 
 @pytest.mark.parametrize(
     ("name", "down", "up"),
-    [("fedavg", 1, 1), ("fedprox", 1, 1), ("scaffold", 2, 2), ("fedavgm", 1, 1), ("fedadam", 1, 1), ("moon", 1, 1)],
+    [
+        ("fedavg", 1, 1),
+        ("fedprox", 1, 1),
+        ("scaffold", 2, 2),
+        ("fedavgm", 1, 1),
+        ("fedadam", 1, 1),
+        ("moon", 1, 1),
+        ("fedrs", 1, 1),
+    ],
 )
 def test_bytes_are_those_of_what_is_sent(run: MakeRun, inputs: Inputs, name: str, down: int, up: int) -> None:
     ended = play(of(run(rounds=2), name), inputs)
@@ -96,7 +105,7 @@ def test_every_algorithm_is_known_by_its_file() -> None:
 
 def test_an_unknown_algorithm_is_refused_with_the_nearest_name() -> None:
     algorithms.check(NAMES, "params.yaml, train.algorithms")
-    known = "one of fedadam, fedavg, fedavgm, fednova, fedprox, moon, scaffold"
+    known = "one of fedadam, fedavg, fedavgm, fednova, fedprox, fedrs, moon, scaffold"
     for name, nearest in (("fedproxx", "; did you mean 'fedprox'?"), ("x", ""), ("__init__", ""), ("", "")):
         with pytest.raises(ParameterError) as caught:
             algorithms.check(["moon", name], "--algorithm")

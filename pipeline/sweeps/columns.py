@@ -1,0 +1,50 @@
+"""The columns of a sweep's two tables, and how values look in them."""
+
+import json
+
+import pyarrow as pa
+
+from pipeline.reporting.measures import ClientSpread, RunMeasures
+
+SKEW = ("hellinger", "jensen_shannon", "total_variation", "effective_classes", "missing_cells", "gini")
+QUALITY = "quality_"
+"""What names of columns begin with that come from the evaluation of images."""
+
+RUN = {
+    "train_seed": pa.int64(),
+    "fill": pa.string(),
+    "kind": pa.string(),
+    "algorithm": pa.string(),
+    "budget": pa.string(),
+}
+"""What a run of a cell is known by."""
+_INTEGERS = ("primary_rounds", "rounds", "bytes_down", "bytes_up")
+MEASURES = {
+    name: pa.int64() if name in _INTEGERS else pa.float64()
+    for name in (
+        *(name for name in RunMeasures.__dataclass_fields__ if name != "clients"),
+        *(f"clients_{name}" for name in ClientSpread.__dataclass_fields__),
+    )
+}
+TARGET = {"target": pa.float64(), "target_round": pa.int64(), "target_bytes": pa.int64()}
+"""The accuracy whose cost is measured; round and bytes are missing if the run never reached it."""
+ALONE = {"alone_own": pa.float64(), "alone_whole": pa.float64()}
+"""Mean over clients that each train alone, on their own labels and on all test images; missing if they did not."""
+IMAGES = {"images_real": pa.int64(), "images_added": pa.int64(), "images_dropped": pa.int64()}
+SKEWS = {f"{when}_{name}": pa.float64() for when in ("real", "skew") for name in SKEW}
+"""``real_``: of the clients' real images; ``skew_``: of what they hold with the fill."""
+RESULTS = RUN | MEASURES | TARGET | ALONE | IMAGES | SKEWS
+CURVES = {name: kind for name, kind in RUN.items() if name != "kind"} | {
+    "round": pa.int64(),
+    "accuracy": pa.float64(),
+    "bytes": pa.int64(),
+}
+CELL = {"sweep": pa.string(), "cell": pa.int64(), "digest": pa.string()}
+PARTITION = {"partition_seed": pa.int64()}
+NAMES = frozenset({*CELL, *PARTITION, *RESULTS, *CURVES})
+"""No axis may have one of these names."""
+
+
+def text(value: object) -> str:
+    """Return a value of a sweep file as a table has it: a text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

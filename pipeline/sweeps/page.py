@@ -1,0 +1,38 @@
+"""The page of a sweep, from its two tables."""
+
+from pathlib import Path
+
+from pipeline import atomic
+from pipeline.reporting import sweep_page
+from pipeline.sweeps import columns, grid, tables
+from pipeline.sweeps.runner import Plan
+
+
+def write(plan: Plan) -> Path:
+    """Write the page of the cells that are done, and return its place; raise ArtifactError if there is none."""
+    with plan.folder.locked():
+        tables.write(plan.sweep, plan.folder, plan.cells)
+        results, curves = tables.load(plan.folder)
+    made = list(plan.cells)
+    text = sweep_page.render(
+        name=plan.sweep.name,
+        about=plan.sweep.about,
+        axes=grid.shown_axes(plan.sweep, made),
+        results=results,
+        curves=curves,
+        fill=made[0].params.report.fill,
+        settings=settings(plan),
+    )
+    atomic.write_text(plan.folder.page, text)
+    return plan.folder.page
+
+
+def settings(plan: Plan) -> dict[str, str]:
+    """Return what readers must know to repeat the sweep: command, what all cells have, code and arithmetic."""
+    counts = plan.counts()
+    found = {
+        "command": f"gen-fedsd sweep run {plan.sweep.path.as_posix()}",
+        "cells": f"{counts['done']} of {len(plan.cells)} done",
+        **{name: columns.text(value) for name, value in plan.sweep.common.items()},
+    }
+    return found | {name: str(value) for name, value in plan.folder.read().get("environment", {}).items()}
