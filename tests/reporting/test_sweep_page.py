@@ -16,7 +16,7 @@ KINDS = {"none": "control", "transforms": "control", "synthetic": "synthetic"}
 
 def table(gains: dict[str, Sequence[float]], **more: object) -> pa.Table:
     """Return one run for each partition: none reaches 0.5, transforms 0.52, synthetic 0.5 and its gain, by alpha."""
-    rows = []
+    rows = list[dict[str, object]]()
     for alpha, found in gains.items():
         for partition, gain in enumerate(found):
             for fill, accuracy in (("none", 0.5), ("transforms", 0.52), ("synthetic", 0.5 + gain)):
