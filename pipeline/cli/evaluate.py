@@ -54,6 +54,8 @@ def report_text(report: "Report") -> str:
 
 def compared_text(sides: Sequence[tuple[str, "Report"]], sheet: str, numbers: str) -> str:
     """Return both sides' numbers, class by class, their verdicts, and where picture and numbers are."""
+    from pipeline.evaluation import verdict
+
     rows: list[tuple[str, ...]] = [("side", *_HEAD)]
     for name, (*of_sides,) in zip(
         (*(one.class_name for one in sides[0][1].classes), "all"),
@@ -63,6 +65,7 @@ def compared_text(sides: Sequence[tuple[str, "Report"]], sheet: str, numbers: st
         assert all(one.class_name == name for one in of_sides)
         rows += [(letter, *_row(one)) for letter, one in zip("AB", of_sides, strict=True)]
     verdicts = [f"{letter} ({title}): {report.sentence}" for letter, (title, report) in zip("AB", sides, strict=True)]
+    verdicts.append(verdict.between(sides[0][1], sides[1][1]))
     where = [f"The images side by side: {sheet}", f"The numbers: {numbers}"]
     return "\n".join([text.table(rows), "", *_legend(sides[0][1]), "", *verdicts, *where])
 

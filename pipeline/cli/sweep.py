@@ -158,15 +158,15 @@ def _carry_out(plan: "Plan", jobs: int, cells: str | None, devices: str, workers
 
     helper = processes.follow_starter()
     execution = runner.execution(devices, workers, jobs)
-    contents = runner.begin(plan, execution, redo)
+    conditions = runner.begin(plan, execution, redo)
     chosen = plan.chosen(numbers(cells))
     beside = ["sweep", "run", str(plan.sweep.path), "--workers", str(execution.workers)]
     beside += ["--devices", ",".join(execution.devices), *(["--cells", cells] if cells else [])]
     with processes.helpers(0 if helper else jobs - 1, beside):
-        runner.work(plan, chosen, execution, contents, _tell)
+        runner.work(plan, chosen, execution, conditions, _tell)
     if helper:
         return
-    runner.work(plan, chosen, execution, contents, _tell)  # what helpers left that were killed
+    runner.work(plan, chosen, execution, conditions, _tell)  # what helpers left that were killed
     text.echo(counts_text(plan))
     if failed := failures(plan, chosen):
         for line in failed:

@@ -20,6 +20,7 @@ Floats = NDArray[np.float32]
 _LEAST = 20
 """Held-out images below which nothing is said of how near is usual."""
 _PAIRS = 12
+_NOTHING = 1e-9
 _EXPECTED = 0.01
 """Share of other real images that are nearer to a training image than the border."""
 
@@ -124,7 +125,9 @@ def measure(synthetic: Side, real: Reference, found: Features) -> Likeness:
     if bits >= 0:
         twin = np.where(twin >= 0, twin, copies.near_of(hashes, trained_hashes, bits))
     distance, nearest = _distances(found)
-    close = distance < _borders(real.validation, found)[labels] if calibrated else np.zeros(len(labels), bool)
+    # By the border of its class: else the classes whose images all look alike would be the nearest.
+    borders = _borders(real.validation, found) if calibrated else np.ones(classes)
+    close = calibrated & (distance < borders[labels])
     real_names, real_hashes = _described(real.reference)
     repeated = (copies.exact_within(real_names) >= 0) | (copies.near_within(real_hashes, bits) >= 0)
     return Likeness(
@@ -137,7 +140,9 @@ def measure(synthetic: Side, real: Reference, found: Features) -> Likeness:
         real_near=np.bincount(real.reference.labels[repeated], minlength=classes),
         calibrated=calibrated,
         hashed=bits >= 0,
-        pairs=_pairs(synthetic, real.training, np.where(twin >= 0, twin, nearest), distance, twin >= 0),
+        pairs=_pairs(
+            synthetic, real.training, np.where(twin >= 0, twin, nearest), distance / borders[labels], twin >= 0
+        ),
     )
 
 
@@ -150,7 +155,8 @@ def _borders(held_out: Side, found: Features) -> NDArray[np.float64]:
     usual, labels = copies.nearest(found.validation, found.training)[0], held_out.labels
     sets = (usual[labels == label] for label in range(len(held_out.by_class)))
     chosen = (own if len(own) + 1 >= 1 / _EXPECTED else usual for own in sets)
-    return np.array([copies.threshold(own, _EXPECTED).distance for own in chosen])
+    # Data sets have duplicates, but a distance of 0 is no border.
+    return np.array([max(copies.threshold(own, _EXPECTED).distance, _NOTHING) for own in chosen])
 
 
 def _described(side: Side) -> tuple[Identities, copies.Hashes]:
@@ -166,11 +172,11 @@ def _distances(found: Features) -> tuple[NDArray[np.float64], Int64]:
 
 
 def _pairs(
-    synthetic: Side, training: Side, other: Int64, distance: NDArray[np.float64], copied: NDArray[np.bool_]
+    synthetic: Side, training: Side, other: Int64, apart: NDArray[np.float64], copied: NDArray[np.bool_]
 ) -> tuple[Pair, ...]:
     """Return the nearest pairs, copies first."""
     labels, rows, trained_rows = synthetic.labels, synthetic.rows, training.rows
-    order = [place for place in np.lexsort((distance, ~copied)).tolist() if other[place] >= 0]
+    order = [place for place in np.lexsort((apart, ~copied)).tolist() if other[place] >= 0]
     return tuple(
         Pair(int(labels[place]), int(rows[place]), int(trained_rows[other[place]]), bool(copied[place]))
         for place in order[:_PAIRS]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from pipeline.artifacts.quality import Copies, Distance, Failure, Quality, Spread, Verdict
+from pipeline.artifacts.quality import Copies, Distance, Failure, Quality, Report, Spread, Verdict
 from pipeline.evaluate_params import Bounds, EvaluateParams
 
 _ORDER: tuple[Verdict, ...] = ("bad", "doubtful", "good")
@@ -25,8 +25,8 @@ def decide(known: Quality, params: EvaluateParams) -> Judgement:
     """Return the verdict on images of which the numbers are known.
 
     Usefulness is the accuracy with synthetic images as a share of that with as many real ones; agreement is a share of
-    the judge's own accuracy. Usefulness gives the verdict; what trainings with other seeds differ by counts in the
-    images' favour, up to one standard error. Agreement that is worse lowers it by one step, and decides where
+    the judge's own accuracy. One standard error of either counts in the images' favour: over the seeds, and of a share
+    of so many images. Usefulness gives the verdict. Agreement that is worse lowers it by one step, and decides where
     usefulness is not known. Too many copies of training images lower a good verdict to doubtful.
     """
     copies, made, real = known.copies, known.usefulness.synthetic, known.usefulness.real
@@ -34,8 +34,8 @@ def decide(known: Quality, params: EvaluateParams) -> Judgement:
     agreed = ratio(known.agreement, known.judge_accuracy)
     verdict = None
     if made and real and worth is not None:
-        verdict = _level(worth + _error(made, real, params) / real.mean, params.useful)
-    other = _level(agreed, params.agreeing)
+        verdict = _level(worth + _error(made, real, len(params.seeds)) / real.mean, params.useful)
+    other = _level(ratio(_at_most(known.agreement, known.used), known.judge_accuracy), params.agreeing)
     if verdict is None or (other is not None and _ORDER.index(other) < _ORDER.index(verdict)):
         verdict = other if verdict is None else _ORDER[_ORDER.index(verdict) - 1]
     copied = _copied(copies, params)
@@ -50,9 +50,14 @@ def ratio(value: float | None, of: float | None) -> float | None:
     return None if value is None or not of else value / of
 
 
-def _error(made: Spread, real: Spread, params: EvaluateParams) -> float:
+def _error(one: Spread, other: Spread, seeds: int) -> float:
     """Return the standard error of the difference between two means over seeds; 0 with one seed."""
-    return sqrt(((made.std or 0.0) ** 2 + (real.std or 0.0) ** 2) / len(params.seeds))
+    return sqrt(((one.std or 0.0) ** 2 + (other.std or 0.0) ** 2) / seeds)
+
+
+def _at_most(share: float | None, images: int) -> float | None:
+    """Return a share of so many images and its standard error."""
+    return None if share is None or not images else share + sqrt(share * (1 - share) / images)
 
 
 def _copied(copies: Copies, params: EvaluateParams) -> bool:
@@ -121,6 +126,19 @@ def sentence(whole: Quality, classes: Sequence[Quality]) -> str:
     else:
         reached = "there were too few images to train the classifier"
     return f"{', '.join(parts)}; {reached}."
+
+
+def between(first: Report, second: Report) -> str:
+    """Return which of two sets of images is more useful, A or B: they differ by more than two standard errors, or not."""
+    one, other = (report.whole.usefulness.synthetic for report in (first, second))
+    if one is None or other is None:
+        return "Which side is more useful is not known: there were too few images to train the classifier."
+    gap, error = one.mean - other.mean, _error(one, other, first.seeds)
+    means = f"{100 * one.mean:.1f} % and {100 * other.mean:.1f} %"
+    numbers = f"{means}, standard error of the difference {100 * error:.1f}"
+    if first.seeds < 2 or abs(gap) <= 2 * error:
+        return f"Neither side is clearly more useful: {numbers}."
+    return f"{'A' if gap > 0 else 'B'} is more useful: {numbers}."
 
 
 def _named(classes: Sequence[Quality]) -> str:

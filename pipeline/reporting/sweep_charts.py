@@ -8,7 +8,7 @@ from markupsafe import Markup
 from pipeline.reporting.charts import lines, rows
 from pipeline.reporting.charts.lines import Line, Point
 from pipeline.reporting.charts.rows import Row
-from pipeline.reporting.sections.results import row
+from pipeline.reporting.sections.results import SHARES, row
 from pipeline.reporting.sweep_summary import Comparison, Setting
 from pipeline.reporting.verdict import named, replicates
 
@@ -44,7 +44,7 @@ def multiples(settings: Sequence[Setting], fill: str, places: Places) -> list[Ma
             name = one.fill if len(algorithms) == 1 else f"{one.fill}, {setting.algorithm}"
             tip = f"{one.primary.percent()}, {replicates(one.primary.partitions, one.primary.replicates)}"
             found.append(row(name, one.primary, places.of(one.fill), tip, strong=one.fill == fill))
-    ticks = rows.ticks_of([row for found in by_axes.values() for row in found])
+    ticks = rows.ticks_of([bar for found in by_axes.values() for bar in found], ends=SHARES)
     return [rows.draw(found, title or "The one setting", unit=PERCENT, ticks=ticks) for title, found in by_axes.items()]
 
 

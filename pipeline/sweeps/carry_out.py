@@ -43,7 +43,7 @@ def carry_out(
 ) -> str:
     """Carry out a cell whose lock is held, and return how it ended, in one line.
 
-    ``look`` returns the digests of what its parameters name, ``tidy`` deletes what is needed no more and says what.
+    ``look`` returns what it is made with, ``tidy`` deletes what is needed no more and says what.
     What the stages say goes to the cell's log. An interrupt leaves the cell open; what is paid for by then is in the
     cache.
     """
@@ -52,7 +52,7 @@ def carry_out(
     try:
         with _log(place):
             try:
-                contents = look(cell)
+                made_with = look(cell)
                 _stages(workspace, place, cell, execution)
                 told = tidy(workspace)
             except Exception:
@@ -63,7 +63,7 @@ def carry_out(
     except Exception as error:  # a bug of ours in one cell costs the others nothing
         text = " ".join(str(error).split())
         return _failed(place, cell, f"{type(error).__name__}: {text}: {_TRACE.format(place.log)}")
-    place.finish(cell, contents)
+    place.finish(cell, made_with)
     return told
 
 

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ParameterError
@@ -11,7 +12,7 @@ from pipeline.sweeps.folder import Place, SweepFolder
 from pipeline.sweeps.grid import Cell
 from pipeline.workspace import Workspace
 
-REDO = "or carry out all cells again: gen-fedsd sweep run NAME --redo"
+_CONTENT = "content of "
 _PRINTS: Mapping[str, Any] = {
     "images": {"data": True, "partition": {"scheme", "column", "assignment"}},
     "words": {"generate": {"class_overrides"}},
@@ -42,33 +43,18 @@ def current(devices: Sequence[str]) -> dict[str, str]:
     }
 
 
-def check(folder: SweepFolder, found: Mapping[str, str]) -> None:
-    """Raise ParameterError, naming every difference, if earlier cells were carried out with something else."""
-    before: Mapping[str, Any] = folder.read().get("environment") or found
-    differences = [
-        f"{name} {before.get(name, 'unknown')}, now {value}"
-        for name, value in found.items()
-        if before.get(name) != value
-    ]
-    if differences:
-        fix = f"use what it was begun with, {REDO.replace('NAME', folder.folder.name)}"
-        raise ParameterError(
-            "the sweep was begun with something else", f"{folder.record}: {'; '.join(differences)}", fix
-        )
+class Conditions:
+    """What cells are made with now: code, arithmetic, and the content of what parameters only name."""
 
-
-class Contents:
-    """The content of what parameters only name: images, words for classes, the models; each looked at once."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    def __init__(self, workspace: Workspace, devices: Sequence[str]) -> None:
+        self._workspace, self.code = workspace, current(devices)
         self._known: dict[str, str] = {}
 
     def of(self, cell: Cell) -> dict[str, str]:
-        """Return a digest of each; raise what the fingerprint stage raises if something cannot be found."""
+        """Return all that a cell is made with; raise what the fingerprint stage raises if something is not found."""
         from pipeline.stages import fingerprint
 
-        found = {}
+        found = dict(self.code)
         for name, read in _PRINTS.items():
             if name == "judge" and not cell.evaluate:
                 continue
@@ -76,27 +62,40 @@ class Contents:
             key = json.dumps([name, decisive], sort_keys=True)
             if key not in self._known:
                 self._known[key] = fingerprint.digest(self._workspace, cell.params, name)
-            found[name] = self._known[key]
+            found[f"{_CONTENT}{name}"] = self._known[key]
         return found
 
-    def check(self, name: str, done: Sequence[tuple[Place, Cell, Mapping[str, str]]]) -> None:
-        """Raise ParameterError if a finished cell was made from other images, words or models.
+    def check(self, folder: SweepFolder, done: Sequence[tuple[Place, Cell, Mapping[str, str]]]) -> None:
+        """Raise ParameterError, naming every difference, if a finished cell was made with something else.
 
-        ``done`` has each finished cell with the digests that were kept of it; ``name`` is the sweep's.
+        ``done`` has each finished cell with what it was made with.
         """
-        for place, cell, kept in done:
-            changed = [of for of, digest in self.of(cell).items() if kept.get(of) != digest]
-            if changed:
-                what = f"{' and '.join(changed)} changed since cell {place.number} was done"
-                where = f"{place.folder}: {self._named(cell.params, changed)}"
-                raise ParameterError(what, where, f"put back what was there, {REDO.replace('NAME', name)}")
+        for place, cell, before in done:
+            self._compare(folder, place.folder, before, self.of(cell), cell.params)
+
+    def check_begun(self, folder: SweepFolder, cell: Cell) -> None:
+        """The same for cells that other processes carry out now."""
+        self._compare(folder, folder.record, folder.read().get("environment", {}), self.code, cell.params)
 
     @staticmethod
-    def _named(params: Params, changed: Sequence[str]) -> str:
-        texts = {
-            "images": f"data.path = {params.data.path}",
-            "words": f"generate.class_overrides = {params.generate.class_overrides}",
-            "judge": f"evaluate.judge.model = {params.evaluate.judge.model}",
-            "model": f"generate.model = {params.generate.model}, generate.prompts = {params.generate.prompts}",
-        }
-        return "; ".join(texts[name] for name in changed)
+    def _compare(
+        folder: SweepFolder, where: Path, before: Mapping[str, str], now: Mapping[str, str], params: Params
+    ) -> None:
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if changed:
+            told = "; ".join(_difference(name, before, now, params) for name in changed)
+            what = "finished cells were made with something else than there is now"
+            fix = f"put it back, or carry out all cells again: gen-fedsd sweep run {folder.folder.name} --redo"
+            raise ParameterError(what, f"{where}: {told}", fix)
+
+
+def _difference(name: str, before: Mapping[str, str], now: Mapping[str, str], params: Params) -> str:
+    if not name.startswith(_CONTENT):
+        return f"{name} {before.get(name, 'unknown')}, now {now.get(name, 'unknown')}"
+    places = {
+        "images": f"data.path = {params.data.path}",
+        "words": f"generate.class_overrides = {params.generate.class_overrides}",
+        "judge": f"evaluate.judge.model = {params.evaluate.judge.model}",
+        "model": f"generate.model = {params.generate.model}, generate.prompts = {params.generate.prompts}",
+    }
+    return f"{name} changed ({places[name.removeprefix(_CONTENT)]})"

@@ -61,25 +61,27 @@ class Place:
         """Return how far the cell is: whoever carries it out holds its lock, which the system releases at its death."""
         if _held(self.folder / "lock"):
             return "running"
-        if self.contents(cell) is not None:
+        if self.made_with(cell) is not None:
             return "done"
         return "failed" if self.error(cell) is not None else "open"
 
-    def contents(self, cell: Cell) -> Mapping[str, str] | None:
-        """Return digests of the images, words and model that a finished cell was made from; None if it is not done."""
+    def made_with(self, cell: Cell) -> Mapping[str, str] | None:
+        """Return the code, arithmetic and content that a finished cell was made with; None if it is not done."""
         found = _read(self.done)
         if not found or found.get("whole") != cell.whole or not (self.rows.is_file() and self.curves.is_file()):
             return None
-        return dict(found["contents"])
+        made_with = found.get("made with")
+        return made_with if isinstance(made_with, dict) else None
 
     def error(self, cell: Cell) -> str | None:
         """Return why the cell failed, in one line; None if it did not."""
         found = _read(self.failed)
         return str(found["error"]) if found and found.get("whole") == cell.whole else None
 
-    def finish(self, cell: Cell, contents: Mapping[str, str]) -> None:
+    def finish(self, cell: Cell, made_with: Mapping[str, str]) -> None:
         """Write that the cell is done."""
-        atomic.write_text(self.done, json.dumps({"whole": cell.whole, "contents": dict(contents)}, indent=2) + "\n")
+        text = json.dumps({"whole": cell.whole, "made with": dict(made_with)}, indent=2)
+        atomic.write_text(self.done, f"{text}\n")
 
     def fail(self, cell: Cell, error: str) -> None:
         """Write why the cell failed."""

@@ -99,14 +99,13 @@ def reopen(plan: Plan, numbers: Sequence[int] | None, only_failed: bool) -> int:
     return count
 
 
-def begin(plan: Plan, execution: Execution, redo: bool) -> environment.Contents:
+def begin(plan: Plan, execution: Execution, redo: bool) -> environment.Conditions:
     """Give new cells their numbers and check that finished ones fit to what there is now.
 
     With ``redo`` all cells of the file are open again. Raises ParameterError if something else carried out earlier
-    cells, or if images or model changed; ArtifactError for ``redo`` while a cell is carried out.
+    cells, or if what parameters name changed; ArtifactError for ``redo`` while a cell is carried out.
     """
-    now = environment.current(execution.devices)
-    contents = environment.Contents(plan.project)
+    conditions = environment.Conditions(plan.project, execution.devices)
     with plan.folder.locked():
         plan.numbers = plan.folder.enrol(plan.cells)
         if redo:
@@ -116,20 +115,20 @@ def begin(plan: Plan, execution: Execution, redo: bool) -> environment.Contents:
             for cell in plan.cells:
                 plan.place(cell).reopen()
         found = ((plan.place(cell), cell) for cell in plan.cells)
-        done = [(place, cell, kept) for place, cell in found if (kept := place.contents(cell)) is not None]
-        if done or plan.counts()["running"]:
-            environment.check(plan.folder, now)
-            contents.check(plan.sweep.name, done)
-        plan.folder.write(sweep=plan.sweep.name, environment=now)
+        done = [(place, cell, kept) for place, cell in found if (kept := place.made_with(cell)) is not None]
+        if plan.counts()["running"]:
+            conditions.check_begun(plan.folder, plan.cells[0])
+        conditions.check(plan.folder, done)
+        plan.folder.write(sweep=plan.sweep.name, environment=conditions.code)
         tables.write(plan.sweep, plan.folder, plan.cells)
-    return contents
+    return conditions
 
 
 def work(
     plan: Plan,
     cells: Sequence[Cell],
     execution: Execution,
-    contents: environment.Contents,
+    conditions: environment.Conditions,
     tell: Callable[[Told], None],
 ) -> None:
     """Carry out every cell that is open, unless another process has it.
@@ -141,7 +140,7 @@ def work(
         taken = 0
         for cell in cells:
             if cell.digest not in tried:
-                taken += _attempt(plan, cell, execution, contents, tell, tried)
+                taken += _attempt(plan, cell, execution, conditions, tell, tried)
         if not taken:
             return
 
@@ -150,22 +149,22 @@ def _attempt(
     plan: Plan,
     cell: Cell,
     execution: Execution,
-    contents: environment.Contents,
+    conditions: environment.Conditions,
     tell: Callable[[Told], None],
     tried: set[str],
 ) -> bool:
     """Carry out one cell if it is open and free; return whether that was so."""
     place = plan.place(cell)
-    if place.contents(cell) is not None or (place.error(cell) is not None):
+    if place.made_with(cell) is not None or place.error(cell) is not None:
         return False
     with place.taken() as held:
         # Another process may have finished it before the lock was got.
-        if not held or place.contents(cell) is not None or (place.error(cell) is not None):
+        if not held or place.made_with(cell) is not None or place.error(cell) is not None:
             return False
         tried.add(cell.digest)
         tell(_told(plan, cell, "begun"))
         tidy = partial(_tidy, plan, cell)
-        told = carry_out(plan.project, place, cell, execution, contents.of, tidy)
+        told = carry_out(plan.project, place, cell, execution, conditions.of, tidy)
     with plan.folder.locked():
         tables.write(plan.sweep, plan.folder, plan.cells)
     tell(_told(plan, cell, told))

@@ -24,7 +24,7 @@ def write(sweep: Sweep, folder: SweepFolder, cells: Sequence[Cell]) -> int:
     numbers = folder.numbers()
     places = {cell.digest: folder.place(numbers[cell.digest]) for cell in cells if cell.digest in numbers}
     done = [(places[cell.digest], cell) for cell in cells if cell.digest in places]
-    done = [(place, cell) for place, cell in done if place.contents(cell) is not None]
+    done = [(place, cell) for place, cell in done if place.made_with(cell) is not None]
     axes = grid.shown_axes(sweep, list(cells))
     for target, of in ((folder.results, "rows"), (folder.curves, "curves")):
         parts = [_with_cell(_read(getattr(place, of)), sweep, place, cell, axes) for place, cell in done]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.artifacts.quality import Copies, Distance, Flags, Quality, Spread, Usefulness
+from pipeline.artifacts.quality import Copies, Distance, Flags, Model, Quality, Report, Spread, Usefulness
 from pipeline.evaluate_params import EvaluateParams
 from pipeline.evaluation import verdict
 
@@ -21,7 +21,10 @@ def quality(
     copies: Copies = NO_COPIES,
     name: str = "bag",
 ) -> Quality:
-    """A class of these numbers; ``useful`` is accuracy with synthetic and with real images, the judge's is 0.9."""
+    """A class of these numbers; ``useful`` is accuracy with synthetic and with real images, the judge's is 0.9.
+
+    Of so many images that a share is known exactly.
+    """
     spreads = [Spread(value, None) for value in useful] if useful else [None, None]
     distances = (
         Distance("Clipped Density", density, 1.0, None, 100, "higher"),
@@ -29,7 +32,9 @@ def quality(
     )
     flags = Flags(100, 0, 0, 0, 0, None)
     usefulness = Usefulness(spreads[0], spreads[1], spreads[1])
-    known = Quality(name, 100, 100, 100, 100, usefulness, agreement, 0.9, distances, copies, flags, "unknown", (), "")
+    known = Quality(
+        name, 10**6, 10**6, 100, 100, usefulness, agreement, 0.9, distances, copies, flags, "unknown", (), ""
+    )
     decided = verdict.decide(known, PARAMS)
     return replace(known, verdict=decided.verdict, failures=decided.failures, why=decided.why)
 
@@ -96,6 +101,31 @@ def test_a_difference_within_one_standard_error_counts_in_the_images_favour() ->
     assert verdict.decide(unsure, four).verdict == "good"
     less = replace(known, usefulness=Usefulness(Spread(0.75, 0.06), Spread(0.9, 0.08), None))
     assert verdict.decide(less, four).verdict == "doubtful"
+
+
+def test_a_share_of_few_images_counts_with_its_standard_error() -> None:
+    """0.75 of 75 images is uncertain by 0.05, and 0.8 is 89 % of 0.9; of 48 by 0.0625, and 0.8125 is 90.3 %."""
+    known = replace(quality(), agreement=0.75)
+    assert verdict.decide(replace(known, used=75), PARAMS).verdict == "doubtful"
+    assert verdict.decide(replace(known, used=48), PARAMS).verdict == "good"
+
+
+def test_one_of_two_sides_is_more_useful_if_they_differ_by_two_standard_errors() -> None:
+    """Deviations 0.03 and 0.04 over four seeds: the error is 0.025, so 0.04 is no clear difference and 0.06 is one."""
+
+    def report(mean: float, std: float, seeds: int = 4) -> Report:
+        whole = replace(quality(), usefulness=Usefulness(Spread(mean, std), None, None))
+        model = Model("trained", "ab")
+        return Report("", whole, (), model, model, "simple-cnn", "cd", "real", seeds, 10, {}, ())
+
+    numbers = "standard error of the difference 2.5"
+    other = report(0.75, 0.04)
+    assert verdict.between(report(0.71, 0.03), other).startswith("Neither side is clearly more useful: 71.0 % and")
+    assert verdict.between(report(0.69, 0.03), other) == f"B is more useful: 69.0 % and 75.0 %, {numbers}."
+    assert verdict.between(report(0.81, 0.03), other).startswith("A is more useful")
+    assert verdict.between(report(0.81, 0.03, seeds=1), other).startswith("Neither")
+    unknown = replace(other, whole=quality(None))
+    assert "not known" in verdict.between(other, unknown)
 
 
 def test_the_reason_and_the_sentence_say_the_numbers() -> None:

@@ -1,5 +1,6 @@
 """A small project with a sweep of a few cells, each of which takes about a second."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipeline.sweeps import runner
 from pipeline.sweeps.carry_out import Execution
 from pipeline.sweeps.runner import Plan, Told
 from pipeline.workspace import Workspace
+from tests.conftest import small_document
 
 ONE = Execution(("cpu",), 1)
 SWEEP: dict[str, Any] = {
@@ -34,8 +36,8 @@ def planned(project: Path, name: str = "labels") -> Plan:
 def carried_out(project: Path, name: str = "labels", *, redo: bool = False) -> tuple[Plan, list[Told]]:
     """Carry out all open cells in this process, and return what was told."""
     plan, told = planned(project, name), list[Told]()
-    contents = runner.begin(plan, ONE, redo)
-    runner.work(plan, plan.chosen(None), ONE, contents, told.append)
+    conditions = runner.begin(plan, ONE, redo)
+    runner.work(plan, plan.chosen(None), ONE, conditions, told.append)
     return plan, told
 
 
@@ -43,3 +45,23 @@ def carried_out(project: Path, name: str = "labels", *, redo: bool = False) -> t
 def sweep() -> dict[str, Any]:
     """The content of a small sweep file, with cells of its own for the test."""
     return {key: dict(value) if isinstance(value, dict) else value for key, value in SWEEP.items()}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Path:
+    """A project whose sweep of four cells is done."""
+    project = tmp_path_factory.mktemp("finished") / "project"
+    project.mkdir()
+    (project / "params.yaml").write_text(yaml.safe_dump(small_document(small_data, tiny_model)))
+    write_sweep(project, SWEEP)
+    plan, told = carried_out(project)
+    assert [one.what.partition(";")[0] for one in told] == ["begun", "done"] * 4
+    assert plan.counts() == {"done": 4, "failed": 0, "running": 0, "open": 0}
+    return project
+
+
+@pytest.fixture
+def done(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it, with a cache of its own."""
+    shutil.copytree(finished.parent, tmp_path / "copy")
+    return tmp_path / "copy/project"

@@ -22,28 +22,7 @@ from pipeline.sweeps.carry_out import workspace_of
 from pipeline.sweeps.folder import Place
 from pipeline.sweeps.runner import Plan
 from pipeline.workspace import Workspace
-from tests.conftest import small_document
 from tests.sweeps.conftest import ONE, SWEEP, carried_out, planned, write_sweep
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> Path:
-    """A project whose sweep of four cells is done."""
-    project = tmp_path_factory.mktemp("finished") / "project"
-    project.mkdir()
-    (project / "params.yaml").write_text(yaml.safe_dump(small_document(small_data, tiny_model)))
-    write_sweep(project, SWEEP)
-    plan, told = carried_out(project)
-    assert [one.what.partition(";")[0] for one in told] == ["begun", "done"] * 4
-    assert plan.counts() == {"done": 4, "failed": 0, "running": 0, "open": 0}
-    return project
-
-
-@pytest.fixture
-def done(finished: Path, tmp_path: Path) -> Path:
-    """A copy of it, with a cache of its own."""
-    shutil.copytree(finished.parent, tmp_path / "copy")
-    return tmp_path / "copy/project"
 
 
 def contents(plan: Plan) -> dict[str, bytes]:
@@ -96,9 +75,9 @@ def test_tables_do_not_depend_on_the_order_in_which_cells_were_done(finished: Pa
     plan = planned(done)
     for cell in plan.cells:
         plan.place(cell).reopen()
-    contents_of = runner.begin(plan, ONE, redo=False)
+    conditions = runner.begin(plan, ONE, redo=False)
     for number in (4, 2, 3, 1):
-        runner.work(plan, plan.chosen([number]), ONE, contents_of, lambda _: None)
+        runner.work(plan, plan.chosen([number]), ONE, conditions, lambda _: None)
     assert contents(plan) == contents(planned(finished))
 
 
@@ -239,6 +218,18 @@ def test_other_code_than_that_of_finished_cells_is_refused_by_name(
     assert contents(plan) == before
 
 
+def test_cells_that_come_back_are_compared_with_what_they_were_made_with(
+    done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others were carried out meanwhile with another version, which the sweep had no objection to."""
+    write_sweep(done, {**SWEEP, "axes": {"partition.labels_per_client": [3], "partition.seed": [1]}})
+    monkeypatch.setattr(run_store, "VERSION", 999)
+    assert carried_out(done)[0].counts()["done"] == 1
+    write_sweep(done, SWEEP)
+    with pytest.raises(ParameterError, match=r"version of what runs compute .*, now 999"):
+        runner.begin(planned(done), ONE, redo=False)
+
+
 def test_redo_carries_out_all_cells_with_what_there_is_now(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(done)
     monkeypatch.setattr(run_store, "VERSION", 999)
@@ -255,7 +246,7 @@ def test_images_that_changed_since_cells_were_done_are_refused(done: Path, small
     write_sweep(done, {**SWEEP, "set": {**SWEEP["set"], "data.path": str(copy)}}, "moved")
     plan, _ = carried_out(done, "moved")
     shutil.copy(copy / "train.parquet", copy / "test.parquet")
-    with pytest.raises(ParameterError, match=r"images changed since cell 1 was done: .*data.path = .*--redo"):
+    with pytest.raises(ParameterError, match=r"content of images changed \(data.path = .*sweep run moved --redo"):
         runner.begin(plan, ONE, redo=False)
     assert document["data"]["path"] == str(small_data)
 

@@ -1,5 +1,6 @@
 """Rows of bars or differences with their intervals; labels are HTML text, which wraps on a phone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,9 +34,13 @@ class Row:
     """More than ``text``, for a pointer."""
 
 
-def ticks_of(rows: Sequence[Row], most: int = 5) -> tuple[float, ...]:
-    """Return the axis that rows need, with 0 in it, so that charts side by side can share it."""
-    return around([value for row in rows for value in (row.value, row.low, row.high, row.floor)], most, least=0.0)
+def ticks_of(rows: Sequence[Row], ends: tuple[float, float] = (-math.inf, math.inf)) -> tuple[float, ...]:
+    """Return the axis that rows need, with 0 in it, so that charts side by side can share it.
+
+    It does not go beyond ``ends``: a whisker that does is cut there, its text is not.
+    """
+    values = [value for row in rows for value in (row.value, row.low, row.high, row.floor) if value is not None]
+    return around([min(max(value, ends[0]), ends[1]) for value in values], least=0.0)
 
 
 def draw(rows: Sequence[Row], title: str, *, unit: str, ticks: Sequence[float] | None = None) -> Markup:

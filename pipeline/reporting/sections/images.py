@@ -28,8 +28,8 @@ def make(most: int, split: Partition, shards: Manifest, real: Stored, quality: R
     groups = {"real": of_real(most, split, real, names), "synthetic": _drawn(most, shards, names)}
     if shards.gate is not None:
         groups["refused"] = _drawn(most, shards, names, refused=True)
-    parts: list[Part] = [Text(_told(shards, len(names), len(order), quality is not None))]
-    parts.append(Sheets(sheets(groups, names, quality)))
+    told = _told(shards, len(names), len(order), quality is not None)
+    parts: list[Part] = [*([Text(told)] if told else []), Sheets(sheets(groups, names, quality))]
     return Section("Real, synthetic and refused images" if shards.gate else "Real beside synthetic images", parts)
 
 
@@ -87,7 +87,7 @@ def _strip(label: str, images: Sequence[Image.Image]) -> Strip:
 
 
 def _told(shards: Manifest, shown: int, classes: int, judged: bool) -> str:
-    """Return what is shown, and what was left out."""
+    """Return what was left out and refused; empty if nothing was."""
     parts = []
     if shown < classes:
         parts.append(f"{shown} of {classes} classes, {'the worst' if judged else 'those with the lowest labels'}.")
@@ -98,4 +98,4 @@ def _told(shards: Manifest, shown: int, classes: int, judged: bool) -> str:
             f"The gate ({shards.gate.name}) refused {refused:,} of {refused + kept:,} drawn images ({share:.1f} %); "
             "the next index was drawn in place of each, so counts are exact."
         )
-    return " ".join(parts or ["Each row is one class."])
+    return " ".join(parts)

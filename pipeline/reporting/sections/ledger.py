@@ -6,13 +6,18 @@ import numpy as np
 
 from pipeline.artifacts.manifest import Manifest
 from pipeline.reporting.arms import ArmRuns
-from pipeline.reporting.page import Part, Section, Settings, Shown, Text
+from pipeline.reporting.page import Folded, Part, Section, Settings, Shown, Text
 from pipeline.reporting.summary import Summary
 from pipeline.reporting.tables import Table
 
 _HEAD = (
     *("algorithm", "fill", "budget"),
     *("images through training", "steps", "MB to clients", "MB to the server", "MB of images"),
+)
+
+_TIMES = (
+    "Wall times are those of the last run of each stage on this machine; a stage that found its images or runs in the "
+    "cache was short."
 )
 
 
@@ -23,7 +28,6 @@ def make(summary: Summary, arms: Sequence[ArmRuns], shards: Manifest, times: Map
         "synthetic images that clients have": f"{shards.rows:,}",
         **({"images that the gate refused": f"{refused:,}"} if shards.gate is not None else {}),
         "size of all shards": f"{sum(shard.bytes for shard in shards.shards) / 1e6:.1f} MB",
-        **{f"wall time of {stage}": seconds for stage, seconds in times.items()},
     }
     weights = {one.fill: one.image_megabytes for one in summary.fills}
     rows = tuple(_row(arm, weights.get(arm.fill, 0.0)) for arm in arms if arm.runs)
@@ -34,10 +38,7 @@ def make(summary: Summary, arms: Sequence[ArmRuns], shards: Manifest, times: Map
             "clients once, before training."
         ),
         Settings(drawn),
-        Text(
-            "Wall times are those of the last run of each stage on this machine; a stage that found its images or "
-            "runs in the cache was short."
-        ),
+        Folded("Wall time of each stage", [Settings(times), Text(_TIMES)]),
     ]
     return Section("What was spent", parts)
 

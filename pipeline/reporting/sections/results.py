@@ -15,6 +15,8 @@ from pipeline.reporting.summary import Arm, Comparison, Summary, Verdict
 from pipeline.reporting.verdict import evidence, named
 
 PERCENT = "percent of the test images"
+SHARES, GAPS = (0.0, 100.0), (-100.0, 100.0)
+"""Where axes of accuracies and of differences end in percent: intervals of few seeds may go beyond what is possible."""
 _INTERVAL = "the whisker is the 95 % interval"
 _KINDS = {"control": "", "synthetic": "", "bound": " (bound)"}
 _CLAIM = (
@@ -67,8 +69,8 @@ def _charts(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
         verdicts = [one for one in summary.verdicts if (one.algorithm, one.budget) == key]
         bars = [_arm(arm, summary, places) for arm in arms]
         drawn.append((f"{key[0]}, equal {key[1]}", bars, list(_differences(verdicts, gaps, places))))
-    ticks = rows.ticks_of([row for _, bars, _ in drawn for row in bars])
-    apart = rows.ticks_of([row for _, _, differences in drawn for row in differences])
+    ticks = rows.ticks_of([row for _, bars, _ in drawn for row in bars], ends=SHARES)
+    apart = rows.ticks_of([row for _, _, differences in drawn for row in differences], ends=GAPS)
     what = (
         "accuracy after the last round"
         if summary.last_rounds == 1
@@ -86,7 +88,8 @@ def _charts(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
 def _references(summary: Summary, place: int) -> Markup:
     """Return the chart of central runs, whose colours follow those of the fills from ``place`` on."""
     bars = [row(one.fill, one.accuracy, place + i, one.accuracy.percent()) for i, one in enumerate(summary.references)]
-    return rows.draw(bars, "Central references", unit=f"{PERCENT} after the last step; {_INTERVAL}")
+    ticks = rows.ticks_of(bars, ends=SHARES)
+    return rows.draw(bars, "Central references", unit=f"{PERCENT} after the last step; {_INTERVAL}", ticks=ticks)
 
 
 def _arm(arm: Arm, summary: Summary, places: Mapping[str, int]) -> Row:

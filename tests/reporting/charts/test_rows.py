@@ -46,3 +46,14 @@ def test_a_column_is_as_high_as_the_share_of_values_that_lie_there() -> None:
     assert found == [("10%", "2%", 16), ("50%", "2%", pytest.approx(5.33))]
     assert [one["x1"] for one in marks(chart, "line", "floor")] == ["20.73%"]
     assert tips(chart) == ["none: 4 values; mean 20.7"]
+
+
+def test_an_axis_ends_where_no_accuracy_can_be_and_a_whisker_is_cut_there_but_not_its_text() -> None:
+    """Two seeds of 0.1 and 0.9 have a mean of 50 and an interval of about -458 to 558 percent."""
+    row = Row("a", 50.0, "50.0 (-458.2 to 558.2)", low=-458.2, high=558.2)
+    ticks = rows.ticks_of([row], ends=(0, 100))
+    assert ticks == (0, 25, 50, 75, 100)
+    chart = rows.draw([row], "t", unit="percent", ticks=ticks)
+    assert marks(chart, "line", "whisker")[0]["x1"] == "0%"
+    assert marks(chart, "line", "whisker")[0]["x2"] == "100%"
+    assert texts(chart, "span", "value")[0] == "50.0 (-458.2 to 558.2)"
