@@ -27,18 +27,23 @@ from pipeline.workspace import Workspace
 from tests.conftest import small_document
 
 ONE = ExecutionOptions(1)
+NAMES = (
+    *("none", "oversample", "transforms", "synthetic", "synthetic-only", "iid", "warm-up"),
+    *("central-real", "central-synthetic"),
+)
+"""Fills that need no image beyond those of the clients, and no gate."""
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_model: Path) -> tuple[Workspace, Params]:
-    """A workspace of four clients with every fill, and its parameters."""
+    """A workspace of four clients with these fills, and its parameters."""
     folder = tmp_path_factory.mktemp("filled")
     workspace = Workspace(folder, folder / "cache")
     chosen = Params.model_validate(small_document(small_data, tiny_model))
     partition_stage.run(workspace, chosen)
     deficits.run(workspace, chosen)
     generate.run(workspace, chosen, ["cpu"])
-    for name in fills.names():
+    for name in NAMES:
         fill.run(workspace, chosen, name)
     return workspace, chosen
 
@@ -50,7 +55,7 @@ def test_fills_by_hand(made: tuple[Workspace, Params]) -> None:
     real, synthetic = split.counts().sum(axis=1), np.array([shard.rows for shard in shards.shards])
     missing = split.counts().max(axis=1, keepdims=True) - split.counts()
     assert synthetic.tolist() == missing.sum(axis=1).tolist()
-    held = {name: holdings.load(workspace.fill(name)) for name in fills.names()}
+    held = {name: holdings.load(workspace.fill(name)) for name in NAMES}
     assert {name: one.fill for name, one in held.items()} == {name: name for name in held}
     assert held["none"].sizes().tolist() == real.tolist()
     assert held["synthetic"].sizes().tolist() == (real + synthetic).tolist()
@@ -87,7 +92,7 @@ def test_fills_share_their_arrays(made: tuple[Workspace, Params]) -> None:
     """All fills hold rows of three arrays: real images, synthetic ones, transformed ones; and no fill copies any."""
     workspace, chosen = made
     given = Given(workspace, chosen)
-    opened = {name: fills.open_sources(holdings.load(workspace.fill(name)), given) for name in fills.names()}
+    opened = {name: fills.open_sources(holdings.load(workspace.fill(name)), given) for name in NAMES}
     used = {stored.path for of_fill in opened.values() for stored in of_fill.values()}
     assert len(used) == 3
     assert set(workspace.arrays.glob("*[0-9a-f].npy")) == used | {given.decoded.test.path}
