@@ -137,7 +137,8 @@ def _rows(client: int, rows: int) -> Any:
     missing = np.zeros((SHARDS, 1), np.int64)
     missing[client] = rows // SHARDS
     with Pool(Path("pool.sqlite")) as pool:
-        yield from assemble._rows(pool, Plan(recipe(), missing, ["bag"], ["bag"], "own"), client)
+        made = Plan(recipe(), missing, ["bag"], ["bag"], "own")
+        yield from assemble._rows(pool, made, client, made.wanted_by(client))
 
 
 def ours(rows: int) -> dict[str, float]:

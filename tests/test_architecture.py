@@ -35,7 +35,7 @@ ARTIFACTS = {
     "holdings": [HERE.fill("none").parent],
 }
 READERS = {
-    "generate": ["generation.request"],
+    "generate": ["generation.request", "generation.gate"],
     "fill": ["fills.common.given"],
     "report": ["reporting.content", "reporting.arms"],
 }

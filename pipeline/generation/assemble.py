@@ -90,9 +90,10 @@ def _scored(pool: Pool, plan: Plan, wanted: Wanted) -> Iterator[tuple[StoredImag
     if gate is None:
         yield from ((one, None) for one in pool.fetch(recipe, wanted))
         return
-    known = dict(scores.known(pool, recipe, gate.judge, wanted))
-    for one in pool.fetch(recipe, wanted):
-        if one.spec.index not in known:
+    known = scores.known(pool, recipe, gate.judge, wanted)
+    for one in pool.fetch(recipe, wanted):  # both in order of index, so neither is held in memory
+        index, score = next((found for found in known if found[0] >= one.spec.index), (None, None))
+        if index != one.spec.index:
             what = f"{checks.named(one.spec)} has no score of the judge {gate.name}"
             raise PoolError(what, pool.path, "run: dvc repro generate")
-        yield one, known[one.spec.index]
+        yield one, score

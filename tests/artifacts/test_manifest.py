@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts import manifest, shards
-from pipeline.artifacts.manifest import File, Manifest, Shard, file_name
+from pipeline.artifacts.gate import Gate
+from pipeline.artifacts.manifest import File, Manifest, Refused, Shard, file_name
 from pipeline.errors import ArtifactError
 from pipeline.workspace import Workspace
 
@@ -198,4 +199,98 @@ def test_a_file_name_that_is_no_text_is_damage(project: Path, name: object) -> N
     document["shards"][0]["files"][0]["name"] = name
     Workspace().manifest.write_text(json.dumps(document))
     with pytest.raises(ArtifactError, match=r"data/manifest.json"):
+        manifest.load(Workspace().manifest)
+
+
+def gated() -> Manifest:
+    """Client 0 wants a bag and 4 coats: 3 coats were refused, one of them with an index below 4; client 1 wants none."""
+    header = {"client": 0, "recipe": "r", "plan": "p"}
+    (beside,) = shards.write(
+        lambda _: Workspace().shards / "refused" / file_name(0), [], NAMES, header, 1, shards.GATED
+    )
+    refused = Refused((0, 3), (0, 1), (replace(File.of(*beside), rows=1),))
+    first = Shard(0, "p", (1, 4), (replace(written(0), rows=5),), refused)
+    second = Shard(1, "p", (0, 0), (written(1),), Refused((0, 0), (0, 0), ()))
+    return replace(manifest_of(first, second), gate=Gate("0123", "a judge", 0.5))
+
+
+def test_a_gate_and_what_it_refused_are_kept(project: Path) -> None:
+    made = gated()
+    made.save()
+    assert manifest.load(Workspace().manifest) == made
+    assert json.loads(Workspace().manifest.read_text())["format"] == manifest.FORMAT
+    assert (made.rows, made.images, made.refusals()) == (5, 6, (0, 3))
+    assert [path for _, path in made.files(made.shards[0])] == [
+        Path("data/shards/client-00000.parquet"),
+        Path("data/shards/refused/client-00000.parquet"),
+    ]
+    made.refused_paths(made.shards[0])[0].unlink()
+    with pytest.raises(ArtifactError, match=r"shard missing: data/shards/refused/client-00000.parquet: run: gen-fedsd"):
+        made.check(replace(made.shards[0], files=()))
+
+
+def test_clients_that_share_a_lane_share_its_refusals(project: Path) -> None:
+    """The second one wants less and has seen 1 of the 3."""
+    made = gated()
+    second = replace(made.shards[1], refused=Refused((0, 1), (0, 0), ()))
+    assert made.with_shard(second).refusals() == (0, 4)
+    assert replace(made.with_shard(second), sharing="common").refusals() == (0, 3)
+
+
+def test_without_a_gate_no_file_speaks_of_one(project: Path) -> None:
+    """So manifests stay what they were, and those of earlier versions are read."""
+    example().save()
+    text = Workspace().manifest.read_text()
+    assert not any(word in text for word in ("gate", "format", "refused"))
+    assert manifest.load(Workspace().manifest).gate is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format": 3}, "damaged .*format 3, and this version of gen-fedsd reads 1 and 2"),
+        ({"format": 1}, "format 1 with a gate"),
+        ({"gate": None}, "format 2 without a gate"),
+        ({"gate": {"judge": "0123", "name": "a judge", "least_probability": 1.5}}, "damaged"),
+        ({"gate": {"judge": "0123", "name": "a judge", "least_probability": 0.5, "more": 1}}, "damaged"),
+    ],
+)
+def test_a_manifest_of_another_format_is_refused(project: Path, changes: dict[str, object], said: str) -> None:
+    gated().save()
+    document = json.loads(Workspace().manifest.read_text())
+    Workspace().manifest.write_text(json.dumps({**document, **changes}))
+    with pytest.raises(ArtifactError, match=f"{said}.*data/manifest.json: run: dvc repro generate$"):
+        manifest.load(Workspace().manifest)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "counts"),
+    [
+        ((0, 3), (0, 2)),
+        ((0, 3), (0, 0)),
+        ((0, 0), (0, 1)),
+        ((2, 3), (0, 1)),
+        ((0, 3, 0), (0, 1, 0)),
+        ((0, 3), (0, 1, 0)),
+    ],
+)
+def test_numbers_of_refused_images_that_cannot_be(
+    project: Path, drawn: tuple[int, ...], counts: tuple[int, ...]
+) -> None:
+    """More or fewer below the number that is wanted than the file has, more than were drawn, or of other classes."""
+    made = gated()
+    line = made.shards[0].refused
+    assert line is not None
+    made.with_shard(replace(made.shards[0], refused=replace(line, drawn=drawn, counts=counts))).save()
+    with pytest.raises(ArtifactError, match="numbers of refused images that do not add up"):
+        manifest.load(Workspace().manifest)
+
+
+def test_refused_files_have_the_names_of_shards(project: Path) -> None:
+    made = gated()
+    line = made.shards[0].refused
+    assert line is not None
+    files = (replace(line.files[0], name="../client-00000.parquet"),)
+    made.with_shard(replace(made.shards[0], refused=replace(line, files=files))).save()
+    with pytest.raises(ArtifactError, match="leads out of the folder"):
         manifest.load(Workspace().manifest)

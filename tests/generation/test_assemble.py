@@ -4,17 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts import parquet
-from pipeline.artifacts.manifest import Manifest, file_name
+from pipeline.artifacts.gate import Gate, Score
+from pipeline.artifacts.manifest import Manifest, Refused, file_name
 from pipeline.artifacts.shard_reader import Header
 from pipeline.errors import PoolError
 from pipeline.generation import assemble
 from pipeline.generation.plan import Plan, Wanted
-from pipeline.generation.pool import Pool, StoredImage
+from pipeline.generation.pool import Pool, StoredImage, scores
 from pipeline.generation.recipe import Recipe
 from pipeline.workspace import Workspace
 from tests.synthetic import plain, read_images
@@ -91,8 +93,6 @@ def test_a_class_that_prompts_call_otherwise_keeps_its_own_name_in_the_schema(re
 
 
 def test_retries_are_recorded(recipe: Recipe, project: Path) -> None:
-    import pyarrow.parquet as pq
-
     plan = planned(recipe, [[1, 0, 0]])
     with Pool(Workspace().pool) as pool:
         pool.put(recipe, [StoredImage(recipe.spec("0", "ankle boot", 0, 2), plain((9, 9, 9)))])
@@ -223,3 +223,43 @@ def test_a_shard_holds_the_images_that_are_not_refused(
     ]
     assert list(read_images([shard_file(1)])) == expected
     assert (shard.rows, shard.counts) == (sum(counts), tuple(counts))
+
+
+def test_an_image_without_a_score_is_named(recipe: Recipe, project: Path) -> None:
+    """The judge saw the bags 0 and 2; 1, which comes between them, has only a score of another judge."""
+    gate = Gate("judge", "a judge", 0.5)
+    plan = replace(planned(recipe, [[0, 3, 0]]), gate=gate)
+    with Pool(Workspace().pool) as pool:
+        stock(pool, plan)
+        for judge, indices in (("judge", (0, 2)), ("other", (1,))):
+            given_scores = [(recipe.spec("0", "bag", index), Score(1, 1, 0.9)) for index in indices]
+            scores.put(pool, recipe, judge, given_scores)
+        message = "image 1 of 'bag' in lane 0 has no score of the judge a judge: .*: run: dvc repro generate"
+        with pytest.raises(PoolError, match=message):
+            assemble.write(pool, plan, 0, Workspace().shards, 1)
+        assert not list(Workspace().shards.glob("*.parquet"))
+        scores.put(pool, recipe, "judge", [(recipe.spec("0", "bag", 1), Score(1, 1, 0.8))])
+        assert assemble.write(pool, plan, 0, Workspace().shards, 1).counts == (0, 3, 0)
+    table = pq.read_table(shard_file(0))
+    assert table.column_names[-2:] == ["judged", "probability"]
+    assert table["probability"].to_pylist() == [0.9, 0.8, 0.9]
+
+
+def test_parts_of_refused_images_that_an_earlier_run_left_are_deleted(recipe: Recipe, project: Path) -> None:
+    """Of four bags wanted, the first two are refused, in files of one image each; then a milder gate refuses none."""
+    strict, mild = Gate("judge", "a judge", 0.5), Gate("judge", "a judge", 0.1)
+    plan = replace(planned(recipe, [[0, 4, 0]]), gate=strict, refused={("0", "bag"): [0, 1]})
+    with Pool(Workspace().pool) as pool:
+        stock(pool, plan)
+        stock(pool, planned(recipe, [[0, 6, 0]]))
+        given_scores = [(recipe.spec("0", "bag", i), Score(1, 1, 0.2 if i < 2 else 0.9)) for i in range(6)]
+        scores.put(pool, recipe, "judge", given_scores)
+        line = assemble.write(pool, plan, 0, Workspace().shards, 0)
+        assert line.refused is not None
+        assert (line.refused.drawn, line.refused.counts) == ((0, 2, 0), (0, 2, 0))
+        names = [file.name for file in line.refused.files]
+        assert names == [file_name(0), file_name(0, 1)]
+        assert sorted(path.name for path in (Workspace().shards / "refused").iterdir()) == sorted(names)
+        mildly = replace(planned(recipe, [[0, 4, 0]]), gate=mild)
+        assert assemble.write(pool, mildly, 0, Workspace().shards, 0).refused == Refused((0,) * 3, (0,) * 3, ())
+    assert not list((Workspace().shards / "refused").iterdir())
