@@ -25,9 +25,9 @@ def decide(known: Quality, params: EvaluateParams) -> Judgement:
     """Return the verdict on images of which the numbers are known.
 
     Usefulness is the accuracy with synthetic images as a share of that with as many real ones; agreement is a share of
-    the judge's own accuracy. One standard error of either counts in the images' favour, for one step at most. Usefulness
-    gives the verdict. Agreement that is worse lowers it by one step, and decides where usefulness is not known. Too many
-    copies of training images lower a good verdict to doubtful.
+    the judge's own accuracy. One standard error of either counts in the images' favour, for one step at most.
+    Usefulness gives the verdict. Agreement that is worse lowers it by one step, and decides where usefulness is not
+    known. Too many copies of training images lower a good verdict to doubtful.
     """
     copies, made, real = known.copies, known.usefulness.synthetic, known.usefulness.real
     worth = ratio(made.mean if made else None, real.mean if real else None)
