@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from pipeline.__main__ import main
+from pipeline.fills import names
 
 ROOT = Path(__file__).parent.parent
 PRODUCTS = (
@@ -28,6 +29,7 @@ PRODUCTS = (
     "data/partition.parquet",
     "data/shards/client-*.parquet",
     "data/manifest.json",
+    "data/quality.json",
     "data/metrics/*.json",
     "data/fingerprints/*.json",
     "data/fills/*.parquet",
@@ -46,7 +48,9 @@ def small() -> str:
     document["partition"] |= {"scheme": "labels", "clients": 5, "labels_per_client": 2, "max_images": 100}
     document["deficits"] |= {"rule": "fixed", "images_per_class": 10}
     document["generate"] |= {"steps": 2, "batch_size": 16}
+    document["evaluate"] |= {"seeds": [1], "steps": 20}
     document["train"] |= {"rounds": 2, "seeds": [1, 2], "eval_every": 1, "central_steps": 20, "alone": ["none"]}
+    document["train"] |= {"algorithms": ["fedavg"], "schedule": "constant"}
     document["train"]["fills"].append("warm-up")
     return yaml.safe_dump(document, sort_keys=False)
 
@@ -138,7 +142,16 @@ def test_repro_leaves_every_product(clone: Clone) -> None:
         assert list((folder / "weights").glob("*.safetensors"))
     arms = {"none", "transforms", "synthetic", "warm-up", "central-real", "central-synthetic"}
     assert {path.stem for path in (clone.place / "data/metrics").iterdir()} == {f"{arm}-fedavg" for arm in arms}
-    assert set(clone.stages) == {*FINGERPRINTS, "partition", "deficits", "generate", "fill", "train", "report"}
+    assert set(clone.stages) == {
+        *FINGERPRINTS,
+        "partition",
+        "deficits",
+        "generate",
+        "evaluate",
+        "fill",
+        "train",
+        "report",
+    }
 
 
 def test_a_second_repro_runs_only_the_fingerprints_also_with_equal_images_and_model_elsewhere(clone: Clone) -> None:
@@ -175,8 +188,10 @@ def test_a_hostile_params_yaml_is_refused_in_one_line_and_touches_nothing(tmp_pa
     (victim / "x.parquet").write_text("mine")
     done = fresh.run("dvc", "repro", code=255)
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
-        f"error: unknown fill {fills[0]!r}: params.yaml, train.fills: one of central-real, central-synthetic, "
-        "iid, none, oversample, synthetic, synthetic-only, transforms, warm-up"
+    document["evaluate"] |= {"seeds": [1], "steps": 20}
+    document["train"] |= {"rounds": 2, "seeds": [1, 2], "eval_every": 1, "central_steps": 20, "alone": ["none"]}
+    document["train"] |= {"algorithms": ["fedavg"], "schedule": "constant"}
+    document["train"]["fills"].append("warm-up")
     ]
     assert "Traceback" not in done.stderr
     assert re.findall(r"Running stage '(.*)'", done.stdout) == ["fingerprint-images"]
@@ -190,6 +205,7 @@ def test_another_clone_gives_the_same_bytes_with_other_numbers_of_workers(clone:
     for stage in ("fingerprint", "partition", "deficits"):
         other.call(stage)
     other.call("generate", "--devices", "cpu")
+    other.call("evaluate", "--devices", "cpu")
     other.call("fill")
     other.call("train", "--workers", "1")
     other.call("report")
