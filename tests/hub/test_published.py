@@ -133,7 +133,7 @@ def test_one_client_needs_a_publication_of_the_same_recipe(hub: Hub, project: Pa
     published = json.loads(hub.tree(REPO)["manifest.json"])
     for change in ({"sharing": "common"}, {"recipe_text": {**published["recipe_text"], "steps": 999}}):
         hub.overwrite(REPO, "manifest.json", json.dumps({**published, **change}).encode())
-        with pytest.raises(HubError, match="published with another recipe or other classes"):
+        with pytest.raises(HubError, match="published with another recipe, another gate or other classes"):
             push(replace(ALL, clients=(1,)))
     hub.overwrite(REPO, "manifest.json", None)
     with pytest.raises(HubError, match="nothing is published there yet"):
