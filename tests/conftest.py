@@ -116,29 +116,29 @@ def make_images() -> MakeImages:
     return save_parquet
 
 
+def save_coloured(folder: Path, seed: int, **each: int) -> None:
+    """Write so many images of each class for each split; the mean colour tells the three classes apart."""
+    rng = np.random.default_rng(seed)
+    for split, count in each.items():
+        labels = np.repeat(np.arange(3), count)
+        images = rng.integers(0, 120, (len(labels), 16, 16, 3)).astype(np.uint8)
+        images[np.arange(len(labels)), :, :, labels] += 130
+        save_parquet(folder / f"{split}.parquet", images, labels.tolist())
+
+
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three classes that the mean colour tells apart: 60 training images, 20 a class, and 12 for testing."""
     folder = tmp_path_factory.mktemp("real")
-    rng = np.random.default_rng(5)
-    for split, each in (("train", 20), ("test", 4)):
-        labels = np.repeat(np.arange(3), each)
-        images = rng.integers(0, 120, (len(labels), 16, 16, 3)).astype(np.uint8)
-        images[np.arange(len(labels)), :, :, labels] += 130
-        save_parquet(folder / f"{split}.parquet", images, labels.tolist())
+    save_coloured(folder, 5, train=20, test=4)
     return folder
 
 
 @pytest.fixture(scope="session")
 def plenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """120 training images of each of the same three classes, and four for testing: enough to measure by."""
+    """120 training images of each of the same classes, and four for testing: enough to measure by."""
     folder = tmp_path_factory.mktemp("plenty")
-    rng = np.random.default_rng(6)
-    for split, each in (("train", 120), ("test", 4)):
-        labels = np.repeat(np.arange(3), each)
-        images = rng.integers(0, 120, (len(labels), 16, 16, 3)).astype(np.uint8)
-        images[np.arange(len(labels)), :, :, labels] += 130
-        save_parquet(folder / f"{split}.parquet", images, labels.tolist())
+    save_coloured(folder, 6, train=120, test=4)
     return folder
 
 

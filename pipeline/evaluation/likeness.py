@@ -120,7 +120,6 @@ def measure(synthetic: Side, real: Reference, found: Features) -> Likeness:
     def by_class(chosen: NDArray[np.bool_]) -> Int64:
         return np.bincount(labels[chosen], minlength=classes)
 
-    exact = copies.exact_within(names) >= 0
     twin = copies.exact_of(names, trained_names)
     if bits >= 0:
         twin = np.where(twin >= 0, twin, copies.near_of(hashes, trained_hashes, bits))
@@ -128,12 +127,11 @@ def measure(synthetic: Side, real: Reference, found: Features) -> Likeness:
     # By the border of its class: else the classes whose images all look alike would be the nearest.
     borders = _borders(real.validation, found) if calibrated else np.ones(classes)
     close = calibrated & (distance < borders[labels])
-    real_names, real_hashes = _described(real.reference)
-    repeated = (copies.exact_within(real_names) >= 0) | (copies.near_within(real_hashes, bits) >= 0)
+    repeated = _repeats(*_described(real.reference), bits)
     return Likeness(
         images=synthetic.counts,
-        exact=by_class(exact),
-        near=by_class(exact | (copies.near_within(hashes, bits) >= 0)),
+        exact=by_class(copies.exact_within(names) >= 0),
+        near=by_class(_repeats(names, hashes, bits)),
         training=by_class(twin >= 0),
         close=by_class(close),
         real=real.reference.counts,
@@ -162,6 +160,11 @@ def _borders(held_out: Side, found: Features) -> NDArray[np.float64]:
 def _described(side: Side) -> tuple[Identities, copies.Hashes]:
     pixels = side.pixels()
     return identities(pixels), copies.perceptual(pixels)
+
+
+def _repeats(names: Identities, hashes: copies.Hashes, bits: int) -> NDArray[np.bool_]:
+    """Return whether each image (N,) equals, or nearly equals, an earlier one."""
+    return (copies.exact_within(names) >= 0) | (copies.near_within(hashes, bits) >= 0)
 
 
 def _distances(found: Features) -> tuple[NDArray[np.float64], Int64]:

@@ -25,17 +25,17 @@ def decide(known: Quality, params: EvaluateParams) -> Judgement:
     """Return the verdict on images of which the numbers are known.
 
     Usefulness is the accuracy with synthetic images as a share of that with as many real ones; agreement is a share of
-    the judge's own accuracy. One standard error of either counts in the images' favour: over the seeds, and of a share
-    of so many images. Usefulness gives the verdict. Agreement that is worse lowers it by one step, and decides where
-    usefulness is not known. Too many copies of training images lower a good verdict to doubtful.
+    the judge's own accuracy. One standard error of either counts in the images' favour, for one step at most.
+    Usefulness gives the verdict. Agreement that is worse lowers it by one step, and decides where usefulness is not
+    known. Too many copies of training images lower a good verdict to doubtful.
     """
     copies, made, real = known.copies, known.usefulness.synthetic, known.usefulness.real
     worth = ratio(made.mean if made else None, real.mean if real else None)
     agreed = ratio(known.agreement, known.judge_accuracy)
-    verdict = None
-    if made and real and worth is not None:
-        verdict = _level(worth + _error(made, real, len(params.seeds)) / real.mean, params.useful)
-    other = _level(ratio(_at_most(known.agreement, known.used), known.judge_accuracy), params.agreeing)
+    doubt = _error(made, real, len(params.seeds)) if made and real else 0.0
+    verdict = _level(worth, ratio(doubt, real.mean if real else None), params.useful)
+    doubt = _of_share(known.agreement, known.used)
+    other = _level(agreed, ratio(doubt, known.judge_accuracy), params.agreeing)
     if verdict is None or (other is not None and _ORDER.index(other) < _ORDER.index(verdict)):
         verdict = other if verdict is None else _ORDER[_ORDER.index(verdict) - 1]
     copied = _copied(copies, params)
@@ -55,9 +55,9 @@ def _error(one: Spread, other: Spread, seeds: int) -> float:
     return sqrt(((one.std or 0.0) ** 2 + (other.std or 0.0) ** 2) / seeds)
 
 
-def _at_most(share: float | None, images: int) -> float | None:
-    """Return a share of so many images and its standard error."""
-    return None if share is None or not images else share + sqrt(share * (1 - share) / images)
+def _of_share(share: float | None, images: int) -> float:
+    """Return the standard error of a share of so many images; 0 if it is not known."""
+    return sqrt(share * (1 - share) / images) if share is not None and images else 0.0
 
 
 def _copied(copies: Copies, params: EvaluateParams) -> bool:
@@ -66,10 +66,12 @@ def _copied(copies: Copies, params: EvaluateParams) -> bool:
     return most >= _FEWEST and most > params.most_copied * copies.images
 
 
-def _level(value: float | None, bounds: Bounds) -> Verdict | None:
+def _level(value: float | None, doubt: float | None, bounds: Bounds) -> Verdict | None:
+    """Return the verdict on a value, or the next better one if that is within doubt; None of no value."""
     if value is None:
         return None
-    return "good" if value >= bounds.good else "doubtful" if value >= bounds.bad else "bad"
+    level, other = (sum(one >= bound for bound in (bounds.bad, bounds.good)) for one in (value, value + (doubt or 0.0)))
+    return _ORDER[min(level + 1, other)]
 
 
 def _failures(
@@ -129,7 +131,7 @@ def sentence(whole: Quality, classes: Sequence[Quality]) -> str:
 
 
 def between(first: Report, second: Report) -> str:
-    """Return which of two sets of images is more useful, A or B: they differ by more than two standard errors, or not."""
+    """Return which of two sets of images is more useful, A or B; less than two standard errors are no difference."""
     one, other = (report.whole.usefulness.synthetic for report in (first, second))
     if one is None or other is None:
         return "Which side is more useful is not known: there were too few images to train the classifier."

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.artifacts.partition import Partition
 from pipeline.data import decoded, real_parts
 from pipeline.data.decoded import Decoded
 from pipeline.params import DataParams
 from pipeline.workspace import Workspace
 from tests.conftest import MakeImages
+from tests.evaluation.images import partition
 
 
 @pytest.fixture
@@ -21,22 +21,6 @@ def data(workspace: Workspace, tmp_path: Path, make_images: MakeImages) -> Decod
         images = rng.integers(0, 256, (3 * each, 8, 8, 3)).astype(np.uint8)
         make_images(tmp_path / "data" / f"{split}.parquet", images, np.repeat(np.arange(3), each).tolist())
     return decoded.open_data(workspace, DataParams(path=str(tmp_path / "data")))
-
-
-def partition(data: Decoded, rows: list[int]) -> Partition:
-    held = np.array(rows, np.int64)
-    return Partition(
-        rows=held,
-        clients=np.zeros(len(held), np.int32),
-        labels=data.train.labels[held].astype(np.int32),
-        class_names=data.class_names,
-        client_count=1,
-        image_size=data.image_size,
-        fingerprint=data.fingerprint,
-        source=None,  # type: ignore[arg-type]
-        mean=(0.0,) * 3,
-        std=(1.0,) * 3,
-    )
 
 
 def counts(data: Decoded, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:

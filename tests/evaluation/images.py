@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pipeline.artifacts.partition import Partition, Source
 from pipeline.data import arrays, decoded
 from pipeline.data.arrays import Stored
+from pipeline.data.decoded import Decoded
 from pipeline.evaluation import sides
 from pipeline.evaluation.sides import Reference
 from pipeline.params import DataParams
@@ -28,17 +29,22 @@ def stored(folder: Path, labels: NDArray[np.int64], pixels: NDArray[np.uint8]) -
 
 def reference(workspace: Workspace, data: Path, held: list[int], per_class: int | None = None) -> Reference:
     """Return the real sides where one client holds some rows of the training split."""
-    found, rows = decoded.open_data(workspace, DataParams(path=str(data))), np.array(held, np.int64)
-    split = Partition(
+    found = decoded.open_data(workspace, DataParams(path=str(data)))
+    return sides.reference(found, partition(found, held), per_class, against=2000)
+
+
+def partition(data: Decoded, held: list[int]) -> Partition:
+    """Return the partition where one client holds these rows of the training split."""
+    rows = np.array(held, np.int64)
+    return Partition(
         rows=rows,
         clients=np.zeros(len(rows), np.int32),
-        labels=found.train.labels[rows].astype(np.int32),
-        class_names=found.class_names,
+        labels=data.train.labels[rows].astype(np.int32),
+        class_names=data.class_names,
         client_count=1,
-        image_size=found.image_size,
-        fingerprint=found.fingerprint,
-        source=Source(found.train.path.stem, len(found.train)),
+        image_size=data.image_size,
+        fingerprint=data.fingerprint,
+        source=Source(data.train.path.stem, len(data.train)),
         mean=(100.0,) * 3,
         std=(60.0,) * 3,
     )
-    return sides.reference(found, split, per_class, against=2000)

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,8 +140,9 @@ def test_two_at_once_embed_each_image_once(
     threads = [threading.Thread(target=lambda: found.append(store.features(images))) for _ in range(2)]
     for thread in threads:
         thread.start()
-    while capsys.readouterr().err.count("waiting for another process") < 1:
-        pass
+    before = time.monotonic()
+    while "waiting for another process" not in capsys.readouterr().err:
+        assert time.monotonic() - before < 300
     os.close(lock)
     for thread in threads:
         thread.join()

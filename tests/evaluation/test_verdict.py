@@ -110,6 +110,14 @@ def test_a_share_of_few_images_counts_with_its_standard_error() -> None:
     assert verdict.decide(replace(known, used=48), PARAMS).verdict == "good"
 
 
+def test_doubt_makes_no_bad_image_good() -> None:
+    """An error of 0.6, twice the accuracy with real images, could make anything good; bad rises to doubtful only."""
+    unsure = replace(quality(), usefulness=Usefulness(Spread(0.0, 0.0), Spread(0.3, 1.2), None))
+    assert verdict.decide(unsure, EvaluateParams(distances=(), seeds=(1, 2, 3, 4))).verdict == "doubtful"
+    few = replace(quality(None), used=1, agreement=0.5)
+    assert verdict.decide(few, PARAMS).verdict == "doubtful"
+
+
 def test_one_of_two_sides_is_more_useful_if_they_differ_by_two_standard_errors() -> None:
     """Deviations 0.03 and 0.04 over four seeds: the error is 0.025, so 0.04 is no clear difference and 0.06 is one."""
 
