@@ -203,7 +203,7 @@ def test_a_file_name_that_is_no_text_is_damage(project: Path, name: object) -> N
 
 
 def gated() -> Manifest:
-    """Client 0 wants a bag and 4 coats: 3 coats were refused, one of them with an index below 4; client 1 wants none."""
+    """Client 0 wants a bag and 4 coats: 3 coats were refused, one with an index below 4; client 1 wants none."""
     header = {"client": 0, "recipe": "r", "plan": "p"}
     (beside,) = shards.write(
         lambda _: Workspace().shards / "refused" / file_name(0), [], NAMES, header, 1, shards.GATED
