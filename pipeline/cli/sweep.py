@@ -1,5 +1,6 @@
 """Sweeps: a grid over parameters, whose cells are carried out once."""
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,9 +83,10 @@ def numbers(given: str | None) -> list[int] | None:
         return None
     found = list[int]()
     for part in given.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal() or int(last or first) - int(first) > 10**6:
+        numbers = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part.strip())
+        if numbers is None:
             raise ParameterError(f"not numbers of cells {part.strip()!r}", "--cells", "write such as 3,5-8")
+        first, last = numbers.groups()
         found += range(int(first), int(last or first) + 1)
     return found
 

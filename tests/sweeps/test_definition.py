@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.errors import ParameterError
 from pipeline.sweeps import definition, grid
@@ -95,6 +96,19 @@ def test_cells_are_all_combinations_in_order_of_the_file(project: Path, sweep: d
     assert [cell.params.partition.seed for cell in plan.cells] == [1, 2, 1, 2]
     assert [cell.params.partition.labels_per_client for cell in plan.cells] == [1, 1, 2, 2]
     assert {cell.params.train.rounds for cell in plan.cells} == {1}
+
+
+def test_a_parameter_that_older_files_lack_changes_no_identity(project: Path, sweep: dict[str, Any]) -> None:
+    """At its default; with another value it is another cell."""
+    write_sweep(project, sweep)
+    before = [cell.digest for cell in planned(project).cells]
+    path = project / "params.yaml"
+    document = yaml.safe_load(path.read_text())
+    del document["deficits"]["max_total"]
+    path.write_text(yaml.safe_dump(document))
+    assert [cell.digest for cell in planned(project).cells] == before
+    path.write_text(yaml.safe_dump({**document, "deficits": {**document["deficits"], "max_total": 5}}))
+    assert not set(before) & {cell.digest for cell in planned(project).cells}
 
 
 def test_replicates_are_no_axis_under_study(project: Path, sweep: dict[str, Any]) -> None:
