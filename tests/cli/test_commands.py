@@ -213,7 +213,7 @@ def files(folder: Path) -> dict[Path, bytes]:
 def test_every_command_of_the_documents_exists() -> None:
     documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
-    used = re.findall(r"gen-fedsd ((?:pool |runs |cache )?[a-z]+)((?: --[a-z-]+(?: [^\s`-]+)?)*)", text)
+    used = re.findall(r"gen-fedsd ((?:pool |runs |cache |sweep )?[a-z]+)((?: --[a-z-]+(?: [^\s`-]+)?)*)", text)
     assert {"push", "pull", "pool gc", "cache gc"} <= {command for command, _ in used}
     known = {" ".join(names): options for names, options in commands_with_options(typer.main.get_command(app))}
     for command, options in used:
