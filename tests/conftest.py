@@ -158,7 +158,15 @@ def small_document(small_data: Path, tiny_model: Path) -> dict[str, Any]:
             "batch_size": 4,
         },
         "evaluate": {"least_images": 6, "seeds": [1], "steps": 20},
-        "train": {"seeds": [1], "rounds": 2, "central_steps": 20, "batch_size": 8, "learning_rate": 0.05},
+        "train": {
+            "algorithms": ["fedavg"],
+            "seeds": [1],
+            "rounds": 2,
+            "central_steps": 20,
+            "batch_size": 8,
+            "learning_rate": 0.05,
+            "schedule": "constant",
+        },
         "report": {"target_accuracy": 0.5},
     }
     for section, values in changes.items():
