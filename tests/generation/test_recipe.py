@@ -105,6 +105,7 @@ CASES = [
     Case("dtype", devices.resolve_dtype("auto", ["cpu"]), "none", {"dtype": "auto"}),
     Case("batch_size", 5, "all"),
     Case("compile", True, "all"),
+    Case("gate", {"least_probability": 0.9, "most_refusals": 0.9}, "none"),  # it chooses among images
     Case("sharing", "common", "none"),
     Case("shard_megabytes", 5, "none"),
 ]

@@ -1,6 +1,7 @@
 """Publications of images that went through a gate."""
 
 import json
+import re
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_what_was_refused_stays_here_unless_asked(hub: Hub, project: Path, capsy
     tree = hub.tree(REPO)
     assert set(tree) - {".gitattributes"} == FILES | BESIDE
     card = tree["README.md"].decode()
-    assert "These images went through a gate: a classifier (judge0, " in card
+    assert re.search(r"These images went through a gate: a classifier \(judge\d+, ", card)
     assert ", and is not here." in card
     assert f"\n| ankle boot | {known.refusals()[0]} |\n" in card
     assert "Effect on training" in card
@@ -91,7 +92,7 @@ def test_a_pull_brings_scores_and_only_what_lacks_is_drawn(
         forget_images()
         said = pull()
         assert f": {there} images of 4 clients" in said
-        assert "\nthey went through the gate judge0 (" in said
+        assert re.search(r"\nthey went through the gate judge\d+ \(", said)
         with Pool(Workspace().pool) as pool:
             assert scores.count(pool) == (there, 1)
         capsys.readouterr()
