@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipeline import atomic
+from pipeline.params import TrainParams
 from pipeline.reporting import sweep_page
 from pipeline.sweeps import columns, grid, tables
 from pipeline.sweeps.runner import Plan
@@ -18,13 +21,31 @@ def write(plan: Plan) -> Path:
         name=plan.sweep.name,
         about=plan.sweep.about,
         axes=grid.shown_axes(plan.sweep, made),
-        results=results,
-        curves=curves,
+        results=as_named(results, made[0].params.train),
+        curves=as_named(curves, made[0].params.train),
         fill=made[0].params.report.fill,
         settings=settings(plan),
     )
     atomic.write_text(plan.folder.page, text)
     return plan.folder.page
+
+
+def as_named(table: pa.Table, params: TrainParams) -> pa.Table:
+    """Return the table with algorithms and fills in the order of the parameters, the cells of each in their order.
+
+    The page's verdict is about the first algorithm, as that of a report is.
+    """
+    algorithms, fills = list(params.algorithms), list(params.all_fills())
+
+    def place(row: int) -> tuple[int, int, int]:
+        ranks = [
+            names.index(value) if value in names else len(names)
+            for names, value in ((algorithms, lines[row]["algorithm"]), (fills, lines[row]["fill"]))
+        ]
+        return ranks[0], lines[row]["cell"], ranks[1]
+
+    lines = table.select(["algorithm", "cell", "fill"]).to_pylist()
+    return table.take(sorted(range(len(lines)), key=place))
 
 
 def settings(plan: Plan) -> dict[str, str]:

@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+import yaml
 
 from pipeline.cli import sweep as cli
 from pipeline.errors import ArtifactError, ParameterError
 from pipeline.generation.pool import Pool, list_recipes
+from pipeline.params import TrainParams
 from pipeline.sweeps import forecast, page
 from tests.conftest import ROOT
 from tests.sweeps.conftest import SWEEP, carried_out, planned, write_sweep
@@ -60,6 +63,19 @@ def test_finished_cells_cost_nothing(done: Path) -> None:
     assert {(one.state, one.new_images, one.runs) for one in forecast.forecast(planned(done), [2, 3])} == {
         ("done", 0, 0)
     }
+
+
+def test_the_page_has_algorithms_and_fills_in_the_order_of_the_parameters() -> None:
+    """fedavg comes before fedadam there, and synthetic before none; cells keep their order."""
+    shipped = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = TrainParams.model_validate(
+        {**shipped["train"], "algorithms": ["fedavg", "fedadam"], "fills": ["synthetic", "none"]}
+    )
+    rows = [(cell, fill, name) for cell in (1, 2) for fill in ("none", "synthetic") for name in ("fedadam", "fedavg")]
+    table = pa.table(dict(zip(("cell", "fill", "algorithm"), map(list, zip(*rows, strict=True)), strict=True)))
+    assert [tuple(row.values()) for row in page.as_named(table, params).to_pylist()] == [
+        (cell, fill, name) for name in ("fedavg", "fedadam") for cell in (1, 2) for fill in ("synthetic", "none")
+    ]
 
 
 def test_the_page_is_made_of_what_is_done(done: Path, project: Path, sweep: dict[str, Any]) -> None:
