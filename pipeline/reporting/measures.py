@@ -125,6 +125,15 @@ def by_column(rows: Sequence[Sequence[float | None]]) -> tuple[float | None, ...
     return tuple(sum(shares) / len(shares) if shares else None for shares in columns)
 
 
+OVER_CLIENTS = (
+    "The accuracy that a client sees is that of the global model on the test images of each class, weighted by how "
+    "many real images of that class the client holds, mean over a run's last rounds. Each client counts once, whatever "
+    "its size: the deviation is that over all clients, worst and best 10 % are the means of these clients (rounded up "
+    "to whole clients), worst is the worst client. Each number is a mean over runs."
+)
+"""What the numbers of ``ClientSpread`` mean, on pages."""
+
+
 def spread(accuracies: Sequence[float | None]) -> ClientSpread | None:
     """Return the distribution over the clients that have an accuracy; None if none has."""
     known = np.sort([share for share in accuracies if share is not None and not math.isnan(share)])

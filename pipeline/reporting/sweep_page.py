@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.reporting import page, sweep_charts, sweep_summary, sweep_tables
+from pipeline.reporting import measures, page, sweep_charts, sweep_summary, sweep_tables
 from pipeline.reporting.page import Charts, Folded, Page, Part, Section, Settings, Shown, Text, Verdict
 from pipeline.reporting.sweep_charts import Places
 from pipeline.reporting.sweep_summary import Setting, SweepSummary
@@ -18,10 +18,6 @@ _BOLD = (
 _TARGETS = (
     "A target is reached by two tests in a row at or above it; round and bytes are means over the runs that reach "
     "it. The runs that never do are counted, and no number stands in for them."
-)
-_CLIENTS = (
-    "Accuracy on the test images of each class, weighted by how many real images of that class the client holds. Each "
-    "client counts once; worst and best 10 % are means of these clients."
 )
 _SKEW = (
     "Means over the partitions. Distances are from 0 (all clients alike) to 1, effective classes are a plain mean over "
@@ -141,7 +137,13 @@ def _costs(found: SweepSummary, axes: Sequence[str]) -> list[Section]:
     names, made = len(axes), []
     for title, told, table, texts, without in (
         ("Bytes moved until the target", _TARGETS, sweep_tables.targets(found, axes), names + 3, "No target was set."),
-        ("Clients", _CLIENTS, sweep_tables.clients(found, axes), names + 3, "No accuracy over clients was measured."),
+        (
+            "Clients",
+            measures.OVER_CLIENTS,
+            sweep_tables.clients(found, axes),
+            names + 3,
+            "No accuracy over clients was measured.",
+        ),
         (
             "Images and skew of the clients",
             _SKEW,

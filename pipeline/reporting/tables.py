@@ -10,6 +10,7 @@ from pipeline.reporting import skew as skews
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.measures import ClientSpread
 from pipeline.reporting.summary import Arm, Reference, Summary, Target
+from pipeline.reporting.verdict import replicates
 
 MOST_CLASSES = 30
 """Rows of a table by class."""
@@ -36,8 +37,11 @@ def results(summary: Summary) -> list[Table]:
     """
     found = [_results(summary, *key) for key in dict.fromkeys((arm.algorithm, arm.budget) for arm in summary.arms)]
     if summary.references:
-        rows = tuple((one.fill, one.accuracy.percent()) for one in summary.references)
-        found.append(Table(CENTRAL, ("fill", "accuracy after the last step"), rows))
+        rows = tuple(
+            (one.fill, one.accuracy.percent(), replicates(one.accuracy.partitions, one.accuracy.replicates))
+            for one in summary.references
+        )
+        found.append(Table(CENTRAL, ("fill", "accuracy after the last step", "replicates"), rows))
     return found
 
 
@@ -51,16 +55,22 @@ def _results(summary: Summary, algorithm: str, budget: str) -> Table:
             arm.averaged.percent() if arm.averaged else "-",
             f"{arm.samples_per_round:,.0f}",
             f"{arm.steps_per_round:,.0f}",
+            replicates(arm.primary.partitions, arm.primary.replicates),
         )
         for arm in arms
     ]
     gains = [
-        (f"{one.fill} - {one.control}", one.difference.percent(), *[""] * 4)
+        (
+            f"{one.fill} - {one.control}",
+            one.difference.percent(),
+            *[""] * 4,
+            replicates(one.difference.partitions, one.difference.replicates),
+        )
         for one in summary.comparisons
         if (one.algorithm, one.budget) == (algorithm, budget)
     ]
     ends = "accuracy" if summary.last_rounds == 1 else f"mean of the last {summary.last_rounds} rounds"
-    head = ("fill", ends, "last round", "averaged weights", "samples a round", "steps a round")
+    head = ("fill", ends, "last round", "averaged weights", "samples a round", "steps a round", "replicates")
     return Table(f"{algorithm}, equal {budget}", head, (*rows, *gains), len(gains))
 
 

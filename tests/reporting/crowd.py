@@ -124,7 +124,7 @@ def quality(class_names: Sequence[str]) -> Report:
     def one(name: str, verdict: Any, *failures: Any) -> Quality:
         useful = Usefulness(Spread(0.712, 0.013), Spread(0.801, None), None)
         distances = (
-            Distance("clipped density", float(rng.random()), float(rng.random()), None, 100, "higher"),
+            Distance("clipped density", float(rng.random()), float(rng.random()), 0.02, 100, "higher"),
             Distance("clipped coverage", float(rng.random()), None, None, 100, "higher"),
         )
         why = "a classifier trained on synthetic images reaches 71.2 of 80.1"

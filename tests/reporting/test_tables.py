@@ -39,14 +39,16 @@ def test_results_have_fills_then_differences_and_a_table_for_each_algorithm_and_
     assert (epochs.title, epochs.differences) == ("fedavg, equal epochs", 1)
     assert epochs.head == (
         "fill", "mean of the last 2 rounds", "last round", "averaged weights", "samples a round", "steps a round",
+        "replicates",
     )  # fmt: skip
     assert epochs.rows == (
-        ("none", "30.0 (30.0 to 30.0)", "40.0 (40.0 to 40.0)", "-", "64", "7"),
-        ("mine", "60.0 (60.0 to 60.0)", "70.0 (70.0 to 70.0)", "-", "64", "2"),
-        ("mine - none", "+30.0 (+30.0 to +30.0)", "", "", "", ""),
+        ("none", "30.0 (30.0 to 30.0)", "40.0 (40.0 to 40.0)", "-", "64", "7", "1 partition x 2 seeds"),
+        ("mine", "60.0 (60.0 to 60.0)", "70.0 (70.0 to 70.0)", "-", "64", "2", "1 partition x 2 seeds"),
+        ("mine - none", "+30.0 (+30.0 to +30.0)", "", "", "", "", "1 partition x 2 seeds"),
     )
-    assert (steps.title, steps.rows) == ("fedavg, equal steps", (("iid", "90.0", "90.0", "95.0", "64", "2"),))
-    assert references.rows == (("central-real", "80.0"),)
+    one = "1 partition x 1 seed"
+    assert (steps.title, steps.rows) == ("fedavg, equal steps", (("iid", "90.0", "90.0", "95.0", "64", "2", one),))
+    assert references.rows == (("central-real", "80.0", one),)
 
 
 def test_without_references_there_is_no_table_of_them() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.reporting import tables
+from pipeline.reporting import measures, tables
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.charts import strips
 from pipeline.reporting.charts.strips import Strip
@@ -13,11 +13,6 @@ from pipeline.reporting.page import Charts, Folded, Part, Section, Shown, Text
 from pipeline.reporting.sections.results import keys
 from pipeline.reporting.summary import Summary
 
-_MEANING = (
-    "The accuracy that a client sees is that of the global model on the test images of each class, weighted by how "
-    "many real images of that class the client holds, mean over the last rounds. Means over clients count each "
-    "client once, whatever its size; worst and best 10 % are means of these clients."
-)
 _ALONE = (
     "Each client trained alone, with the steps that it takes in all rounds of the federation. Better off: the share of "
     "clients for which the federation is more accurate than their own model."
@@ -32,7 +27,7 @@ def make(summary: Summary, arms: Sequence[ArmRuns], places: Mapping[str, int], c
     over = tables.over_clients(summary)
     if over.rows:
         parts += [
-            Text(_MEANING),
+            Text(measures.OVER_CLIENTS),
             Charts(_charts(summary, arms, places), wide=True),
             Folded("All numbers", [Shown(over, 3)]),
         ]

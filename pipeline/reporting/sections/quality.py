@@ -54,7 +54,9 @@ def make(found: Report | None, copies: Path) -> Section:
     if found.left_out:
         parts.append(Text(" ".join(found.left_out)))
     if copies.exists():
-        parts.append(Folded("Pairs that were flagged as copies", [_picture(copies)]))
+        parts.append(
+            Folded("Synthetic images and the training images most like them, copies first", [_picture(copies)])
+        )
     parts.append(Folded("How it was measured", [Settings(_settings(found))]))
     return Section(_TITLE, parts)
 
@@ -125,16 +127,29 @@ def _diagnosis(found: Sequence[Quality]) -> Table:
     lines = []
     for one in found:
         distances = {distance.name: _distance(distance) for distance in one.distances}
-        flagged = one.flags.constant + one.flags.faint + one.flags.redrawn
         repeated = share(one.copies.near / max(1, one.copies.images))
         copied = (f"{repeated} ({share(one.copies.near_real)})", f"{one.copies.training:,}", share(one.copies.close))
-        lines.append((named(one), *(distances.get(name, "-") for name in names), *copied, f"{flagged:,}"))
+        lines.append((named(one), *(distances.get(name, "-") for name in names), *copied, _flags(one)))
     return Table("", ("class", *(f"{name} (floor)" for name in names), *counts), tuple(lines))
+
+
+def _flags(one: Quality) -> str:
+    """Return what is odd about images, with the numbers of them."""
+    flags = one.flags
+    counts = {
+        "of one colour": flags.constant - flags.black,
+        "black": flags.black,
+        "faint": flags.faint,
+        "redrawn": flags.redrawn,
+        "refused": flags.refused or 0,
+    }
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "none"
 
 
 def _distance(one: Distance) -> str:
     floor = "-" if one.floor is None else f"{one.floor:.3g}"
-    return f"{one.value:.3g} ({floor})"
+    spread = "" if one.std is None else f" ± {one.std:.2g}"
+    return f"{one.value:.3g}{spread} ({floor})"
 
 
 def named(one: Quality) -> str:

@@ -34,8 +34,11 @@ def test_distances_stand_beside_their_floors_and_missing_ones_are_dashes() -> No
     assert isinstance(shown, Shown)
     density, coverage = found.whole.distances
     assert shown.table.head[1:3] == ("clipped density (floor)", "clipped coverage (floor)")
-    assert shown.table.rows[0][1:3] == (f"{density.value:.3g} ({density.floor:.3g})", f"{coverage.value:.3g} (-)")
-    assert shown.table.rows[0][3:] == ("1.0 (0.2)", "1", "1.3", "3")
+    assert shown.table.rows[0][1:3] == (
+        f"{density.value:.3g} ± 0.02 ({density.floor:.3g})",
+        f"{coverage.value:.3g} (-)",
+    )
+    assert shown.table.rows[0][3:] == ("1.0 (0.2)", "1", "1.3", "2 faint, 1 redrawn, 44 refused")
 
 
 def test_usefulness_and_the_lowest_agreements_are_charts() -> None:
@@ -53,7 +56,7 @@ def test_flagged_pairs_are_shown_and_a_damaged_picture_is_an_error(tmp_path: Pat
     path = tmp_path / "copies.png"
     Image.new("RGB", (300, 20)).save(path)
     parts = quality.make(crowd.quality(NAMES), path).parts
-    (pairs,) = [part for part in parts if isinstance(part, Folded) and part.title.startswith("Pairs")]
+    (pairs,) = [part for part in parts if isinstance(part, Folded) and part.title.startswith("Synthetic images and")]
     assert isinstance(pairs.parts[0], Picture)
     assert pairs.parts[0].width == 300
     path.write_bytes(b"no picture")
