@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from pipeline import bad_params, progress, yaml_file
+from pipeline import bad_params, progress, seeds, yaml_file
 from pipeline.errors import ParameterError
 from pipeline.evaluate_params import EvaluateParams, JudgeParams
 from pipeline.section import Section
@@ -257,6 +257,16 @@ class Params(Section):
     fill: FillParams
     train: TrainParams
     report: ReportParams
+
+    @property
+    def training_seed(self) -> int:
+        """Return the root of the training seeds: the root seed, with the partition's own seed if it has one.
+
+        So runs on two partitions share neither initial weights nor the choice of clients, and are two independent
+        replicates.
+        """
+        own = self.partition.seed
+        return self.seed if own is None else seeds.derive(self.seed, "partition", own)
 
 
 def load(path: Path) -> Params:

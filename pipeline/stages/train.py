@@ -71,7 +71,7 @@ class _Stage:
         """Return the runs of holdings, and their ends, by budget and seed; in ``alone`` ones clients train alone."""
         tests, (digests, weights) = self.given.decoded, self._starts(held)
         inputs = Inputs.of(held, fills.open_sources(held, self.given), tests.test, tests.test_rows)
-        made = federated.runs(held, inputs, algorithm, self.params.train, self.params.seed, digests)
+        made = federated.runs(held, inputs, algorithm, self.params.train, self.params.training_seed, digests)
         runs = {(budget, seed): federated.alone(one) if alone else one for budget, seed, one in made}
         named = {f"{budget}, seed {seed}": one for (budget, seed), one in runs.items()}
         title = f"train {held.fill} {'alone' if alone else algorithm}"

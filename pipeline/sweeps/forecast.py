@@ -124,6 +124,6 @@ def _new_runs(workspace: Workspace, cell: Cell) -> int | None:
             continue
         data = given.decoded
         inputs = federated.Inputs.of(held, {REAL: data.train}, data.test, data.test_rows)
-        for _, _, run in federated.runs(held, inputs, algorithm, params.train, params.seed):
+        for _, _, run in federated.runs(held, inputs, algorithm, params.train, params.training_seed):
             digests[runs.digest(run)] = store.holds(run)
     return sum(not held for held in digests.values()) if digests else None
