@@ -22,7 +22,7 @@ def write(plan: Plan) -> Path:
 
 
 def publish(plan: Plan, place: Path) -> list[Path]:
-    """Write page, tables and what the page says as Markdown into a folder for readers, and return the files.
+    """Write page, tables, and the page as Markdown with its line charts into a folder, and return the files.
 
     Raises ArtifactError if no cell is done, ParameterError if the folder cannot be made.
     """
@@ -31,7 +31,8 @@ def publish(plan: Plan, place: Path) -> list[Path]:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ParameterError(f"no folder can be made: {error.strerror}", place, "name another folder") from None
-    texts = {plan.folder.page.name: reporting.render(made), "README.md": markdown.render(made, plan.folder.page.name)}
+    text, pictures = markdown.render(made, plan.folder.page.name)
+    texts = {plan.folder.page.name: reporting.render(made), "README.md": text, **pictures}
     for name, text in texts.items():
         atomic.write_text(place / name, text)
     for table in (plan.folder.results, plan.folder.curves):
