@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline import printable
 from pipeline.artifacts.alone import Alone as Model
-from pipeline.reporting import remarks, singles
+from pipeline.reporting import remarks, singles, verdict
 from pipeline.reporting.arms import ArmRuns, ordered
 from pipeline.reporting.kinds import Fill
 from pipeline.reporting.skew import BEFORE, FillSkew
@@ -78,7 +78,7 @@ def _arm(arm: ArmRuns, target: float | None, class_names: Sequence[str]) -> Arm:
         last=_estimate({seed: one.last for seed, one in found.items()}),
         averaged=_estimate(averaged) if averaged else None,
         by_seed=_rounded(arm.primaries()),
-        samples_per_round=round(float(np.mean([one.samples_per_round for one in found.values()])), 1),
+        samples_per_round=round(arm.samples_per_round, 1),
         steps_per_round=round(float(np.mean([one.steps_per_round for one in found.values()])), 1),
         target=None if target is None else _target(arm, target),
         clients=spread.rounded() if spread else None,
@@ -121,20 +121,18 @@ def _compare(one: ArmRuns, other: ArmRuns) -> Comparison | None:
 
 
 def _judge(arm: ArmRuns, controls: Sequence[ArmRuns]) -> Verdict | None:
-    """Return the difference from the best and from the weakest control of the budget, whatever their algorithms.
+    """Return the difference from the best and from the weakest control, whatever their algorithms.
 
     None if no control of the budget shares a seed.
     """
     rivals = []
     for other in controls:
-        by_seed = _differences(arm, other)
-        if other.budget == arm.budget and by_seed:
-            accuracy = float(np.mean([other.primaries()[seed] for seed in by_seed]))
-            rivals.append(Rival(other.algorithm, other.fill, round(accuracy, DECIMALS), _difference(by_seed)))
-    if not rivals:
-        return None
-    least, most = (choose(rivals, key=lambda one: one.difference.mean) for choose in (min, max))
-    return Verdict(arm.algorithm, arm.budget, arm.fill, least, most)
+        by_seed, budget = _differences(arm, other), other.budget
+        if by_seed and verdict.competes(budget, other.samples_per_round, arm.budget, arm.samples_per_round):
+            accuracy = round(float(np.mean([other.primaries()[seed] for seed in by_seed])), DECIMALS)
+            rivals.append(Rival(other.algorithm, budget, other.fill, accuracy, _difference(by_seed)))
+    ends = verdict.ends(arm.budget, rivals)
+    return Verdict(arm.algorithm, arm.budget, arm.fill, *ends) if ends else None
 
 
 def _reference(arm: ArmRuns, sent: int) -> Reference:

@@ -12,7 +12,7 @@ from pipeline.reporting.charts.rows import Row
 from pipeline.reporting.page import Charts, Folded, Items, Part, Section, Shown, Text
 from pipeline.reporting.statistics import Estimate
 from pipeline.reporting.summary import Arm, Comparison, Summary, Verdict
-from pipeline.reporting.verdict import evidence, named
+from pipeline.reporting.verdict import evidence, rival
 
 PERCENT = "percent of the test images"
 SHARES, GAPS = (0.0, 100.0), (-100.0, 100.0)
@@ -107,7 +107,7 @@ def _differences(verdicts: Sequence[Verdict], gaps: Sequence[Comparison], places
     """Yield the difference from the best control, with any algorithm, and from each fill with the same algorithm."""
     for one in verdicts:
         best = one.best
-        name = f"best: {named(best.algorithm, best.fill)}"
+        name = f"best: {rival(best, one.budget)}"
         yield row(name, best.difference, places[best.fill], evidence(best.difference), best.difference.clear)
     for gap in gaps:
         yield row(gap.control, gap.difference, places[gap.control], evidence(gap.difference), gap.difference.clear)
