@@ -12,7 +12,7 @@ from pipeline.reporting.kinds import Kind
 from pipeline.reporting.statistics import Replicate
 
 NEEDED = ("partition_seed", "train_seed", "fill", "algorithm", "budget", "kind", "primary")
-_TEXT = ("sweep", "cell", "digest", *NEEDED)
+_TEXT = ("sweep", "cell", "digest", "partition_digest", *NEEDED)
 
 
 @dataclass(frozen=True)
@@ -42,29 +42,57 @@ def read(table: pa.Table, axes: Sequence[str]) -> tuple[list[Row], list[str]]:
             f"lacks the columns {', '.join(lacking)}", "the sweep's results", "run: gen-fedsd sweep run"
         )
     rows: dict[tuple[object, ...], Row] = {}
-    empty = again = 0
-    for line in table.to_pylist():
+    lines = table.to_pylist()
+    first, empty, again, equal = _least_seeds(lines, axes), 0, 0, 0
+    for line in lines:
         if not _finite(line["primary"]):
             empty += 1
             continue
-        row = _row(line, axes)
+        unit = _partition(line, axes)
+        if first[*unit, line["train_seed"]] != line["partition_seed"]:
+            equal += 1
+            continue
+        row = _row(line, axes, first[unit])
         key = (row.at, row.replicate, row.fill, row.algorithm, row.budget)
         again += key in rows
         rows.setdefault(key, row)
     remarks = [f"{empty} runs without an accuracy are left out"] if empty else []
     if again:
         remarks.append(f"{again} runs repeat a replicate of their setting and are left out")
+    if equal:
+        remarks.append(
+            f"{equal} runs are left out: another partition seed gave their setting a partition that it has already, "
+            "which counts once"
+        )
     return list(rows.values()), remarks
 
 
-def _row(line: Mapping[str, Any], axes: Sequence[str]) -> Row:
+def _partition(line: Mapping[str, Any], axes: Sequence[str]) -> tuple[object, ...]:
+    """Return what is one partition of a setting; where no digest is known, its seed stands for it."""
+    return *(line[name] for name in axes), line.get("partition_digest") or line["partition_seed"]
+
+
+def _least_seeds(lines: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> dict[tuple[object, ...], int]:
+    """Return the least seed of each partition, and of each partition with each training seed.
+
+    The former names the partition, the latter's rows count; so the order of rows decides nothing.
+    """
+    found: dict[tuple[object, ...], int] = {}
+    for line in lines:
+        unit = _partition(line, axes)
+        for key in (unit, (*unit, line["train_seed"])):
+            found[key] = min(found.get(key, line["partition_seed"]), line["partition_seed"])
+    return found
+
+
+def _row(line: Mapping[str, Any], axes: Sequence[str], partition: int) -> Row:
     if line["kind"] not in get_args(Kind):
         what = f"kind {line['kind']!r} of the fill {line['fill']!r}"
         raise ArtifactError(what, "the sweep's results", "run: gen-fedsd sweep run")
     numbers = {name: float(value) for name, value in line.items() if name not in (*_TEXT, *axes) and _finite(value)}
     return Row(
         at=tuple("" if line[name] is None else str(line[name]) for name in axes),
-        replicate=(int(line["partition_seed"]), int(line["train_seed"])),
+        replicate=(partition, int(line["train_seed"])),
         fill=line["fill"],
         algorithm=line["algorithm"],
         budget=line["budget"],

@@ -18,6 +18,8 @@ RUN = {
     "budget": pa.string(),
 }
 """What a run of a cell is known by."""
+PARTITION = {"partition_seed": pa.int64(), "partition_digest": pa.string()}
+"""The seed is the cell's; the digest stands for who holds which image, so equal ones are one partition."""
 _INTEGERS = ("primary_rounds", "rounds", "bytes_down", "bytes_up")
 MEASURES = {
     name: pa.int64() if name in _INTEGERS else pa.float64()
@@ -33,14 +35,13 @@ ALONE = {"alone_own": pa.float64(), "alone_whole": pa.float64()}
 IMAGES = {"images_real": pa.int64(), "images_added": pa.int64(), "images_dropped": pa.int64()}
 SKEWS = {f"{when}_{name}": pa.float64() for when in ("real", "skew") for name in SKEW}
 """``real_``: of the clients' real images; ``skew_``: of what they hold with the fill."""
-RESULTS = RUN | MEASURES | TARGET | ALONE | IMAGES | SKEWS
+RESULTS = {"partition_digest": PARTITION["partition_digest"]} | RUN | MEASURES | TARGET | ALONE | IMAGES | SKEWS
 CURVES = {name: kind for name, kind in RUN.items() if name != "kind"} | {
     "round": pa.int64(),
     "accuracy": pa.float64(),
     "bytes": pa.int64(),
 }
 CELL = {"sweep": pa.string(), "cell": pa.int64(), "digest": pa.string()}
-PARTITION = {"partition_seed": pa.int64()}
 NAMES = frozenset({*CELL, *PARTITION, *RESULTS, *CURVES})
 """No axis may have one of these names."""
 

@@ -33,9 +33,11 @@ def write(workspace: Workspace, params: Params, results: Path, curves: Path) -> 
     described = _quality(workspace)
     schema = columns.RESULTS | {name: pa.float64() if name != _VERDICT else pa.string() for name in described}
     targets = _targets(runs, params.report.target_accuracy)
-    fills = _fills(workspace, params)
+    split = partition.load(workspace.partition)
+    fills = _fills(workspace, params, split)
     made = [
         {
+            "partition_digest": split.digest(),
             **_key(run),
             **fills[run.fill],
             **_rounded(measures.measure(run, _clients(workspace, run)).columns()),
@@ -117,9 +119,8 @@ def _curve(run: RunHistory) -> Iterator[Row]:
             yield {**_key(run), "round": done.number, "accuracy": done.accuracy, "bytes": moved}
 
 
-def _fills(workspace: Workspace, params: Params) -> dict[str, Row]:
+def _fills(workspace: Workspace, params: Params, split: Partition) -> dict[str, Row]:
     """Return what each fill is, how many images it adds and how skewed clients then are."""
-    split = partition.load(workspace.partition)
     real = split.counts()
     dropped = getattr(deficits.load(workspace.deficits), "surplus", None)
     shared = {

@@ -175,3 +175,26 @@ def test_a_table_that_lacks_columns_is_refused() -> None:
         sweep_summary.summarise(table, ["alpha", "ratio"], "synthetic")
     with pytest.raises(ArtifactError, match="kind 'odd' of the fill 'none'"):
         summarise(rows("none", 0.3, kind="odd"))
+
+
+def test_equal_partitions_count_once_in_whatever_order_the_rows_are() -> None:
+    """Six seeds give a setting three partitions, each twice: 3 of 6 runs of each fill count, those of seeds 1 to 3.
+
+    The same digest at another setting is another partition. Another training seed of an equal partition counts, as one
+    more run of that partition.
+    """
+    made = rows("none", 0.5, seeds=[1]) + rows("synthetic", 0.9, seeds=[1])
+    for row in made:
+        row["partition_digest"] = "abc"[(row["partition_seed"] - 1) % 3]
+    other = [row | {"alpha": "1"} for row in made if row["partition_seed"] in (4, 5)]
+    second = [row | {"train_seed": 2} for row in made if row["partition_seed"] == 4]
+    for parts in (made + other + second, second + other + made[::-1]):
+        found = summarise(parts)
+        by_alpha = {setting.axes["alpha"]: setting for setting in found.settings}
+        values = by_alpha["0.1"].fills[0].values
+        assert set(values) == {(1, 1), (2, 1), (3, 1), (1, 2)}
+        assert set(by_alpha["1"].fills[0].values) == {(4, 1), (5, 1)}
+        assert found.remarks[0] == (
+            "6 runs are left out: another partition seed gave their setting a partition that it has already, which "
+            "counts once"
+        )

@@ -12,6 +12,7 @@ import yaml
 
 from pipeline import params
 from pipeline.artifacts import history
+from pipeline.artifacts import partition as partition_file
 from pipeline.errors import ArtifactError, ParameterError
 from pipeline.federated import runs as run_store
 from pipeline.federated.workers import ExecutionOptions
@@ -65,6 +66,8 @@ def test_rows_are_those_of_the_stages_in_a_workspace_of_its_own(done: Path, tmp_
     assert {(row["fill"], row["budget"]): row["primary"] for row in rows} == expected
     assert {row["partition.labels_per_client"] for row in rows} == {"2"}
     assert {row["partition_seed"] for row in rows} == {1}
+    assert {row["partition_digest"] for row in rows} == {partition_file.load(workspace.partition).digest()}
+    assert len({row["partition_digest"] for row in results.to_pylist()}) == 4
     assert "partition.seed" not in results.column_names
     assert {row["kind"] for row in rows if row["fill"] == "synthetic"} == {"synthetic"}
     assert all((row["images_added"] > 0) == (row["fill"] == "synthetic") for row in rows)
