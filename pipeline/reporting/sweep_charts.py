@@ -42,6 +42,7 @@ def multiples(settings: Sequence[Setting], fill: str, places: Places) -> list[Ma
         found = by_axes.setdefault(label(setting.axes), [])
         for one in setting.fills:
             name = one.fill if len(algorithms) == 1 else f"{one.fill}, {setting.algorithm}"
+            name = f"{one.fill} (central run)" if one.central else name
             tip = f"{one.primary.percent()}, {replicates(one.primary.partitions, one.primary.replicates)}"
             found.append(row(name, one.primary, places.of(one.fill), tip, strong=one.fill == fill))
     ticks = rows.ticks_of([bar for found in by_axes.values() for bar in found], ends=SHARES)

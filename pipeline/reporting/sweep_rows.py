@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ from pipeline.reporting.kinds import Kind
 from pipeline.reporting.statistics import Replicate
 
 NEEDED = ("partition_seed", "train_seed", "fill", "algorithm", "budget", "kind", "primary")
+_STRONGEST: tuple[Kind, ...] = ("bound", "synthetic", "control")
 _TEXT = ("sweep", "cell", "digest", "partition_digest", *NEEDED)
 
 
@@ -26,9 +27,14 @@ class Row:
     algorithm: str
     budget: str
     kind: Kind
+    """What the fill is in any run of the sweep: a bound before synthetic before a control."""
+    central: bool
+    """Whether it is a central run, whose work no budget of the federated ones equals."""
     primary: float
     numbers: Mapping[str, float]
     """Every other finite number of the row, by column."""
+    texts: Mapping[str, str]
+    """Every other text of the row, by column."""
 
 
 def read(table: pa.Table, axes: Sequence[str]) -> tuple[list[Row], list[str]]:
@@ -64,7 +70,16 @@ def read(table: pa.Table, axes: Sequence[str]) -> tuple[list[Row], list[str]]:
             f"{equal} runs are left out: another partition seed gave their setting a partition that it has already, "
             "which counts once"
         )
-    return list(rows.values()), remarks
+    return _with_kinds(list(rows.values())), remarks
+
+
+def _with_kinds(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with one kind for each fill: where no client lacks an image, even the synthetic fill adds none."""
+    kinds: dict[str, set[Kind]] = {}
+    for row in rows:
+        kinds.setdefault(row.fill, set()).add(row.kind)
+    merged = {fill: next(kind for kind in _STRONGEST if kind in found) for fill, found in kinds.items()}
+    return [replace(row, kind=merged[row.fill]) for row in rows]
 
 
 def _partition(line: Mapping[str, Any], axes: Sequence[str]) -> tuple[object, ...]:
@@ -89,7 +104,7 @@ def _row(line: Mapping[str, Any], axes: Sequence[str], partition: int) -> Row:
     if line["kind"] not in get_args(Kind):
         what = f"kind {line['kind']!r} of the fill {line['fill']!r}"
         raise ArtifactError(what, "the sweep's results", "run: gen-fedsd sweep run")
-    numbers = {name: float(value) for name, value in line.items() if name not in (*_TEXT, *axes) and _finite(value)}
+    others = {name: value for name, value in line.items() if name not in (*_TEXT, *axes)}
     return Row(
         at=tuple("" if line[name] is None else str(line[name]) for name in axes),
         replicate=(partition, int(line["train_seed"])),
@@ -97,8 +112,10 @@ def _row(line: Mapping[str, Any], axes: Sequence[str], partition: int) -> Row:
         algorithm=line["algorithm"],
         budget=line["budget"],
         kind=cast(Kind, line["kind"]),
+        central=bool(line.get("central")),
         primary=float(line["primary"]),
-        numbers=numbers,
+        numbers={name: float(value) for name, value in others.items() if _finite(value)},
+        texts={name: value for name, value in others.items() if isinstance(value, str)},
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.reporting.charts.markup import element
 from pipeline.reporting.statistics import Difference
-from pipeline.reporting.sweep_summary import Comparison, FillResult, Reached, Setting, SweepSummary
+from pipeline.reporting.sweep_summary import Comparison, FillResult, Setting, SweepSummary
+from pipeline.reporting.sweep_targets import Reached
 from pipeline.reporting.tables import Table
 from pipeline.reporting.verdict import named, p_text, replicates
 
@@ -51,8 +52,9 @@ def differences(found: SweepSummary, axes: Sequence[str], first: bool) -> Table:
     return Table("", head, tuple(rows))
 
 
-def _keys(setting: Setting, axes: Sequence[str], fill: str) -> tuple[str, ...]:
-    return *(setting.axes[axis] for axis in axes), setting.algorithm, f"equal {setting.budget}", fill
+def _keys(setting: Setting, axes: Sequence[str], fill: str, central: bool = False) -> tuple[str, ...]:
+    budget = "central run" if central else f"equal {setting.budget}"
+    return *(setting.axes[axis] for axis in axes), setting.algorithm, budget, fill
 
 
 def _difference(one: Difference) -> tuple[str, ...]:
@@ -130,7 +132,7 @@ def quality(found: SweepSummary, axes: Sequence[str]) -> Table:
 def _results(found: SweepSummary, axes: Sequence[str]) -> Iterator[tuple[tuple[str, ...], FillResult]]:
     for setting in found.settings:
         for one in setting.fills:
-            yield _keys(setting, axes, one.fill), one
+            yield _keys(setting, axes, one.fill, one.central), one
 
 
 def _shown(numbers: Mapping[str, float], name: str, factor: float = 1, digits: int = 2) -> str:
