@@ -1,5 +1,6 @@
 """Sweeps that are carried out, with the real stages on small data: states, numbers, failures, tables."""
 
+import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable
@@ -198,10 +199,17 @@ def test_a_bug_in_one_cell_costs_the_others_nothing(
     assert "Traceback" in place.log.read_text()
 
 
+def other_version(patch: pytest.MonkeyPatch, package: str, version: str) -> None:
+    real = importlib.metadata.version
+    patch.setattr("importlib.metadata.version", lambda name: version if name == package else real(name))
+
+
 CHANGES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "version of what runs compute 999": lambda patch: patch.setattr(run_store, "VERSION", 999),
     "version of torch 0.0": lambda patch: patch.setattr("torch.__version__", "0.0"),
     "version of gen-fedsd 99": lambda patch: patch.setattr("importlib.metadata.version", lambda _: "99"),
+    "version of diffusers 98": lambda patch: other_version(patch, "diffusers", "98"),
+    "version of transformers 97": lambda patch: other_version(patch, "transformers", "97"),
     "device that trains cuda": lambda patch: patch.setattr("torch.cuda.is_available", lambda: True),
 }
 
