@@ -162,10 +162,10 @@ def test_what_the_tables_lack_is_said() -> None:
 
 
 def test_every_part_is_shown_where_its_columns_are_there() -> None:
-    """Two axes, five fills, two algorithms, six partitions: a curve for each of 6 settings and 2 algorithms."""
+    """Two axes, five fills, two algorithms, six partitions: a curve for each of 8 settings and 2 algorithms."""
     text = pages.sweep()
     found = Parsed(text)
-    assert "At equal steps: 12 charts" in text
+    assert "At equal steps: 16 charts" in text
     assert any("worst 10 %" in table_[0] for table_ in found.tables)
     assert any("hellinger, before / with" in table_[0] for table_ in found.tables)
     assert any("agreement" in table_[0] for table_ in found.tables)
