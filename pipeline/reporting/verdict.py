@@ -56,8 +56,7 @@ def sentence(verdict: Verdict) -> str:
 
 def rival(one: Rival, budget: str) -> str:
     """Return a control's name; its budget is named if it is another one than ``budget``."""
-    name = named(one.algorithm, one.fill)
-    return name if one.budget == budget else f"{name} at equal {one.budget}"
+    return named(one.algorithm, one.fill, one.budget if one.budget != budget else "")
 
 
 def compared(fill: str, budget: str, best: Rival) -> str:
@@ -100,9 +99,10 @@ def doubts(found: Difference) -> str:
     return ""
 
 
-def named(algorithm: str, fill: str) -> str:
-    """Return a control's name: ``no fill with fedadam``, ``transforms with fedavg``."""
-    return f"{'no fill' if fill == BEFORE else fill} with {algorithm}"
+def named(algorithm: str, fill: str, budget: str = "") -> str:
+    """Return a control's name: ``no fill with fedadam``, ``transforms with fedavg at equal epochs``."""
+    name = f"{'no fill' if fill == BEFORE else fill} with {algorithm}"
+    return f"{name} at equal {budget}" if budget else name
 
 
 def p_text(p: float) -> str:
