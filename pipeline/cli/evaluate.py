@@ -81,7 +81,7 @@ def _row(one: "Quality") -> tuple[str, ...]:
         *map(_spread, (useful.synthetic, useful.real, useful.both)),
         *map(_percent, (one.agreement, one.judge_accuracy)),
         *("" if d is None else f"{d.value:.2f} ({'?' if d.floor is None else f'{d.floor:.2f}'})" for d in shown),
-        _percent(copies.near / copies.images if copies.images else None),
+        f"{_percent(copies.near_synthetic)} ({_percent(copies.near_real)}) of {copies.compared}",
         _percent(copies.close),
         f"{one.used} of {one.images}",
     )
@@ -96,8 +96,8 @@ def _legend(report: "Report") -> list[str]:
         "own accuracy on real images",
         f"density, coverage: Clipped Density and Coverage (real against real in parentheses), features of "
         f"{report.extractor.name}; they diagnose and decide nothing",
-        "repeats: percent of near duplicates among the synthetic images; copies: percent nearer to a training image "
-        "than all but 1 % of other real images are",
+        "repeats: percent of near duplicates among synthetic images (among as many real ones), of N each; copies: "
+        "percent nearer to a training image than all but 1 % of other real images are (1 is expected)",
         f"real images: {report.real}",
     ]
 

@@ -129,7 +129,7 @@ def quality(class_names: Sequence[str]) -> Report:
         )
         why = "a classifier trained on synthetic images reaches 71.2 of 80.1"
         agreed = float(rng.random())
-        copies, flags = Copies(900, 0, 9, 0.002, 1, 0.013), Flags(900, 0, 0, 2, 1, 44)
+        copies, flags = Copies(900, 0, 9, 450, 0.004, 0.002, 1, 0.013), Flags(900, 0, 0, 2, 1, 44)
         return Quality(name, 900, 500, 200, 200, useful, agreed, 0.93, distances, copies, flags, verdict, failures, why)
 
     verdicts: list[tuple[Any, ...]] = [
