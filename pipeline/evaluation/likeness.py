@@ -121,29 +121,21 @@ def measure(synthetic: Side, real: Reference, found: Features) -> Likeness:
     What is near is calibrated on real validation images, which nobody trained on: at most 1 % of them are nearly equal
     to a training image by their perceptual hash, and 1 % of each class are close to one by their features.
     """
-    names, hashes = _described(synthetic)
-    trained_names, trained_hashes = _described(real.training)
+    (names, hashes), known = _described(synthetic), _described(real.training)
     calibrated = len(found.validation) >= _LEAST and len(found.training) > 0
-    bits = -1
-    if calibrated:
-        bits = copies.most_bits(copies.closest(_described(real.validation)[1], trained_hashes)[0], _EXPECTED)
+    bits = _bits(real, known[1]) if calibrated else -1
     labels, classes = synthetic.labels, len(synthetic.by_class)
 
     def by_class(chosen: NDArray[np.bool_]) -> Int64:
         return np.bincount(labels[chosen], minlength=classes)
 
-    twin = copies.exact_of(names, trained_names)
-    if bits >= 0:
-        twin = np.where(twin >= 0, twin, copies.near_of(hashes, trained_hashes, bits))
-    distance, nearest = _distances(found)
+    twin, (distance, nearest) = _twins(names, hashes, *known, bits), _distances(found)
     # By the border of its class: else the classes whose images all look alike would be the nearest.
-    borders = _borders(real.validation, found) if calibrated else np.ones(classes)
-    close = calibrated & (distance < borders[labels])
+    apart = distance / (_borders(real.validation, found) if calibrated else np.ones(classes))[labels]
+    close = calibrated & (apart < 1)
     earlier, exact = _earlier(names, hashes, bits), copies.exact_within(names) >= 0
     # As many of each class: the more images there are, the more of them have another one near.
     counts = np.minimum(synthetic.counts, real.reference.counts)
-    synthetic_near = _repeated(synthetic, names, hashes, counts, bits)
-    real_near = _repeated(real.reference, *_described(real.reference), counts, bits)
     return Likeness(
         images=synthetic.counts,
         exact=by_class(exact),
@@ -151,16 +143,27 @@ def measure(synthetic: Side, real: Reference, found: Features) -> Likeness:
         training=by_class(twin >= 0),
         close=by_class(close),
         compared=counts,
-        synthetic_near=synthetic_near,
-        real_near=real_near,
+        synthetic_near=_repeated(synthetic, names, hashes, counts, bits),
+        real_near=_repeated(real.reference, *_described(real.reference), counts, bits),
         calibrated=calibrated,
         hashed=bits >= 0,
-        pairs=_pairs(
-            *(synthetic, real.training, np.where(twin >= 0, twin, nearest)),
-            *(distance / borders[labels], twin >= 0, close),
-        ),
+        pairs=_pairs(synthetic, real.training, np.where(twin >= 0, twin, nearest), apart, twin >= 0, close),
         repeats=_repeats(synthetic, earlier, exact),
     )
+
+
+def _bits(real: Reference, trained: copies.Hashes) -> int:
+    """Return in how many bits of their hashes images may differ to count as nearly equal, -1 for none."""
+    held_out = copies.closest(_described(real.validation)[1], trained)[0]
+    return copies.most_bits(held_out, _EXPECTED)
+
+
+def _twins(
+    names: Identities, hashes: copies.Hashes, trained_names: Identities, trained_hashes: copies.Hashes, bits: int
+) -> Int64:
+    """Return for each synthetic image (N,) the place of a training image that it equals, or nearly equals; else -1."""
+    exact = copies.exact_of(names, trained_names)
+    return exact if bits < 0 else np.where(exact >= 0, exact, copies.near_of(hashes, trained_hashes, bits))
 
 
 def _borders(held_out: Side, found: Features) -> NDArray[np.float64]:

@@ -25,7 +25,8 @@ def sides(real: Reference, tmp_path: Path) -> tuple[Side, Reference]:
 
 def draw(sides: tuple[Side, Reference], pairs: tuple[Pair, ...], repeats: tuple[Pair, ...]) -> Image.Image:
     nothing = np.zeros(3, np.int64)
-    return copies.draw(*sides, Likeness(*[nothing] * 8, True, True, pairs, repeats))
+    counts = (nothing,) * 4
+    return copies.draw(*sides, Likeness(*counts, *counts, True, True, pairs, repeats))
 
 
 def test_every_pair_has_its_images_and_its_mark(sides: tuple[Side, Reference]) -> None:

@@ -67,8 +67,8 @@ def _pairs(whole: Quality) -> str:
     return (
         f"Above: synthetic images beside the training image that each is nearest to, {MOST_PAIRS} at most. A copy is "
         f"equal, or nearly equal, to it ({copies.training:,} of {copies.images:,}); close means nearer than all but "
-        "1 % of held-out real images of the class; nearest is neither. Below: synthetic images that equal an earlier one, or "
-        f"are near it ({copies.near:,} of {copies.images:,}), {MOST_PAIRS} at most."
+        "1 % of held-out real images of the class; nearest is neither. Below: synthetic images that equal an earlier "
+        f"one, or are near it ({copies.near:,} of {copies.images:,}), {MOST_PAIRS} at most."
     )
 
 
