@@ -28,7 +28,9 @@ FILLS: Mapping[str, Any] = {
     "synthetic": "synthetic",
     "synthetic-gated": "synthetic",
     "synthetic-only": "synthetic",
+    "central-synthetic": "synthetic",
 }
+CENTRAL = "central-synthetic"
 STRANGE = (
     "</script><script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -103,12 +105,15 @@ def summary(found: Sequence[ArmRuns], class_names: Sequence[str]) -> Summary:
         for client in range(CLIENTS)
     ]
     filled = {fill: held + place for place, fill in enumerate(fills)}
+    central = [
+        ArmRuns("fedavg", "steps", CENTRAL, {seed: run(CENTRAL, "fedavg", "steps", seed, 2, rng) for seed in (1, 2)})
+    ]
     return summarise(
         found,
-        [],
+        central,
         target=None,
         fill="synthetic",
-        fills=[Fill(fill, FILLS[fill], 11.5 if FILLS[fill] == "synthetic" else 0.0) for fill in fills],
+        fills=[Fill(fill, FILLS[fill], 11.5 if FILLS[fill] == "synthetic" else 0.0) for fill in (*fills, CENTRAL)],
         clients=CLIENTS,
         class_names=class_names,
         manifest="0" * 64,
