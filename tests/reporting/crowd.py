@@ -28,7 +28,6 @@ FILLS: Mapping[str, Any] = {
     "synthetic": "synthetic",
     "synthetic-gated": "synthetic",
     "synthetic-only": "synthetic",
-    "central-synthetic": "synthetic",
 }
 CENTRAL = "central-synthetic"
 STRANGE = (
@@ -54,7 +53,7 @@ def names(count: int) -> tuple[str, ...]:
 
 def run(fill: str, algorithm: str, budget: str, seed: int, classes: int, rng: np.random.Generator) -> RunHistory:
     """Return 30 rounds, tested every fifth and in the last ten."""
-    end = 0.4 + 0.05 * list(FILLS).index(fill) + 0.03 * (budget == "steps") + 0.02 * (algorithm == "fedadam")
+    end = 0.4 + 0.05 * [*FILLS, CENTRAL].index(fill) + 0.03 * (budget == "steps") + 0.02 * (algorithm == "fedadam")
     rounds = []
     for number in range(1, 31):
         taking = tuple(Participation(client, 200, 7, 248_024, 248_024) for client in range(CLIENTS))
@@ -113,7 +112,10 @@ def summary(found: Sequence[ArmRuns], class_names: Sequence[str]) -> Summary:
         central,
         target=None,
         fill="synthetic",
-        fills=[Fill(fill, FILLS[fill], 11.5 if FILLS[fill] == "synthetic" else 0.0) for fill in (*fills, CENTRAL)],
+        fills=[
+            *(Fill(fill, FILLS[fill], 11.5 if FILLS[fill] == "synthetic" else 0.0) for fill in fills),
+            Fill(CENTRAL, "synthetic", 11.5),
+        ],
         clients=CLIENTS,
         class_names=class_names,
         manifest="0" * 64,

@@ -89,7 +89,9 @@ def _charts(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
         made.append(rows.draw(bars, title, unit=f"{PERCENT}, {what}; {_INTERVAL}", ticks=ticks))
         if differences:
             unit = f"points of accuracy, {what}; {_INTERVAL}"
-            made.append(rows.draw(differences, f"{summary.fill} minus each control: {title}", unit=unit, ticks=apart))
+            made.append(
+                rows.draw(differences, f"{summary.fill} minus each other fill: {title}", unit=unit, ticks=apart)
+            )
     return made
 
 
@@ -104,7 +106,7 @@ def _averaged(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
             if one.averaged
         ]
         if found:
-            drawn.append((f"{summary.fill} minus each control, averaged weights: {key[0]}, equal {key[1]}", found))
+            drawn.append((f"{summary.fill} minus each other fill, averaged weights: {key[0]}, equal {key[1]}", found))
     ticks = rows.ticks_of([bar for _, found in drawn for bar in found], ends=GAPS)
     return [rows.draw(found, title, unit=f"points of accuracy; {_INTERVAL}", ticks=ticks) for title, found in drawn]
 
