@@ -115,6 +115,8 @@ class Comparison:
     difference: Difference
     by_seed: dict[int, float]
     """The difference of each paired seed."""
+    averaged: Difference | None = None
+    """The same for the average of the last rounds' global weights; None if no seed tested it with both fills."""
 
 
 @dataclass(frozen=True)

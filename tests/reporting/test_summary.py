@@ -102,7 +102,9 @@ def test_the_file_has_fixed_sections_of_objects_so_that_dvc_shows_every_number(t
         "worst_class": {"name": "ankle boot", "accuracy": 0.25},
     }
     down = {"mean": -0.4, "low": None, "high": None, "partitions": 1, "replicates": 1, "p": None}
-    assert document["comparisons"]["fedavg"]["steps"]["mine"]["iid"] == {"difference": down, "by_seed": {"2": -0.4}}
+    assert document["comparisons"]["fedavg"]["steps"]["mine"]["iid"] == {
+        "difference": down, "by_seed": {"2": -0.4}, "averaged": None,
+    }  # fmt: skip
     assert document["verdicts"]["fedavg"]["epochs"]["mine"]["best"] == {
         "algorithm": "moon", "budget": "steps", "fill": "none", "accuracy": 0.3, "difference": down,
     }  # fmt: skip
