@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pipeline import bad_params, progress, seeds, yaml_file
 from pipeline.errors import ParameterError
 from pipeline.evaluate_params import EvaluateParams, JudgeParams
+from pipeline.network_params import NetworkParams
 from pipeline.section import Section
 from pipeline.values import (
     ClassNames,
@@ -38,6 +39,7 @@ __all__ = [
     "GenerateParams",
     "JudgeParams",
     "LoraParams",
+    "NetworkParams",
     "Params",
     "PartitionParams",
     "ReportParams",
@@ -256,6 +258,7 @@ class Params(Section):
     evaluate: EvaluateParams
     fill: FillParams
     train: TrainParams
+    network: NetworkParams = NetworkParams()
     report: ReportParams
 
     @property
