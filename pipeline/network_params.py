@@ -1,4 +1,4 @@
-"""The section ``network`` of params.yaml: on which networks the recorded rounds are timed, and what a round waits for."""
+"""The section ``network`` of params.yaml: on which networks recorded rounds are timed, and what a round waits for."""
 
 from typing import Annotated, Literal
 

@@ -28,6 +28,7 @@ COLUMNS = {
 
 
 def values(line: Mapping[str, str], name: str) -> list[float]:
+    """Return a country's quantiles of ALL."""
     return [float(line[f"{name}_p{percent}"]) for percent in ALL]
 
 

@@ -4,6 +4,7 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pipeline.errors import ParameterError
@@ -85,7 +86,7 @@ def _columns(rows: Sequence[tuple[int, str]], path: Path) -> list[tuple[float, .
     for name in names:
         place = head.index(name)
         found = [(number, _number(line, place, name, f"{path}, line {number}")) for number, line in cells[1:]]
-        for (_, before), (number, value) in zip(found[:-1], found[1:], strict=True):
+        for (_, before), (number, value) in pairwise(found):
             if value < before or (name == "quantile" and value == before):
                 what = f"{name} falls from {before} to {value}"
                 raise ParameterError(what, f"{path}, line {number}", "sort each column by itself, the least first")

@@ -77,7 +77,8 @@ def replay(run: RunHistory, network: Network) -> Replay:
     for draw in range(options.draws):
         times = _times(flat, network, draw)
         kept[draw] = _end(flat, times, options, parts[:, draw])
-    return Replay(*parts, kept, flat.starts)
+    seconds, down, compute, up, waiting = list(parts)
+    return Replay(seconds, down, compute, up, waiting, kept, flat.starts)
 
 
 def clients(run: RunHistory, network: Network, number: int) -> ClientTimes:
@@ -86,7 +87,7 @@ def clients(run: RunHistory, network: Network, number: int) -> ClientTimes:
     parts = np.zeros((5, network.options.draws, 1))
     every = np.stack([_times(flat, network, draw) for draw in range(network.options.draws)], axis=1)
     kept = [_end(flat, every[:, draw], network.options, parts[:, draw]) for draw in range(network.options.draws)]
-    return ClientTimes(*every, np.stack(kept))
+    return ClientTimes(every[0], every[1], every[2], np.stack(kept))
 
 
 def distribute(sizes: Sequence[int], network: Network) -> Floats:
@@ -131,7 +132,8 @@ class _Flat:
         table = np.array(rows, np.int64).reshape(-1, 5)
         starts = np.cumsum([0, *(len(done.participants) for done in rounds)])
         numbers = np.array([done.number for done in rounds], np.int64)
-        return cls(*table.T, numbers, np.asarray(starts, np.int64))
+        client, samples, down, up, place = list(table.T)
+        return cls(client, samples, down, up, place, numbers, np.asarray(starts, np.int64))
 
     @property
     def sizes(self) -> Int64:
