@@ -208,6 +208,7 @@ class TrainParams(Section):
     eval_every: Positive = 1
     last_rounds: Positive = 10
     stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
+    dropouts: str | None = None
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -282,7 +283,8 @@ def load(path: Path) -> Params:
     document = yaml_file.load(path)
     read = check(document, path)
     for name, section in read:
-        for key in sorted(section.retired & document[name].keys() if isinstance(section, Section) else ()):
+        given = document.get(name, {})  # a section with a default may be missing
+        for key in sorted(section.retired & given.keys() if isinstance(section, Section) else ()):
             progress.say(f"{path}: {name}.{key} is no longer used: delete it")
     if isinstance(augment := document["train"].get("augment"), bool):
         progress.say(f"{path}: train.augment: {str(augment).lower()} is now written {_AUGMENT[augment]}")
