@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline import progress
 from pipeline.artifacts.history import RunHistory
-from pipeline.evaluation.network import draws, transfer
+from pipeline.evaluation.network import draws, profiles, transfer
 from pipeline.evaluation.network.draws import Floats, Links
 from pipeline.evaluation.network.profiles import Profile
 from pipeline.network_params import NetworkParams
@@ -62,21 +64,37 @@ class ClientTimes:
     kept: NDArray[np.bool]
 
 
-def replay(run: RunHistory, network: Network) -> Replay:
-    """Return how long each recorded round takes on a network.
+def networks(options: NetworkParams, seed: int, folder: Path = Path()) -> list[Network]:
+    """Return a network for each of the profiles that ``options`` name; paths start at ``folder``.
+
+    Raises ParameterError if a profile cannot be used. Says which files have a loss that bounds nothing.
+    """
+    made = [Network(profiles.load(name, folder), options, seed) for name in options.profiles]
+    for one in made:
+        own = one.profile.name not in profiles.shipped()
+        if own and one.profile.loss is not None and not options.loss_bound:
+            progress.say(f"{one.profile.name}: its loss bounds nothing, since network.loss_bound is false")
+    return made
+
+
+def replay(run: RunHistory, network: Network, chosen: Sequence[int] | None = None) -> Replay:
+    """Return how long each recorded round takes on a network, in ``chosen`` draws; None: in the first ``draws`` ones.
 
     A round starts when the server starts to send to all its clients, and ends when the last of them has sent its
     update, when ``first`` of them have, or at the deadline, whatever comes first. A client that arrives at that moment
     counts. One whose drop-out is recorded (it received, and sent nothing) never arrives, and only a deadline waits for
     it. A round without a participant takes no time.
+
+    A draw is known by its number. Drop-outs of training seed s are recorded in draw s, so a run that has them is to be
+    replayed in the draw ``run.seed``: in others, other clients are slow.
     """
-    flat = _Flat.of(run)
-    rounds, options = len(run.rounds), network.options
-    parts = np.zeros((5, options.draws, rounds))
-    kept = np.zeros((options.draws, len(flat.client)), np.bool)
-    for draw in range(options.draws):
+    flat, options = _Flat.of(run), network.options
+    numbers = range(options.draws) if chosen is None else chosen
+    parts = np.zeros((5, len(numbers), len(run.rounds)))
+    kept = np.zeros((len(numbers), len(flat.client)), np.bool)
+    for place, draw in enumerate(numbers):
         times = _times(flat, network, draw)
-        kept[draw] = _end(flat, times, options, parts[:, draw])
+        kept[place] = _end(flat, times, options, parts[:, place])
     seconds, down, compute, up, waiting = list(parts)
     return Replay(seconds, down, compute, up, waiting, kept, flat.starts)
 
@@ -177,7 +195,7 @@ def _over(sent: Int64, mbits: Floats, links: Links, share: ArrayLike | None, opt
 
 def _end(flat: _Flat, times: Floats, options: NetworkParams, parts: Floats) -> NDArray[np.bool]:
     """Write a draw's seconds, down, compute, up and waiting to ``parts``, (5, round); return who arrives in time."""
-    arrival = np.where((flat.up == 0) & (flat.down > 0), np.inf, times.sum(axis=0))
+    arrival = np.where((flat.up == 0) & (flat.down > 0), np.inf, times.sum(axis=0))  # drop-outs never arrive
     matrix = np.full((len(flat.numbers), int(flat.sizes.max(initial=0)) + 1), np.inf)
     matrix[flat.cells] = arrival
     end = _ends(np.sort(matrix, axis=1), np.isfinite(matrix).sum(axis=1), flat.sizes, options)
