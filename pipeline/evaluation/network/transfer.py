@@ -20,7 +20,7 @@ def rate(mbits: ArrayLike, rtt: ArrayLike, loss: ArrayLike = 0.0, share: ArrayLi
     TCP reaches with this ``rtt`` (seconds) and ``loss`` (share of packets): SEGMENT / rtt * C / sqrt(loss), from
     Mathis, Semke, Mahdavi and Ott, "The Macroscopic Behavior of the TCP Congestion Avoidance Algorithm", 1997.
     """
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):  # infinite: no bound
         bound = 8e-6 * SEGMENT * MATHIS / (np.asarray(rtt, np.float64) * np.sqrt(loss))
     limited = np.minimum(np.asarray(mbits, np.float64), bound)
     return limited if share is None else np.minimum(limited, share)
