@@ -56,7 +56,7 @@ def test_levels_are_spread_evenly_and_channels_are_independent() -> None:
     assert 0 < levels.min() < levels.max() < 1
     for channel in levels:
         assert np.histogram(channel, 10, (0, 1))[0] / channel.size == pytest.approx(0.1, abs=0.0067)
-    correlations = np.corrcoef(levels)[~np.eye(5, dtype=bool)]
+    correlations = np.asarray(np.corrcoef(levels))[~np.eye(5, dtype=bool)]
     assert np.abs(correlations).max() < 5 / np.sqrt(levels.shape[1])
 
 
