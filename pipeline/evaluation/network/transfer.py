@@ -10,7 +10,7 @@ SEGMENT = 1460
 WINDOW = 10 * SEGMENT
 """Bytes that a sender may send before the first acknowledgement (RFC 6928)."""
 MATHIS = 1.5**0.5
-"""The constant C for losses at even distances and an acknowledgement of each segment (Mathis et al., table 1)."""
+"""The constant C for losses at even distances and an acknowledgement of each segment (Mathis et al.)."""
 
 
 def rate(mbits: ArrayLike, rtt: ArrayLike, loss: ArrayLike = 0.0, share: ArrayLike | None = None) -> Floats:
