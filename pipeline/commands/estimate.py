@@ -82,10 +82,10 @@ class Estimate:
 def estimate(
     workspace: Workspace, params: Params, counts: NDArray[np.int64] | None = None, image_size: int | None = None
 ) -> Estimate:
-    """Return what the images of every deficit rule would cost with the parameters' model; nothing is rendered or fetched.
+    """Return what the images of every deficit rule would cost with the model; nothing is rendered or fetched.
 
-    ``counts`` are the real images that clients hold, (clients, classes), and ``image_size`` is the data set's, in pixels
-    a side; both default to those of the workspace's partition. Raises ArtifactError if there is none.
+    ``counts`` are the real images that clients hold, (clients, classes), and ``image_size`` is the data set's, in
+    pixels a side; both default to those of the workspace's partition. Raises ArtifactError if there is none.
     """
     if counts is None or image_size is None:
         split = partition.load(workspace.partition)
