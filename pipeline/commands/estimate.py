@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 
 from pipeline.artifacts import partition
 from pipeline.clients.deficits import RULES, deficits
+from pipeline.errors import GenerationError, PipelineError
+from pipeline.generation import model, rates
+from pipeline.generation.costs import gpus, look_up, stored
+from pipeline.generation.costs.gpus import Device
+from pipeline.generation.costs.look_up import Found
 from pipeline.generation.costs.model_cost import ModelCost
+from pipeline.generation.devices import cores, resolve_dtype
 from pipeline.params import Params
 from pipeline.workspace import Workspace
 
@@ -42,10 +48,17 @@ class DeviceCost:
     """For one image."""
     joules: float
     """For one image."""
-    memory: float
-    """Bytes that a batch takes."""
-    capacity: float
+    dtype: str
+    """In which it would compute."""
+    memory: float | None
+    """Bytes that the model and a batch take; None if only the rate is known."""
+    capacity: float | None
     """Bytes that the device has."""
+    peak: float | None
+    """Operations a second at most, in ``dtype``."""
+    used: float | None
+    """The share of it that is reached."""
+    watts: float
     source: str
     """Where peak, utilisation and watts come from, for readers."""
 
@@ -67,11 +80,20 @@ class Estimate:
     """None if nothing is known of the model, see ``unknown``."""
     unknown: str
     """Why nothing is known of the model, and what to do; empty if it is known."""
-    image_flops: float | None
+    calls: int
+    """How often the denoiser is called for a batch."""
+    passes: float
+    """How often each call passes an image through it: 2 with guidance."""
+    batch_size: int
     devices: tuple[DeviceCost, ...]
-    """None of them if nothing is known of the model."""
+    """If nothing is known of the model, only those on which its rate was measured."""
     notes: tuple[str, ...] = ()
     """What was assumed, for readers."""
+
+    @property
+    def image_flops(self) -> float | None:
+        """Operations of one image; None if nothing is known of the model."""
+        return None if self.model is None else self.model.image_flops(self.calls, self.passes)
 
     @property
     def current(self) -> Choice:
@@ -91,18 +113,100 @@ def estimate(
         split = partition.load(workspace.partition)
         counts = split.counts() if counts is None else counts
         image_size = split.image_size if image_size is None else image_size
+    found, unknown = _model(workspace, params)
+    known = _devices(params, found) if found else []
+    measured = _measured(workspace, params, image_size)
+    chosen = params.generate
     return Estimate(
         clients=counts.shape[0],
         classes=counts.shape[1],
         images=int(counts.sum()),
         choices=_choices(params, counts),
-        bytes_per_image=2.4 * (params.generate.image_size or image_size) ** 2,
-        bytes_source="",
-        model=None,
-        unknown="not counted",
-        image_flops=None,
-        devices=(),
+        bytes_per_image=stored.bytes_per_image(chosen.image_format, chosen.image_size or image_size),
+        bytes_source=stored.SOURCE,
+        model=found.cost if found else None,
+        unknown=unknown,
+        calls=found.calls if found else chosen.steps,
+        passes=found.cost.passes(chosen.guidance) if found else 1.0,
+        batch_size=chosen.batch_size,
+        devices=(*known, *measured),
+        notes=tuple(_notes(params, found)),
     )
+
+
+def _model(workspace: Workspace, params: Params) -> tuple[Found | None, str]:
+    """Return what is known of the model, or why nothing is."""
+    try:
+        return look_up.of(workspace, params.generate), ""
+    except GenerationError as error:
+        return None, str(error)
+
+
+def _devices(params: Params, found: Found) -> list[DeviceCost]:
+    """Return the cost on each named GPU and on this machine's processor."""
+    half = resolve_dtype(params.generate.dtype, ["cuda"])
+    here = resolve_dtype(params.generate.dtype, ["cpu"])
+    rows = [_on(one, params, found, half, 1) for one in gpus.GPUS]
+    return [*rows, _on(gpus.cpu(here), params, found, here, cores())]
+
+
+def _on(device: Device, params: Params, found: Found, dtype: str, workers: int) -> DeviceCost:
+    cost, chosen = found.cost, params.generate
+    seconds = device.seconds(cost, found.calls, cost.passes(chosen.guidance), chosen.batch_size, dtype)
+    single = device.computes_single(dtype)
+    return DeviceCost(
+        name=device.name,
+        seconds=seconds,
+        joules=seconds * device.watts,
+        dtype=dtype,
+        memory=workers * cost.memory_bytes(chosen.batch_size, chosen.guidance, dtype),
+        capacity=device.memory,
+        peak=device.peak_single if single else device.peak_half,
+        used=device.used_single if single else device.used_half,
+        watts=device.watts,
+        source=device.source,
+    )
+
+
+def _measured(workspace: Workspace, params: Params, image_size: int) -> list[DeviceCost]:
+    """Return the cost as it was measured here; none if nothing of this speed was rendered, or if that needs the Hub."""
+    if not workspace.at(params.generate.model).exists():
+        return []
+    found = []
+    for kind in ("cpu", "cuda"):
+        dtype = resolve_dtype(params.generate.dtype, [kind])
+        try:
+            recipe = model.resolve(workspace, params.generate, params.seed, image_size, dtype).recipe
+            rate = rates.estimate(workspace.pool, recipe)
+        except PipelineError:
+            continue
+        if rate is not None and rate.based_on.kind == kind:
+            known = rate.based_on
+            watts = gpus.watts(known.kind, known.hardware) * known.workers
+            seconds = 1 / rate.images_per_second
+            name = f"measured here, {known.workers} x {known.kind}"
+            source = f"measured over {known.images} images on {known.hardware}"
+            found.append(DeviceCost(name, seconds, seconds * watts, dtype, None, None, None, None, watts, source))
+    return found
+
+
+def _notes(params: Params, found: Found | None) -> list[str]:
+    """Return what was assumed, in one line each."""
+    limits = {
+        "ratio": params.deficits.ratio if params.deficits.ratio != 1 else None,
+        "max_per_client": params.deficits.max_per_client,
+        "max_total": params.deficits.max_total,
+    }
+    notes = [f"deficits.{name}: {value} applies to every rule" for name, value in limits.items() if value is not None]
+    if not params.deficits.images_per_class:
+        notes.append(f"fixed: params.yaml names no images_per_class, so {FIXED} is shown")
+    if params.generate.gate is not None:
+        notes.append("gate: what it will refuse is not known before images are judged, and comes on top")
+    if params.generate.lora:
+        notes.append("LoRA weights are not counted")
+    if found is not None:
+        notes.append("not counted: loading the model, encoding prompts (each once), storing images")
+    return notes
 
 
 def _choices(params: Params, counts: NDArray[np.int64]) -> tuple[Choice, ...]:

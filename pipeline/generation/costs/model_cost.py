@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+WIDTHS = {"float16": 2, "bfloat16": 2, "float32": 4}
+"""Bytes of a number."""
+OVERHEAD = 0.6e9
+"""Bytes that torch and its libraries take on a GPU, or in a process, before there is a model."""
+
 
 @dataclass(frozen=True)
 class ModelCost:
@@ -28,23 +33,29 @@ class ModelCost:
     """Largest number of values that are alive at once during a pass of the denoiser, for each image in it."""
     decoder_values: float
     """The same for the decoder."""
+    denoiser_operators: int
+    """Calls of torch's operators in a pass of the denoiser, whatever the batch; a GPU waits for them if they are small."""
+    decoder_operators: int
     guided: bool = True
     """Whether guidance takes a second pass; distilled models that read the scale as an input take one."""
+    upcast: bool = False
+    """Whether a model in float16 decodes in float32."""
 
     def passes(self, guidance: Sequence[float]) -> float:
         """Return how often each step runs the denoiser, mean over the scales, which are equally frequent."""
         return sum(2 if self.guided and scale > 1 else 1 for scale in guidance) / len(guidance)
 
-    def image_flops(self, calls: int, guidance: Sequence[float]) -> float:
-        """Return the operations of one image, of which the denoiser is called ``calls`` times."""
-        return calls * self.passes(guidance) * self.denoiser_flops + self.decoder_flops
+    def image_flops(self, calls: int, passes: float) -> float:
+        """Return the operations of one image, for which the denoiser is called so often with so many passes each."""
+        return calls * passes * self.denoiser_flops + self.decoder_flops
 
-    def weights_bytes(self, width: int) -> int:
-        """Return the bytes of all parameters, of ``width`` bytes each: what is sent to a device that is to draw."""
-        return self.parameters * width
+    def weights_bytes(self, dtype: str) -> int:
+        """Return the bytes of all parameters: what is sent to a device that is to draw."""
+        return self.parameters * WIDTHS[dtype]
 
-    def memory_bytes(self, batch: int, guidance: Sequence[float], width: int) -> float:
+    def memory_bytes(self, batch: int, guidance: Sequence[float], dtype: str) -> float:
         """Return the bytes on the device for a batch: parameters, and the larger of denoiser and decoder."""
-        together = 2 if self.guided and max(guidance) > 1 else 1
-        alive = batch * max(together * self.denoiser_values, self.decoder_values)
-        return self.weights_bytes(width) + alive * width
+        width, together = WIDTHS[dtype], 2 if self.guided and max(guidance) > 1 else 1
+        wide = WIDTHS["float32"] if self.upcast and dtype == "float16" else width
+        alive = max(together * self.denoiser_values * width, self.decoder_values * wide)
+        return self.weights_bytes(dtype) + batch * alive + OVERHEAD
