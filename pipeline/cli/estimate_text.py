@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipeline.cli import text
+from pipeline.reporting.units import duration, quantity
 
 if TYPE_CHECKING:
     from pipeline.commands.estimate import Choice, DeviceCost, Estimate
@@ -27,13 +28,13 @@ def _mark(number: int) -> str:
 def _model(found: "Estimate") -> list[str]:
     if found.model is None:
         return [f"model: {found.unknown}", "so nothing is known of time and memory"]
-    cost, image = found.model, f"{_count(found.image_flops or 0)}FLOP an image"
-    passes = f"{found.passes:g} pass{'es' * (found.passes != 1)} of {_count(found.model.denoiser_flops)}FLOP"
+    cost, image = found.model, f"{quantity(found.image_flops or 0, 'FLOP')} an image"
+    passes = f"{found.passes:g} pass{'es' * (found.passes != 1)} of {quantity(found.model.denoiser_flops, 'FLOP')}"
     return [
         f"{cost.model}: {cost.kind}",
         f"{cost.size} pixels a side, {cost.parameters / 1e6:,.1f} million parameters, {cost.source}",
         f"{image}: {found.calls} calls of the denoiser for {passes} each,",
-        f"and {_count(cost.decoder_flops)}FLOP in the decoder (2 FLOP for each multiply-add)",
+        f"and {quantity(cost.decoder_flops, 'FLOP')} in the decoder (2 FLOP for each multiply-add)",
     ]
 
 
@@ -47,8 +48,8 @@ def _images(found: "Estimate") -> str:
                 f"{one.planned:,}",
                 f"{one.planned / max(found.images, 1):.2f}",
                 f"{one.distinct:,}",
-                f"{_count(one.distinct * size)}B",
-                f"{_count(one.planned * size)}B",
+                f"{quantity(one.distinct * size, 'B')}",
+                f"{quantity(one.planned * size, 'B')}",
             )
         )
     return text.table(rows, right=range(3, len(rows[0])))
@@ -64,9 +65,9 @@ def _devices(found: "Estimate") -> str:
                 one.name,
                 f"{one.seconds:.3g}",
                 f"{one.joules:.3g}",
-                "" if one.memory is None else f"{_count(one.memory)}B{'!' * tight}",
-                "" if one.capacity is None else f"{_count(one.capacity)}B",
-                "" if one.peak is None else _count(one.peak),
+                "" if one.memory is None else f"{quantity(one.memory, 'B')}{'!' * tight}",
+                "" if one.capacity is None else f"{quantity(one.capacity, 'B')}",
+                "" if one.peak is None else quantity(one.peak, "FLOP/s"),
                 "" if one.used is None else f"{100 * one.used:.0f} %",
                 one.dtype,
             )
@@ -83,7 +84,7 @@ def _times(found: "Estimate") -> str:
 
 
 def _cell(choice: "Choice", device: "DeviceCost") -> str:
-    return text.duration(choice.distinct * device.seconds)
+    return duration(choice.distinct * device.seconds)
 
 
 def _choice(one: "Choice") -> _ROW:
@@ -97,11 +98,3 @@ def _remarks(found: "Estimate") -> list[tuple[int, str]]:
     more = [f"!: a batch of {found.batch_size} does not fit; lower generate.batch_size"] if tight else []
     disk = f"an image is taken to have {found.bytes_per_image:,.0f} bytes, {found.bytes_source}"
     return [*remarks, *((-1, what) for what in (*more, disk, *found.notes))]
-
-
-def _count(value: float) -> str:
-    """Return a number with three digits and the prefix of its thousands, ready for its unit."""
-    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= 0.9995 * size:
-            return f"{value / size:.3g} {prefix}"
-    return f"{value:.3g} "

@@ -37,14 +37,6 @@ def megabytes(size: float) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def duration(seconds: float) -> str:
-    """Return seconds in the unit in which they are readable, with two or three digits."""
-    for unit, length in (("y", 365.25 * 86_400), ("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.3g} {unit}" if seconds < 100 * length else f"{seconds / length:,.0f} {unit}"
-    return f"{seconds:.2g} s"
-
-
 def day(seconds: float | None) -> str:
     """Return the date, in UTC, of a moment in seconds since 1970; empty for None, ``?`` for what is no year."""
     try:

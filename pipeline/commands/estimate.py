@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import energy
 from pipeline.artifacts import partition
 from pipeline.clients.deficits import RULES, deficits
 from pipeline.errors import GenerationError, PipelineError
@@ -182,7 +183,7 @@ def _measured(workspace: Workspace, params: Params, image_size: int) -> list[Dev
             continue
         if rate is not None and rate.based_on.kind == kind:
             known = rate.based_on
-            watts = gpus.watts(known.kind, known.hardware) * known.workers
+            watts = energy.watts(known.kind, known.hardware) * known.workers
             seconds = 1 / rate.images_per_second
             name = f"measured here, {known.workers} x {known.kind}"
             source = f"measured over {known.images} images on {known.hardware}"

@@ -3,7 +3,7 @@
 from pipeline import atomic, progress
 from pipeline.artifacts import alone, holdings, manifest, partition
 from pipeline.params import Params
-from pipeline.reporting import arms, content, curves, kinds, page, skew, summary
+from pipeline.reporting import arms, content, curves, kinds, ledger_page, page, skew, spending, summary
 from pipeline.reporting.summarise import summarise
 from pipeline.workspace import Workspace
 
@@ -43,6 +43,7 @@ def run(workspace: Workspace, params: Params) -> None:
     curves.save(workspace.report_curves, federated)
     summary.save(workspace.report_metrics, numbers)
     atomic.write_text(workspace.report_page, text)
+    atomic.write_text(workspace.ledger_page, ledger_page.render(spending.of(workspace)))
     for remark in numbers.remarks:
         progress.say(f"report: {remark}")
     progress.say(f"report: {workspace.report_page}")

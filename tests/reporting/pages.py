@@ -76,7 +76,7 @@ def report(shown: Shown) -> str:
             clients.make(numbers, shown.arms, places, names),
             cost.make(numbers, places, "248,024"),
             Section("Skew", [*skew.before_and_after(numbers, places), Charts(maps, wide=True)]),
-            ledger.make(numbers, shown.arms, MANIFEST, {"generate": "61 s"}),
+            ledger.make(numbers, shown.arms, MANIFEST),
             Section("What was run", [Settings(dict.fromkeys(names, "x" * 300))]),
         ],
     ))  # fmt: skip

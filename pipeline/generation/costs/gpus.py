@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import dataclass
 
+from pipeline import energy
 from pipeline.generation import devices
 from pipeline.generation.costs.model_cost import ModelCost
 
@@ -33,11 +34,6 @@ class Device:
     launch: float = 25e-6
     """Seconds from the start of an operator to that of the next one: what Stable Diffusion 1.5 takes in batches of 1 on
     an A100, divided by its operators."""
-
-    @property
-    def key(self) -> str:
-        """The word by which drivers name it, such as A100 or 4090."""
-        return next(word for word in self.name.split() if any(map(str.isdigit, word)))
 
     def computes_single(self, dtype: str) -> bool:
         """Return whether arithmetic of this name has the rate of float32."""
@@ -71,24 +67,8 @@ GPUS = (
 )
 """Peaks, power and memory are those of NVIDIA's data sheets."""
 
-CPU_WATTS = 12.0
-"""Of a core with its memory and its share of the board, where nothing is measured: about the thermal design power of
-server processors divided by their cores, with a margin, and the default of Green Algorithms (Lannelongue et al.,
-2021)."""
 _CPU_USED_HALF, _CPU_USED_SINGLE = 0.45, 0.70
 """Of the rate of a matrix product, what the forward pass of a UNet reaches; see docs/cost.md."""
-
-
-_GPU_WATTS = 300.0
-"""Of a GPU that is not among those above."""
-
-
-def watts(kind: str, hardware: str) -> float:
-    """Return the power of one worker: a core, or a GPU by its name on this machine (``NVIDIA A100-SXM4-80GB``)."""
-    if kind == "cpu":
-        return CPU_WATTS
-    words = hardware.replace("-", " ").split()
-    return next((one.watts for one in GPUS if one.key in words), _GPU_WATTS)
 
 
 def cpu(dtype: str) -> Device:
@@ -106,7 +86,7 @@ def cpu(dtype: str) -> Device:
         peak_single=single,
         used_half=_CPU_USED_HALF,
         used_single=_CPU_USED_SINGLE,
-        watts=CPU_WATTS * cores,
+        watts=energy.watts("cpu", "") * cores,
         memory=memory,
         launch=0.0,
         source="peak: a matrix product timed here now; share: as UNets reached on another machine, see docs/cost.md",

@@ -34,7 +34,7 @@ class ModelCost:
     decoder_values: float
     """The same for the decoder."""
     denoiser_operators: int
-    """Calls of torch's operators in a pass of the denoiser, whatever the batch; a GPU waits for them if they are small."""
+    """Calls of torch's operators in a pass of the denoiser, whatever the batch; a GPU waits for small ones."""
     decoder_operators: int
     guided: bool = True
     """Whether guidance takes a second pass; distilled models that read the scale as an input take one."""
