@@ -41,17 +41,9 @@ def _model(found: "Estimate") -> list[str]:
 def _images(found: "Estimate") -> str:
     rows: list[_ROW] = [("", "rule", "sharing", "images", "x real", "to render", "in the pool", "in shards")]
     for one in found.choices:
-        size = found.bytes_per_image
-        rows.append(
-            (
-                *_choice(one),
-                f"{one.planned:,}",
-                f"{one.planned / max(found.images, 1):.2f}",
-                f"{one.distinct:,}",
-                f"{quantity(one.distinct * size, 'B')}",
-                f"{quantity(one.planned * size, 'B')}",
-            )
-        )
+        images = f"{one.planned:,}", f"{one.planned / max(found.images, 1):.2f}", f"{one.distinct:,}"
+        sizes = quantity(found.pool_bytes(one), "B"), quantity(found.shard_bytes(one), "B")
+        rows += [(*_choice(one), *images, *sizes)]
     return text.table(rows, right=range(3, len(rows[0])))
 
 
@@ -96,5 +88,5 @@ def _remarks(found: "Estimate") -> list[tuple[int, str]]:
     remarks = [(number, one.source) for number, one in enumerate(found.devices, 1)]
     tight = [one.name for one in found.devices if one.memory and one.capacity and one.memory > one.capacity]
     more = [f"!: a batch of {found.batch_size} does not fit; lower generate.batch_size"] if tight else []
-    disk = f"an image is taken to have {found.bytes_per_image:,.0f} bytes, {found.bytes_source}"
+    disk = f"an image is taken to have {found.bytes_per_image:,.0f} bytes: {found.bytes_source}"
     return [*remarks, *((-1, what) for what in (*more, disk, *found.notes))]

@@ -1,5 +1,7 @@
 """Command ``status --estimate``: what the images of each deficit rule would cost, before anything is rendered."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,8 @@ from pipeline.generation.costs.gpus import Device
 from pipeline.generation.costs.look_up import Found
 from pipeline.generation.costs.model_cost import ModelCost
 from pipeline.generation.devices import cores, resolve_dtype
+from pipeline.generation.pool import Pool
+from pipeline.generation.recipe import Recipe
 from pipeline.params import Params
 from pipeline.workspace import Workspace
 
@@ -74,7 +78,7 @@ class Estimate:
     """Real images that clients hold."""
     choices: tuple[Choice, ...]
     bytes_per_image: float
-    """Of an image as it is stored, in the pool and again in each shard that has it."""
+    """Of an encoded image."""
     bytes_source: str
     """Where that comes from, for readers."""
     model: ModelCost | None
@@ -90,6 +94,14 @@ class Estimate:
     """If nothing is known of the model, only those on which its rate was measured."""
     notes: tuple[str, ...] = ()
     """What was assumed, for readers."""
+
+    def pool_bytes(self, choice: Choice) -> float:
+        """Return what the pool grows by."""
+        return choice.distinct * (self.bytes_per_image + stored.POOL_ROW)
+
+    def shard_bytes(self, choice: Choice) -> float:
+        """Return what all shards have: an image that clients share is in the shard of each."""
+        return choice.planned * (self.bytes_per_image + stored.SHARD_ROW)
 
     @property
     def image_flops(self) -> float | None:
@@ -116,21 +128,22 @@ def estimate(
         image_size = split.image_size if image_size is None else image_size
     found, unknown = _model(workspace, params)
     known = _devices(params, found) if found else []
-    measured = _measured(workspace, params, image_size)
+    recipes = list(_recipes(workspace, params, image_size))
+    size, source = _bytes(workspace, params, recipes, image_size)
     chosen = params.generate
     return Estimate(
         clients=counts.shape[0],
         classes=counts.shape[1],
         images=int(counts.sum()),
         choices=_choices(params, counts),
-        bytes_per_image=stored.bytes_per_image(chosen.image_format, chosen.image_size or image_size),
-        bytes_source=stored.SOURCE,
+        bytes_per_image=size,
+        bytes_source=source,
         model=found.cost if found else None,
         unknown=unknown,
         calls=found.calls if found else chosen.steps,
         passes=found.cost.passes(chosen.guidance) if found else 1.0,
         batch_size=chosen.batch_size,
-        devices=(*known, *measured),
+        devices=(*known, *_measured(workspace, recipes)),
         notes=tuple(_notes(params, found)),
     )
 
@@ -169,26 +182,43 @@ def _on(device: Device, params: Params, found: Found, dtype: str, workers: int) 
     )
 
 
-def _measured(workspace: Workspace, params: Params, image_size: int) -> list[DeviceCost]:
-    """Return the cost as it was measured here; none if nothing of this speed was rendered, or if that needs the Hub."""
-    if not workspace.at(params.generate.model).exists():
-        return []
+def _waits(params: Params, found: Found) -> bool:
+    """Return whether operators are too short for the fastest GPU."""
+    cost, half = found.cost, resolve_dtype(params.generate.dtype, ["cuda"])
+    work = params.generate.batch_size * cost.passes(params.generate.guidance) * cost.denoiser_flops
+    return work / gpus.GPUS[0].rate(half) < cost.denoiser_operators * gpus.LAUNCH
+
+
+def _recipes(workspace: Workspace, params: Params, image_size: int) -> Iterator[Recipe]:
+    """Yield the recipe on each kind of device; none if the model is on the Hub, where its commit would be asked for."""
+    if workspace.at(params.generate.model).exists():
+        for dtype in dict.fromkeys(resolve_dtype(params.generate.dtype, [kind]) for kind in ("cpu", "cuda")):
+            with contextlib.suppress(PipelineError):
+                yield model.resolve(workspace, params.generate, params.seed, image_size, dtype).recipe
+
+
+def _measured(workspace: Workspace, recipes: Sequence[Recipe]) -> list[DeviceCost]:
+    """Return the cost as it was measured here; none if nothing of this speed was rendered."""
     found = []
-    for kind in ("cpu", "cuda"):
-        dtype = resolve_dtype(params.generate.dtype, [kind])
-        try:
-            recipe = model.resolve(workspace, params.generate, params.seed, image_size, dtype).recipe
-            rate = rates.estimate(workspace.pool, recipe)
-        except PipelineError:
-            continue
-        if rate is not None and rate.based_on.kind == kind:
-            known = rate.based_on
+    for recipe in recipes:
+        if (rate := rates.estimate(workspace.pool, recipe)) is not None:
+            known, seconds = rate.based_on, 1 / rate.images_per_second
             watts = energy.watts(known.kind, known.hardware) * known.workers
-            seconds = 1 / rate.images_per_second
             name = f"measured here, {known.workers} x {known.kind}"
-            source = f"measured over {known.images} images on {known.hardware}"
-            found.append(DeviceCost(name, seconds, seconds * watts, dtype, None, None, None, None, watts, source))
+            source = f"measured here over {known.images} images on {known.hardware}, beside whatever else ran"
+            unknown = (None, None, None, None)
+            found.append(DeviceCost(name, seconds, seconds * watts, recipe.dtype, *unknown, watts, source))
     return found
+
+
+def _bytes(workspace: Workspace, params: Params, recipes: Sequence[Recipe], size: int) -> tuple[float, str]:
+    """Return the bytes of an encoded image, and where that comes from: images of the recipe, else photographs."""
+    if workspace.pool.is_file():
+        with Pool(workspace.pool) as pool:
+            for recipe in recipes:
+                if mean := pool.bytes_per_image(recipe):
+                    return mean, "as those in the pool"
+    return stored.bytes_per_image(params.generate.image_format, params.generate.image_size or size), stored.SOURCE
 
 
 def _notes(params: Params, found: Found | None) -> list[str]:
@@ -205,6 +235,8 @@ def _notes(params: Params, found: Found | None) -> list[str]:
         notes.append("gate: what it will refuse is not known before images are judged, and comes on top")
     if params.generate.lora:
         notes.append("LoRA weights are not counted")
+    if found is not None and _waits(params, found):
+        notes.append(f"the model is so small that GPUs wait for each operator to start ({1e6 * gpus.LAUNCH:.0f} µs)")
     if found is not None:
         notes.append("not counted: loading the model, encoding prompts (each once), storing images")
     return notes

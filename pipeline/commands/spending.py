@@ -14,6 +14,8 @@ class Ledger:
     """What the ledger, the disk and the last report say together."""
 
     stages: Table
+    whole: str
+    """What all stages did together."""
     methods: tuple[str, ...]
     """How energy was found out."""
     stored: Table
@@ -32,6 +34,7 @@ def show(workspace: Workspace) -> Ledger:
     atomic.write_text(workspace.ledger_page, ledger_page.render(found))
     return Ledger(
         spending_tables.stages(found),
+        spending_tables.whole(found),
         tuple(spending_tables.methods(found)),
         spending_tables.stored(found),
         spending_tables.price(found.price),

@@ -28,7 +28,14 @@ def render(found: Spending) -> str:
             remarks=damaged,
             sections=[
                 Section(points.title, [Shown(points, 2), Text(POINTS)] if points.rows else [Text("No gain is known.")]),
-                Section("Time and energy", [Shown(spending_tables.stages(found), 2), Text(WORKED), Settings(energy)]),
+                Section(
+                    "Time and energy",
+                    [
+                        Shown(spending_tables.stages(found), 2),
+                        Text(f"{spending_tables.whole(found).capitalize()}. {WORKED}"),
+                        Settings(energy),
+                    ],
+                ),
                 Section("On disk now", [Shown(spending_tables.stored(found), 1)]),
             ],
         )

@@ -9,16 +9,18 @@ _WORDS = {
     "images_rendered": "images rendered",
     "images_reused": "from the pool",
     "runs_trained": "runs trained",
-    "runs_reused": "runs from the store",
+    "runs_reused": "from the store",
 }
-_BYTES = {"bytes_down": "to clients", "bytes_up": "to the server", "bytes_pushed": "pushed"}
+_BYTES = {"bytes_down": "down", "bytes_up": "up", "bytes_pushed": "pushed"}
 
 
 def stages(found: Spending) -> Table:
     """Return a row for each stage and kind of device, and their sum."""
     head = ("stage", "on", "passed", "worked", "energy", "what")
-    lines = [*found.lines, *([spending.total(found.lines)] if len(found.lines) > 1 else [])]
-    return Table("Time and energy", head, tuple(map(_line, lines)))
+    rows = [_line(one) for one in found.lines]
+    if len(rows) > 1:
+        rows.append((*_line(spending.total(found.lines))[:-1], ""))
+    return Table("Time and energy", head, tuple(rows))
 
 
 def _line(one: Line) -> tuple[str, ...]:
@@ -31,6 +33,11 @@ def what(one: Line) -> str:
     numbers = [f"{one.counts[name]:,} {words}" for name, words in _WORDS.items() if name in one.counts]
     sizes = [f"{quantity(one.counts[name], 'B')} {words}" for name, words in _BYTES.items() if name in one.counts]
     return ", ".join([*numbers, *sizes])
+
+
+def whole(found: Spending) -> str:
+    """Return what all lines count together."""
+    return f"in all: {what(spending.total(found.lines))}"
 
 
 def methods(found: Spending) -> list[str]:
@@ -46,7 +53,7 @@ def _covers(method: str) -> str:
         return "the GPUs' own counters; the machine around them is left out"
     if "RAPL" in method:
         return "the processors' own counters, whoever used them meanwhile"
-    return "assumed, since no counter could be read (GEN_FEDSD_WATTS sets the watts of a core or GPU)"
+    return "assumed: no counter could be read (GEN_FEDSD_WATTS sets the watts)"
 
 
 def stored(found: Spending) -> Table:
@@ -71,7 +78,7 @@ def price(found: Price | None) -> str:
 
 def points(found: Spending) -> Table:
     """Return what a percentage point of accuracy above no fill cost, by algorithm and budget."""
-    head = ("algorithm", "budget", "gain in points", "a point costs", "and")
+    head = ("algorithm", "budget", "gain in points", "device time of a point", "energy of a point")
     rows = tuple(_point(one, found.price) for one in found.gains) if found.price else ()
     return Table("What a point of accuracy cost, in images", head, rows)
 
@@ -81,4 +88,9 @@ def _point(one: Gain, cost: Price | None) -> tuple[str, ...]:
     gain = 100 * one.difference.mean
     if cost is None or gain <= 0:
         return (*names, "no gain", "")
-    return (*names, f"{duration(cost.device_seconds / gain)} of a device", quantity(cost.joules / gain, "J"))
+    low, high = one.difference.low, one.difference.high
+    spread = ""
+    if low is not None and high is not None:
+        most = f"to {duration(cost.device_seconds / low / 100)}" if low > 0 else "or more"
+        spread = f" ({duration(cost.device_seconds / high / 100)} {most})"
+    return (*names, f"{duration(cost.device_seconds / gain)}{spread}", quantity(cost.joules / gain, "J"))

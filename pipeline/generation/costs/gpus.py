@@ -8,6 +8,9 @@ from pipeline import energy
 from pipeline.generation import devices
 from pipeline.generation.costs.model_cost import ModelCost
 
+LAUNCH = 25e-6
+"""Seconds from the start of an operator to that of the next one on a GPU: the time of Stable Diffusion 1.5 in batches
+of 1 on an A100 (26 µs at 32 steps a second), divided by its operators."""
 _BENCHMARK = "diffusers' documentation, torch2.0.md: Stable Diffusion 1.5, batch 16, not compiled"
 
 
@@ -31,25 +34,26 @@ class Device:
     """Where the share comes from, for readers."""
     bfloat16: bool = True
     """Whether it computes in bfloat16 as fast as in float16."""
-    launch: float = 25e-6
-    """Seconds from the start of an operator to that of the next one: what Stable Diffusion 1.5 takes in batches of 1 on
-    an A100, divided by its operators."""
+    launch: float = LAUNCH
+    """Seconds from the start of an operator to that of the next one."""
 
     def computes_single(self, dtype: str) -> bool:
         """Return whether arithmetic of this name has the rate of float32."""
         return dtype == "float32" or (dtype == "bfloat16" and not self.bfloat16)
+
+    def rate(self, dtype: str) -> float:
+        """Return the operations a second that a rendering reaches in this arithmetic."""
+        single = self.computes_single(dtype)
+        return self.peak_single * self.used_single if single else self.peak_half * self.used_half
 
     def seconds(self, cost: ModelCost, calls: int, passes: float, batch: int, dtype: str) -> float:
         """Return the seconds of one image in batches of ``batch``, for which the denoiser is called ``calls`` times.
 
         A call takes as long as its operations, but no less than it takes to start its operators one by one.
         """
-        half, single = self.peak_half * self.used_half, self.peak_single * self.used_single
-        if self.computes_single(dtype):
-            half = single
-        decoding = single if cost.upcast and dtype == "float16" else half
-        denoiser = max(batch * passes * cost.denoiser_flops / half, cost.denoiser_operators * self.launch)
-        decoder = max(batch * cost.decoder_flops / decoding, cost.decoder_operators * self.launch)
+        decoding = "float32" if cost.upcast and dtype == "float16" else dtype
+        denoiser = max(batch * passes * cost.denoiser_flops / self.rate(dtype), cost.denoiser_operators * self.launch)
+        decoder = max(batch * cost.decoder_flops / self.rate(decoding), cost.decoder_operators * self.launch)
         return (calls * denoiser + decoder) / batch
 
 

@@ -7,6 +7,8 @@ _BYTES_PER_PIXEL = {
 }
 """By size in pixels a side: means over photographs (CIFAR-10 at 32, PACS at all), JPEG and WebP in quality 90. Larger
 images take fewer bytes a pixel than those of 128; how many, depends on how sharp the model draws."""
+POOL_ROW, SHARD_ROW = 460, 30
+"""Bytes of the pool's and a shard's table for each image beside it: its names, prompt and seed."""
 SOURCE = "typical of photographs in this format and size; drawings take less"
 
 
