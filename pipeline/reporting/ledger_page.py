@@ -6,8 +6,8 @@ from pipeline.reporting.spending import Spending
 
 POINTS = (
     "A gain is that of the report: the compared fill against no fill, same algorithm and budget, with its interval. "
-    "Images are paid for once, and serve every algorithm and seed. Training is in the first table; where a fill's "
-    "budget is equal epochs, its clients also train longer."
+    "Images are paid for once, and serve every algorithm and seed. Training is in the table "
+    "below; with equal epochs the clients of a fill also train longer."
 )
 WORKED = (
     "worked: seconds for which devices drew or trained, all workers together (one core or GPU each); in other stages "
@@ -32,7 +32,7 @@ def render(found: Spending) -> str:
                     "Time and energy",
                     [
                         Shown(spending_tables.stages(found), 2),
-                        Text(f"{spending_tables.whole(found).capitalize()}. {WORKED}"),
+                        Text(f"I{spending_tables.whole(found)[1:]}. {WORKED}"),
                         Settings(energy),
                     ],
                 ),

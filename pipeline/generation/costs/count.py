@@ -35,6 +35,8 @@ def count(model: str, source: str, index: Config, configs: Mapping[str, Config],
     ``index`` is the content of model_index.json, ``configs`` that of each part's config.json by the part's name.
     Raises GenerationError for a kind of model that is not known here, and for a configuration that cannot be built.
     """
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
     kind = str(index.get("_class_name"))
     if kind not in KINDS:
         raise GenerationError(f"models of this kind ({kind}) are not counted", model, f"counted are {', '.join(KINDS)}")

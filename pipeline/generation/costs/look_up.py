@@ -12,7 +12,8 @@ from pipeline.generation.costs.model_cost import ModelCost
 from pipeline.params import GenerateParams
 from pipeline.workspace import Workspace
 
-_TABLE = Path(__file__).parent / "known_models.json"
+TABLE = Path(__file__).parent / "known_models.json"
+"""What make_known.py writes."""
 _SCHEDULER = "scheduler/scheduler_config.json"
 _SAFETENSORS = ".safetensors"
 
@@ -68,7 +69,7 @@ def _find(workspace: Workspace, params: GenerateParams) -> _Configured:
         return _read(name, f"counted from the configuration in {name}", folder)
     if cached := _cached(name, params.revision):
         return _read(name, "counted from its configuration in the Hub's cache", cached)
-    for entry in json.loads(_TABLE.read_text(encoding="utf-8")):
+    for entry in json.loads(TABLE.read_text(encoding="utf-8")):
         if name in entry["ids"]:
             counted = ModelCost(**{**entry["counted"], "model": name})
             return _Configured(name, counted.source, entry["index"], entry["configs"], counted)
@@ -79,18 +80,22 @@ def _find(workspace: Workspace, params: GenerateParams) -> _Configured:
 def _read(name: str, source: str, folder: Path) -> _Configured:
     """Return the configuration in a folder; raise GenerationError if files are missing or damaged."""
     place = folder / weights.INDEX
-    try:
-        index = json.loads(place.read_text(encoding="utf-8"))
-        configs = {}
-        for part in ("unet", "vae", *(one for one in index if one.startswith("text_encoder"))):
-            place = folder / part / "config.json"
-            if part in index:
-                configs[part] = json.loads(place.read_text(encoding="utf-8"))
-        place = folder / _SCHEDULER
-        configs["scheduler"] = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError) as error:
-        raise GenerationError(f"no readable configuration ({error})", place, "check generate.model") from None
+    index = _document(folder / weights.INDEX)
+    parts = [part for part in index if part in ("unet", "vae") or part.startswith("text_encoder")]
+    configs = {part: _document(folder / part / "config.json") for part in parts}
+    configs["scheduler"] = _document(folder / _SCHEDULER)
     return _Configured(name, source, index, configs)
+
+
+def _document(place: Path) -> dict[str, Any]:
+    """Return a JSON object; raise GenerationError for anything else."""
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise GenerationError(f"no readable configuration ({error})", place, "check generate.model") from None
+    return found
 
 
 def _cached(name: str, revision: str | None) -> Path | None:

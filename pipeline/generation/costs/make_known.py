@@ -8,12 +8,13 @@ describe these models shows in the numbers of parameters, which are those of the
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pipeline import atomic
 from pipeline.generation.costs import count
+from pipeline.generation.costs.look_up import TABLE
 
 _DOWN, _UP = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
 _VAE = {
@@ -78,7 +79,9 @@ def _parts(unet: dict[str, Any], sample_size: int, *texts: dict[str, Any], upcas
     return {"unet": unet | {"sample_size": sample_size}, "vae": vae, **dict(zip(names, texts, strict=False))}
 
 
-_MODELS: tuple[tuple[tuple[str, ...], str, dict[str, Any], dict[str, Any]], ...] = (
+_Model = tuple[tuple[str, ...], str, dict[str, Any], dict[str, Any]]
+"""Ids on the Hub, scheduler, model_index.json, and the configuration of each part."""
+MODELS: tuple[_Model, ...] = (
     (
         (
             "stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -118,14 +121,13 @@ _MODELS: tuple[tuple[tuple[str, ...], str, dict[str, Any], dict[str, Any]], ...]
 )
 
 
-def made() -> list[dict[str, Any]]:
+def made(models: Sequence[_Model] = MODELS) -> list[dict[str, Any]]:
     """Return the entries of the file: ids on the Hub, configuration, and what is counted at the model's own size."""
     entries = []
-    for names, scheduler, index, configs in _MODELS:
+    for names, scheduler, index, configs in models:
         described = {**index, "scheduler": ["diffusers", scheduler]}
         settings = {"skip_prk_steps": True} if scheduler == "PNDMScheduler" else {}
-        source = "from the built-in table"
-        counted = asdict(count.count(names[0], source, described, configs, None))
+        counted = asdict(count.count(names[0], "from the built-in table", described, configs, None))
         entries.append(
             {"ids": names, "index": described, "configs": {**configs, "scheduler": settings}, "counted": counted}
         )
@@ -133,4 +135,4 @@ def made() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    atomic.write_text(Path(__file__).parent / "known_models.json", json.dumps(made(), indent=1) + "\n")
+    atomic.write_text(TABLE, json.dumps(made(), indent=1) + "\n")
