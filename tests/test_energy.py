@@ -45,7 +45,7 @@ class Nvml(ModuleType):
         raise self.NVMLError(name)
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: SimpleNamespace) -> int:
-        return self.millijoules[handle.number]
+        return self.millijoules[int(handle.number)]
 
 
 @pytest.fixture
@@ -63,7 +63,9 @@ def test_processors_are_added_up_from_reading_to_reading(tmp_path: Path) -> None
     meter = Meter(CORE, tmp_path)
     first.write_text("400000")
     second.write_text("500000")
-    assert meter.spent(9.0) == Spent(pytest.approx(0.8), "RAPL")
+    found = meter.spent(9.0)
+    assert found.joules == pytest.approx(0.8)
+    assert found.method == "RAPL"
     second.write_text("600000")
     assert meter.spent(9.0).joules == pytest.approx(0.1)
 

@@ -79,7 +79,6 @@ def _find(workspace: Workspace, params: GenerateParams) -> _Configured:
 
 def _read(name: str, source: str, folder: Path) -> _Configured:
     """Return the configuration in a folder; raise GenerationError if files are missing or damaged."""
-    place = folder / weights.INDEX
     index = _document(folder / weights.INDEX)
     parts = [part for part in index if part in ("unet", "vae") or part.startswith("text_encoder")]
     configs = {part: _document(folder / part / "config.json") for part in parts}

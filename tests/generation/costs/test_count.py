@@ -91,7 +91,8 @@ class Widening(nn.Module):
         self.first, self.second = nn.Linear(10, 1000, bias=False), nn.Linear(1000, 100, bias=False)
 
     def forward(self, values: Tensor) -> Tensor:
-        return self.second(self.first(values))
+        made: Tensor = self.second(self.first(values))
+        return made
 
 
 def test_values_alive_and_operations_by_hand() -> None:

@@ -16,7 +16,7 @@ DEVICE = Device("d", 1000.0, 100.0, 0.5, 0.5, 10.0, 1e9, "", bfloat16=False, lau
 
 
 def changed(cost: ModelCost, **values: object) -> ModelCost:
-    return ModelCost(**{**vars(cost), **values})  # type: ignore[arg-type]
+    return ModelCost(**{**vars(cost), **values})
 
 
 def test_seconds_by_hand() -> None:
