@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reporting import browser, pages
+from tests.reporting import browser, crowd, pages
 from tests.reporting.browser import Browser
 
 PHONE, DESKTOP = 390, 1280
@@ -69,6 +69,7 @@ PAGES = {
     "bare report": lambda: pages.report(pages.bare()),
     "sweep": pages.sweep,
     "bare sweep": pages.bare_sweep,
+    "ledger": lambda: pages.ledger_of(crowd.names(20)),
 }
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 WIDTHS = {"float16": 2, "bfloat16": 2, "float32": 4}
 """Bytes of a number."""
-OVERHEAD = 0.6e9
-"""Bytes that torch and its libraries take on a GPU, or in a process, before there is a model."""
+OVERHEAD = 1e9
+"""Bytes that torch and its libraries take in a process before there is a model, and at most on a GPU."""
 
 
 @dataclass(frozen=True)
