@@ -48,7 +48,7 @@ def page(
             clients.make(summary, arms, places, split.class_names),
             cost.make(summary, places, weight_bytes(arms)),
             skew.make(summary, held, split, lacks, places),
-            ledger.make(summary, arms, shards, settings.times(workspace.timings)),
+            ledger.make(summary, arms, shards),
             Section("What was run", [Settings({**run, "test images": tested, "manifest": summary.manifest})]),
         ],
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pipeline import atomic, progress
 from pipeline.artifacts import alone, holdings, manifest, partition
 from pipeline.params import Params
-from pipeline.reporting import arms, content, curves, kinds, page, remarks, skew, summary
+from pipeline.reporting import arms, content, curves, kinds, ledger_page, page, remarks, skew, spending, summary
 from pipeline.reporting.summarise import summarise
 from pipeline.workspace import Workspace
 
@@ -39,14 +39,14 @@ def run(workspace: Workspace, params: Params) -> None:
         alone=[model for fill in params.train.alone for model in alone.load(workspace.alone(fill))],
         skew=skew.of_fills(split.counts(), {fill: held[fill].counts for fill in params.train.fills}, params.seed),
     )
-    gated = remarks.on_gate(shards.gate.name if shards.gate else None, params.train.fills)
-    numbers = replace(numbers, remarks=(*numbers.remarks, *gated))
+    gate = shards.gate.name if shards.gate else None
+    numbers = replace(numbers, remarks=(*numbers.remarks, *remarks.on_gate(gate, params.train.fills)))
     from pipeline import fills  # its files can load torchvision
 
     text = page.render(content.page(workspace, params, numbers, federated, fills.describe))
     curves.save(workspace.report_curves, federated)
     summary.save(workspace.report_metrics, numbers)
     atomic.write_text(workspace.report_page, text)
-    for remark in numbers.remarks:
-        progress.say(f"report: {remark}")
-    progress.say(f"report: {workspace.report_page}")
+    atomic.write_text(workspace.ledger_page, ledger_page.render(spending.of(workspace)))
+    for told in (*numbers.remarks, workspace.report_page):
+        progress.say(f"report: {told}")
