@@ -30,7 +30,10 @@ def render(page: Page, html: str) -> tuple[str, dict[str, str]]:
         undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"cell": _cell, "paragraph": escapes.paragraph, "picture": picture}
-    sections = [replace(one, parts=[part for part in one.parts if not _only_drawn(part)]) for one in page.sections]
+    sections = [
+        replace(one, parts=[part for part in one.parts if not _only_drawn(part)] or [Charts([])])
+        for one in page.sections
+    ]
     template = files("pipeline.reporting").joinpath("page.md.j2").read_text(encoding="utf-8")
     text = environment.from_string(template).render({**vars(page), "sections": sections, "html": html})
     return text.rstrip("\n") + "\n", pictures

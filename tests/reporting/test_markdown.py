@@ -20,6 +20,7 @@ PAGE = Page(
     remarks=["2 runs are left out"],
     sections=[
         Section("Gain", [Charts([Markup("<svg/>")]), Folded("At equal epochs", [Charts([Markup("<svg/>")])])]),
+        Section("Rounds", [Folded("At equal steps", [Charts([Markup("<svg/>")])])]),
         Section(
             "Differences",
             [
@@ -52,6 +53,10 @@ What to know before the numbers are used:
 * 2 runs are left out
 
 ## Gain
+
+*Charts and pictures: [sweep.html](sweep.html), which a browser opens without a connection.*
+
+## Rounds
 
 *Charts and pictures: [sweep.html](sweep.html), which a browser opens without a connection.*
 
