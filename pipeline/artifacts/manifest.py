@@ -7,12 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import numpy as np
 from PIL import Image
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticKnownError
 
 from pipeline import atomic
-from pipeline.artifacts import parquet, shard_pictures, shard_reader
+from pipeline.artifacts import pairs, parquet, shard_pictures, shard_reader, shards
 from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.gate import Gate
 from pipeline.errors import ArtifactError
@@ -20,8 +21,9 @@ from pipeline.errors import ArtifactError
 _REDO = "run: dvc repro generate"
 LARGEST = 512_000_000
 """Bytes of a manifest that is read."""
-PLAIN, FORMAT = 1, 2
-"""Versions of the file: without, and with a gate."""
+PLAIN, FORMAT, MARKED = 1, 2, 3
+"""Versions of the file. Shards of the first two do not say that their images are synthetic: those of ``PLAIN`` have no
+gate, those of ``FORMAT`` have one. Shards of ``MARKED`` say it, with or without a gate."""
 REFUSED = "refused"
 """The folder, in that of the shards, of images that the gate refused."""
 _STRICT = ConfigDict(strict=True, extra="forbid")  # how the file is read: no value is converted, none ignored
@@ -35,8 +37,8 @@ def _unknown_key(_: object) -> Path:
 
 
 def _known(version: int) -> int:
-    if version not in (PLAIN, FORMAT):
-        raise ValueError(f"format {version}, and this version of gen-fedsd reads {PLAIN} and {FORMAT}")
+    if version not in (PLAIN, FORMAT, MARKED):
+        raise ValueError(f"format {version}, and this version of gen-fedsd reads {PLAIN} to {MARKED}")
     return version
 
 
@@ -90,7 +92,7 @@ class Shard:
     plan: str
     """Digest of the client's part of the plan."""
     counts: tuple[Count, ...]
-    """Images of each label."""
+    """Images of each label; with domains of each pair of label and domain, see ``artifacts.pairs``."""
     files: Annotated[tuple[File, ...], Field(min_length=1)]
     """One, or several for a client of many images."""
     refused: Refused | None = None
@@ -130,7 +132,27 @@ class Manifest:
     gate: Gate | None = None
     """What decided which images the shards have; None: nothing."""
     format: Annotated[int, AfterValidator(_known)] = field(default=PLAIN, compare=False)
-    """What the file that was read said: ``PLAIN`` without a gate, else ``FORMAT``. Without a gate no file says it."""
+    """What the file that was read said; one that says nothing is ``PLAIN``. What is written follows from the gate unless
+    this is ``MARKED``."""
+    domains: tuple[str, ...] = ()
+    """What the data set calls its domains, in order of their numbers; empty without any."""
+    domain_words: tuple[str, ...] = ()
+    """What prompts call the domains."""
+
+    @property
+    def marked(self) -> bool:
+        """Whether the shards say of each image that it is synthetic."""
+        return self.format == MARKED
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the shards' files, in order."""
+        return shards.columns(self.gate is not None, bool(self.domains), self.marked)
+
+    @property
+    def pair_names(self) -> tuple[str, ...]:
+        """What people call the columns of counts: the classes, or each class in each domain."""
+        return pairs.names(self.class_names, self.domains)
 
     @property
     def folder(self) -> Path:
@@ -194,7 +216,7 @@ class Manifest:
         if shard.refused is None:
             return self.pictures(shard)
         both, names = (self.paths(shard), self.refused_paths(shard)), self.class_names
-        return shard_pictures.ungated(*both, names, self.encoding, fix_of(shard), shard.counts)
+        return shard_pictures.ungated(*both, names, self.encoding, fix_of(shard), shard.counts, self.domains)
 
     def refused_pictures(self, shard: Shard, most: int | None = None) -> Iterator[tuple[int, Image.Image]]:
         """Yield label and picture of the images that the gate refused, as ``pictures`` does."""
@@ -215,7 +237,8 @@ class Manifest:
         drawn = [shard.refused.drawn for shard in self.shards if shard.refused is not None]
         # Clients that share a lane share its refusals: the client that wants most has seen them all.
         of = sum if self.sharing == "own" else max
-        return tuple(of(column) for column in zip(*drawn, strict=True)) if drawn else (0,) * len(self.class_names)
+        counts = [of(column) for column in zip(*drawn, strict=True)] if drawn else [0] * len(self.pair_names)
+        return tuple(pairs.by_class(np.array(counts, np.int64), len(self.class_names)).tolist())
 
     def shard(self, client: int) -> Shard:
         """Return a client's line; raise ArtifactError if there is no such client."""
@@ -231,9 +254,9 @@ class Manifest:
     def save(self) -> None:
         """Write the manifest to its place."""
         head = {name: value for name, value in asdict(self).items() if name not in ("shards", "place")}
-        head["format"] = None if self.gate is None else FORMAT
-        for name in ("prompt_names", "gate", "format"):
-            if head[name] is None:
+        head["format"] = MARKED if self.marked else None if self.gate is None else FORMAT
+        for name in ("prompt_names", "gate", "format", "domains", "domain_words"):
+            if not head[name]:
                 del head[name]
         lines = ",\n".join(f"    {_line(shard)}" for shard in self.shards)
         text = json.dumps(head, indent=2, sort_keys=True).removesuffix("\n}")
@@ -274,9 +297,12 @@ def _contradiction(manifest: Manifest) -> str | None:
         return "clients missing or out of order"
     if len(set(names)) < len(names) or (words is not None and not len(set(words)) == len(words) == len(names)):
         return "class names that are not one for each class"
-    if any(len(shard.counts) != len(names) or sum(shard.counts) != shard.rows for shard in shards):
+    domains, called = manifest.domains, manifest.domain_words
+    if not len(set(domains)) == len(set(called)) == len(domains) == len(called):
+        return "domains that have not each a name and words of their own"
+    if any(len(shard.counts) != len(manifest.pair_names) or sum(shard.counts) != shard.rows for shard in shards):
         return "counts of images that do not add up"
-    if manifest.format != (PLAIN if manifest.gate is None else FORMAT):
+    if not manifest.marked and manifest.format != (PLAIN if manifest.gate is None else FORMAT):
         return f"format {manifest.format} {'without' if manifest.gate is None else 'with'} a gate"
     parts = [(shard.client, part) for shard in shards for part in (shard.files, shard.refused_files)]
     named = [(file.name, client, i) for client, files in parts for i, file in enumerate(files)]

@@ -131,7 +131,7 @@ def _attribute(name: str | None, key: str) -> str | None:
 
 def _counts(known: Manifest) -> list[list[object]]:
     """Return images by client and class; for many clients the total and the extremes of each class instead."""
-    names = list(known.class_names)
+    names = list(known.pair_names)
     counts = [shard.counts for shard in known.shards]
     totals = [sum(column) for column in zip(*counts, strict=True)]
     if len(known.shards) <= MOST_CONFIGS:

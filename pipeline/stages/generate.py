@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline import progress
-from pipeline.artifacts.manifest import REFUSED, Manifest
+from pipeline.artifacts.manifest import MARKED, REFUSED, Manifest
 from pipeline.errors import ArtifactError
 from pipeline.generation import assemble, gate, lengths, request
 from pipeline.generation.devices import record_dtype, resolve_dtype
@@ -26,6 +26,9 @@ def run(workspace: Workspace, params: Params, devices: list[str]) -> None:
     dtype = resolve_dtype(params.generate.dtype, devices)
     asked = request.current(workspace, params, dtype, devices[0])
     lengths.check(workspace, params.generate, asked)
+    if asked.plan.domains and not asked.plan.recipe.prompts.names_domain:
+        fix = "use data/prompts/own-domain.yaml, or write {domain} in a template"
+        progress.say(f"note: prompts do not name the domain, so all domains get images of one kind: {fix}")
     if params.generate.dtype == "auto":
         record_dtype(workspace, dtype)
     # The pool's lock is held to the end: another run would take shards that are being written here for strays.
@@ -35,11 +38,23 @@ def run(workspace: Workspace, params: Params, devices: list[str]) -> None:
         written = []
         with progress.bar("shards", len(plan.missing), "clients") as advance:
             for client in range(len(plan.missing)):
-                written.append(assemble.write(pool, plan, client, folder, params.generate.shard_megabytes))
+                written.append(assemble.write(pool, plan, client, folder, params.generate.shard_megabytes, marked=True))
                 advance()
         names, shards = tuple(plan.class_names), tuple(written)
         text, words, recipe = plan.recipe.as_dict(), tuple(plan.prompt_names), plan.recipe.digest
-        manifest = Manifest(recipe, text, plan.sharing, names, shards, workspace.manifest, words, plan.gate)
+        manifest = Manifest(
+            recipe,
+            text,
+            plan.sharing,
+            names,
+            shards,
+            workspace.manifest,
+            words,
+            plan.gate,
+            MARKED,
+            tuple(plan.domains),
+            tuple(plan.domain_words),
+        )
         known = {path for shard in shards for _, path in manifest.files(shard)}
         for stray in set(filter(_ours, _entries(folder))) - known:
             stray.unlink()
