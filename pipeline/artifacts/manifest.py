@@ -1,7 +1,7 @@
 """The manifest: what shards exist. It is written last; training, verify and push read only what it names."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -132,8 +132,8 @@ class Manifest:
     gate: Gate | None = None
     """What decided which images the shards have; None: nothing."""
     format: Annotated[int, AfterValidator(_known)] = field(default=PLAIN, compare=False)
-    """What the file that was read said; one that says nothing is ``PLAIN``. What is written follows from the gate unless
-    this is ``MARKED``."""
+    """What the file that was read said; one that says nothing is ``PLAIN``. What is written follows from the gate
+    unless this is ``MARKED``."""
     domains: tuple[str, ...] = ()
     """What the data set calls its domains, in order of their numbers; empty without any."""
     domain_words: tuple[str, ...] = ()
@@ -292,25 +292,29 @@ def _reader() -> TypeAdapter[Manifest]:
 
 def _contradiction(manifest: Manifest) -> str | None:
     """Return in what a manifest contradicts itself, or None."""
-    shards, names, words = manifest.shards, manifest.class_names, manifest.prompt_names
+    shards = manifest.shards
     if [shard.client for shard in shards] != list(range(len(shards))):
         return "clients missing or out of order"
-    if len(set(names)) < len(names) or (words is not None and not len(set(words)) == len(words) == len(names)):
+    if not _distinct(manifest.class_names, manifest.prompt_names):
         return "class names that are not one for each class"
-    domains, called = manifest.domains, manifest.domain_words
-    if not len(set(domains)) == len(set(called)) == len(domains) == len(called):
-        return "domains that have not each a name and words of their own"
+    if not _distinct(manifest.domains, manifest.domain_words):
+        return "names of domains that are not one for each domain"
     if any(len(shard.counts) != len(manifest.pair_names) or sum(shard.counts) != shard.rows for shard in shards):
         return "counts of images that do not add up"
-    if not manifest.marked and manifest.format != (PLAIN if manifest.gate is None else FORMAT):
-        return f"format {manifest.format} {'without' if manifest.gate is None else 'with'} a gate"
     parts = [(shard.client, part) for shard in shards for part in (shard.files, shard.refused_files)]
     named = [(file.name, client, i) for client, files in parts for i, file in enumerate(files)]
     if any(name != file_name(client, part) for name, client, part in named):
         return "a file name that is not its client's, or leads out of the folder"
+    if not manifest.marked and manifest.format != (PLAIN if manifest.gate is None else FORMAT):
+        return f"format {manifest.format} {'without' if manifest.gate is None else 'with'} a gate"
     gated = [shard.refused is not None and shard.refused.adds_up(shard.counts) for shard in shards]
     added_up = all(gated) if manifest.gate is not None else all(shard.refused is None for shard in shards)
     return None if added_up else "numbers of refused images that do not add up"
+
+
+def _distinct(names: Sequence[str], words: Sequence[str] | None) -> bool:
+    """Return whether names, and the words for them if they are known, are one for each thing."""
+    return all(len(set(texts)) == len(texts) == len(names) for texts in (names, names if words is None else words))
 
 
 def fix_of(shard: Shard) -> str:

@@ -43,7 +43,7 @@ COMMON = "common"
 
 
 def lane(client: int | None, domain: str | None = None) -> str:
-    """Return the lane of a client, or with None the common one; ``domain`` are the words for a domain, if there are any."""
+    """Return the lane of a client, or with None the common one; ``domain`` are the words for a domain, if any."""
     owner = COMMON if client is None else str(client)
     return owner if domain is None else f"{owner}/{domain}"
 

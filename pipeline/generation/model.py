@@ -58,8 +58,8 @@ def resolve(
 ) -> ResolvedModel:
     """Pin the model and fill in what the parameters leave open.
 
-    ``image_size`` is the data set's, ``dtype`` what ``auto`` stands for; ``domains`` tells whether the data set has any,
-    so that prompts can name them. What cannot change a byte is not part of the
+    ``image_size`` is the data set's, ``dtype`` what ``auto`` stands for; ``domains`` tells whether the data set has
+    any, so that prompts can name them. What cannot change a byte is not part of the
     recipe: the negative prompt where no image is guided, the quality of a PNG, LoRA weights of scale 0.
     Raises GenerationError if the model cannot be found, ParameterError if the prompt set cannot be used.
     """

@@ -100,7 +100,8 @@ def separable(template: str) -> bool:
 def load(path: Path, shipped: Path | None = None, domains: bool = False) -> PromptSet:
     """Read a prompt set; raise ParameterError naming the file and the entry at fault.
 
-    ``domains`` tells whether the data set has any, so that ``{domain}`` needs no list of values. If there is no such file, the error lists the prompt sets in the folder ``shipped``.
+    ``domains`` tells whether the data set has any, so that ``{domain}`` needs no list of values. If there is no such
+    file, the error lists the prompt sets in the folder ``shipped``.
     """
     if not path.is_file():
         others = ", ".join(str(file) for file in sorted(shipped.glob("*.yaml"))) if shipped else ""
@@ -131,12 +132,11 @@ def _check(path: Path, templates: Iterable[str], attributes: Mapping[str, tuple[
         where = f"{path}, templates, {template!r}"
         if _CLASS not in words:
             raise ParameterError("a template names no class", where, f"put {{{_CLASS}}} where the class name belongs")
-        for word in sorted(words - {_CLASS}):
-            if word not in attributes and not (domains and word == _DOMAIN):
-                fix = f"add a list: {word}: [...]"
-                if word == _DOMAIN:
-                    fix += "; or name the data set's column of domains in data.group_column"
-                raise ParameterError(f"no values for {{{word}}}", where, fix)
+        known = {_CLASS, *attributes, *([_DOMAIN] if domains else [])}
+        if unknown := sorted(words - known):
+            fix = f"add a list: {unknown[0]}: [...]"
+            fix += "; or name the data set's column of domains: data.group_column" if unknown[0] == _DOMAIN else ""
+            raise ParameterError(f"no values for {{{unknown[0]}}}", where, fix)
         used |= words
     for name, values in attributes.items():
         if name == _CLASS:

@@ -34,7 +34,7 @@ class Receiver:
     def images(
         self, shard: Shard, paths: list[Path] | None = None, refused: list[Path] | None = None
     ) -> Iterator[list[StoredImage]]:
-        """Yield the images of a shard, up to a thousand at a time, in order of domain, label and index; then those refused.
+        """Yield a shard's images, up to a thousand at a time, in order of domain, label and index; then those refused.
 
         ``paths`` and ``refused`` are its files, if they are not beside the manifest. Raises ArtifactError if a file is
         not a shard of these columns; if a row is not of the shard's client, or the numbers of rows by label are not the
@@ -145,7 +145,7 @@ class Receiver:
 
 @dataclass(frozen=True)
 class _Gaps:
-    """The indices of one client's images by pair of label and domain: of those that passed the gate, and of those that did not."""
+    """The indices of one client's images by pair of label and domain: of those that passed the gate, and of the others."""
 
     passed: dict[int, list[int]] = field(default_factory=dict)
     refused: dict[int, list[int]] = field(default_factory=dict)
