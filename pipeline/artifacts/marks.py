@@ -1,8 +1,8 @@
 """The mark that an image is synthetic, in the words of the IPTC; it is beside the image's bytes and changes none.
 
 A shard has it in a column and in the footer of its files; files of pictures that commands draw have it as XMP. The
-value is IPTC's term for media that a trained model made (https://cv.iptc.org/newscodes/digitalsourcetype/), which C2PA's
-content credentials use too.
+value is IPTC's term for media that a trained model made (https://cv.iptc.org/newscodes/digitalsourcetype/), which is
+also that of C2PA's content credentials.
 """
 
 from PIL.PngImagePlugin import PngInfo

@@ -14,7 +14,7 @@ from pipeline.artifacts.holdings import REAL, Holdings
 from pipeline.data.arrays import Stored
 from pipeline.data.domains import Domains
 from pipeline.errors import ParameterError
-from pipeline.federated import algorithms
+from pipeline.federated import algorithms, model_names
 from pipeline.federated.algorithm import Algorithm, LocalSettings
 from pipeline.federated.algorithms.fedavg import FedAvg
 from pipeline.federated.local import Normalisation
@@ -159,7 +159,7 @@ def run(
         images=images,
         normalisation=inputs.normalisation,
         algorithm=made,
-        model=params.model,
+        model=model_names.resolve(params.model, inputs.test.image_size),
         norm=params.norm,
         image_size=inputs.test.image_size,
         tests=tuple(np.bincount(inputs.test_labels, minlength=inputs.classes).tolist()),

@@ -115,7 +115,7 @@ class Run:
     alone: bool = False
     """Whether each client trains alone, without a server (see ``alone``); the rounds then only say how long."""
     tests_by_domain: tuple[int, ...] = field(default=(), repr=False)
-    """Test images of each domain; empty without domains. ``images`` covers them, so the run's identity has them."""
+    """Test images of each domain; empty without domains. Not in the text of a run, which was the same before there were any."""
 
     @property
     def test_pairs(self) -> int:
@@ -268,7 +268,7 @@ class Tested:
 def score(run: Run, results: Sequence[Result]) -> Tested:
     """Return accuracy, mean loss and accuracy by class and domain from the scores of all test images."""
     parts, classes = [part for part in results if isinstance(part, Score)], len(run.tests)
-    right, total = np.sum([part.right for part in parts], axis=0, dtype=np.int64), sum(run.tests)
+    right, total = np.array([part.right for part in parts], np.int64).sum(axis=0), sum(run.tests)
     return Tested(
         accuracy=int(right.sum()) / total,
         loss=sum(part.loss for part in parts) / total,

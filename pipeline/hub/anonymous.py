@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline import progress
-from pipeline.artifacts import shards
+from pipeline.artifacts import marks, shards
 from pipeline.artifacts.manifest import File, Manifest
 
 _ROWS = 1_000
@@ -75,8 +75,12 @@ def describe(known: Manifest, files: dict[int, list[File]]) -> dict[str, Any]:
     """Return the manifest of the merged files, without the recipe's root seed and digest: they reveal the clients."""
     recipe = {name: value for name, value in known.recipe_text.items() if name != "seed"}
     gate = {} if known.gate is None else {"gate": asdict(known.gate), "refused": list(known.refusals())}
+    mark = {marks.COLUMN: marks.SOURCE_TYPE} if known.marked else {}
+    domains = {"domains": list(known.domains)} if known.domains else {}
     return {
         **gate,
+        **mark,
+        **domains,
         "anonymous": True,
         "class_names": list(known.class_names),
         "sharing": known.sharing,

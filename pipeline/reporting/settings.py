@@ -14,6 +14,7 @@ from pipeline.artifacts.inventory import Inventory
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
 from pipeline.errors import ArtifactError
+from pipeline.federated import model_names
 from pipeline.params import Params, PartitionParams, TrainParams
 from pipeline.reporting import inventory
 from pipeline.reporting.deficits import rule, unheld
@@ -48,11 +49,11 @@ def table(params: Params, split: Partition, shards: Manifest, data: Inventory, l
         "sampling": f"{recipe.steps} steps, guidance {_scales(recipe.guidance)}, {recipe.dtype}",
         "prompts": _prompts(recipe.prompts),
         "recipe": shards.recipe,
-        **_training(params.train),
+        **_training(params.train, split.image_size),
     }
 
 
-def _training(train: TrainParams) -> dict[str, str]:
+def _training(train: TrainParams, image_size: int) -> dict[str, str]:
     """Return the settings of the training, by name."""
     chosen = "all" if train.clients_per_round is None else str(train.clients_per_round)
     length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
@@ -62,7 +63,7 @@ def _training(train: TrainParams) -> dict[str, str]:
     often = "after every round" if train.eval_every == 1 else f"every {train.eval_every} rounds"
     given = ((name, train.options.get(name, {})) for name in train.algorithms)
     return {
-        "training": f"{train.model}, {train.rounds} rounds, clients a round: {chosen}{ends}",
+        "training": f"{model_names.resolve(train.model, image_size)}, {train.rounds} rounds, clients a round: {chosen}{ends}",
         "algorithms": "; ".join(f"{name} {_options(values)}".strip() for name, values in given),
         "local training": f"{length}, batch {train.batch_size}, SGD {train.learning_rate:g}, schedule {falls}, "
         f"momentum {train.momentum:g}, weight decay {train.weight_decay:g}{clip}, augment {train.augment}",

@@ -145,7 +145,7 @@ class Receiver:
 
 @dataclass(frozen=True)
 class _Gaps:
-    """The indices of one client's images by pair of label and domain: of those that passed the gate, and of the others."""
+    """The indices of one client's images by pair (see ``pairs``): of those that passed the gate, and of the others."""
 
     passed: dict[int, list[int]] = field(default_factory=dict)
     refused: dict[int, list[int]] = field(default_factory=dict)
