@@ -123,7 +123,6 @@ def load(path: Path) -> Deficits:
     if (grid["surplus"] > grid["have"]).any():
         raise ArtifactError("a surplus of more images than the client has", path, redo)
     texts = {text: _first(parts, text, width) for text in types if text not in _NUMBERS}
-    domains = [texts[name][::classes] if name in texts else () for name in _DOMAIN_TEXTS]
     found = Deficits(
         grid["have"],
         grid["want"],

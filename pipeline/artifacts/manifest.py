@@ -295,10 +295,12 @@ def _contradiction(manifest: Manifest) -> str | None:
     shards = manifest.shards
     if [shard.client for shard in shards] != list(range(len(shards))):
         return "clients missing or out of order"
-    if not _distinct(manifest.class_names, manifest.prompt_names):
-        return "class names that are not one for each class"
-    if not _distinct(manifest.domains, manifest.domain_words):
-        return "names of domains that are not one for each domain"
+    for kind, names, words in (
+        ("class", manifest.class_names, manifest.prompt_names),
+        ("domain", manifest.domains, manifest.domain_words),
+    ):
+        if not _distinct(names, words):
+            return f"{kind} names that are not one for each {kind}"
     if any(len(shard.counts) != len(manifest.pair_names) or sum(shard.counts) != shard.rows for shard in shards):
         return "counts of images that do not add up"
     parts = [(shard.client, part) for shard in shards for part in (shard.files, shard.refused_files)]

@@ -104,7 +104,7 @@ def setting(workspace: Workspace, chosen: Params, text: str) -> Setting:
 
 def _subject(one: Setting, real: Reference, devices: list[str], images: int) -> tuple[Subject, tuple[str, ...]]:
     """Render one side's images; return them, and what prompts call the classes."""
-    made = samples.render(one.workspace, one.params, real.class_names, real.split.image_size, devices, images)
+    made = samples.render(one.workspace, one.params, real.split, devices, images)
     side = Side.of(made.images, np.arange(len(made.images)), len(real.class_names))
     remarks = Remarks.of(made.images.labels, made.flags, made.retries.tolist(), len(real.class_names))
     return Subject(side, remarks, made.recipe), made.words

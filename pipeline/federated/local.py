@@ -225,7 +225,7 @@ def test(
     labels: Tensor,
     normalise: Normalise,
     number: int,
-    groups: Tensor | None = None,
+    groups: Tensor | None = None,  # noqa: PT028  # it tests a model, and is no test of pytest
 ) -> tuple[Tensor, float]:
     """Return how many images (n, H, W, 3) of each group are recognised, (number,), and the sum of cross-entropies.
 

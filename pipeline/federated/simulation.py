@@ -115,7 +115,8 @@ class Run:
     alone: bool = False
     """Whether each client trains alone, without a server (see ``alone``); the rounds then only say how long."""
     tests_by_domain: tuple[int, ...] = field(default=(), repr=False)
-    """Test images of each domain; empty without domains. Not in the text of a run, which was the same before there were any."""
+    """Test images of each domain; empty without domains. It is not in the text of a run, by which runs are found that
+    were stored before there were domains; their store adds it."""
 
     @property
     def test_pairs(self) -> int:
