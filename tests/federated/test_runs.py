@@ -75,6 +75,12 @@ def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
     assert [store.get(other) for other in found] == [None] * len(found)
 
 
+def test_a_run_of_the_small_resnet18_is_found_by_its_older_name(run: MakeRun) -> None:
+    """Stores that were filled when the network was called resnet18 keep their worth."""
+    older, small, large = (replace(run(), model=name) for name in ("resnet18", "resnet18-small", "resnet18-imagenet"))
+    assert runs.digest(older) == runs.digest(small) != runs.digest(large)
+
+
 def test_another_version_of_code_or_torch_does_not_find_it(
     store: RunStore, run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
