@@ -5,18 +5,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticKnownError
 
 from pipeline import atomic
 from pipeline.artifacts import pairs, parquet, shard_pictures, shard_reader, shards
 from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.gate import Gate
+from pipeline.artifacts.manifest_lines import STRICT, File, Refused, Shard
 from pipeline.errors import ArtifactError
+
+__all__ = [
+    "FORMAT",
+    "LARGEST",
+    "MARKED",
+    "PLAIN",
+    "REFUSED",
+    "File",
+    "Manifest",
+    "Refused",
+    "Shard",
+    "file_name",
+    "fix_of",
+    "load",
+]
 
 _REDO = "run: dvc repro generate"
 LARGEST = 512_000_000
@@ -26,10 +42,6 @@ PLAIN, FORMAT, MARKED = 1, 2, 3
 gate, those of ``FORMAT`` have one. Shards of ``MARKED`` say it, with or without a gate."""
 REFUSED = "refused"
 """The folder, in that of the shards, of images that the gate refused."""
-_STRICT = ConfigDict(strict=True, extra="forbid")  # how the file is read: no value is converted, none ignored
-
-
-Count = Annotated[int, Field(ge=0)]
 
 
 def _unknown_key(_: object) -> Path:
@@ -43,80 +55,10 @@ def _known(version: int) -> int:
 
 
 @dataclass(frozen=True)
-class File:
-    """One file of a shard."""
-
-    __pydantic_config__ = _STRICT
-
-    name: str
-    rows: Count
-    bytes: Count
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path, rows: int) -> Self:
-        """Describe a file that was just written."""
-        return cls(path.name, rows, path.stat().st_size, atomic.sha256(path))
-
-
-@dataclass(frozen=True)
-class Refused:
-    """What the gate refused of one client's images."""
-
-    __pydantic_config__ = _STRICT
-
-    drawn: tuple[Count, ...]
-    """Of each label, all that were drawn until enough passed."""
-    counts: tuple[Count, ...]
-    """Of each label, those that the client would have without the gate: with an index below the number of images."""
-    files: tuple[File, ...]
-    """These images; empty if there is none, or if a publication leaves them out."""
-
-    def adds_up(self, wanted: tuple[int, ...]) -> bool:
-        """Return whether these numbers can be where so many images of each label are wanted."""
-        if self.files and sum(self.counts) != sum(file.rows for file in self.files):
-            return False
-        # Without refused images below the number that is wanted, as many have passed, and no other is drawn.
-        columns = list(zip(self.drawn, self.counts, wanted, strict=False))
-        possible = all(bool(drawn) == bool(below) and below <= min(drawn, most) for drawn, below, most in columns)
-        return possible and len(self.drawn) == len(self.counts) == len(wanted)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One client's line in the manifest."""
-
-    __pydantic_config__ = _STRICT
-
-    client: int
-    plan: str
-    """Digest of the client's part of the plan."""
-    counts: tuple[Count, ...]
-    """Images of each label; with domains of each pair of label and domain, see ``artifacts.pairs``."""
-    files: Annotated[tuple[File, ...], Field(min_length=1)]
-    """One, or several for a client of many images."""
-    refused: Refused | None = None
-    """None without a gate."""
-
-    @property
-    def rows(self) -> int:
-        return sum(file.rows for file in self.files)
-
-    @property
-    def refused_files(self) -> tuple[File, ...]:
-        """The files of images that the gate refused."""
-        return self.refused.files if self.refused is not None else ()
-
-    @property
-    def bytes(self) -> int:
-        return sum(file.bytes for file in self.files)
-
-
-@dataclass(frozen=True)
 class Manifest:
     """All shards of one plan, in order of client."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     recipe: str
     """Digest of the recipe."""
