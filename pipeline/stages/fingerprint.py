@@ -102,8 +102,8 @@ def _model(workspace: Workspace, params: Params) -> Print:
     If there is a gate, it is an entry beside those of the recipe.
     """
     chosen = params.generate
-    domains = params.data.group_column is not None
-    resolved = model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype, domains=domains)
+    # Whether the data set has domains, which prompts may then name, is for the stages that read it to say.
+    resolved = model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype, domains=True)
     found = resolved.recipe.as_dict()
     if chosen.gate is None:
         return found
