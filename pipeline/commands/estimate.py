@@ -115,16 +115,22 @@ class Estimate:
 
 
 def estimate(
-    workspace: Workspace, params: Params, counts: NDArray[np.int64] | None = None, image_size: int | None = None
+    workspace: Workspace,
+    params: Params,
+    counts: NDArray[np.int64] | None = None,
+    image_size: int | None = None,
+    domains: Sequence[str] = (),
 ) -> Estimate:
     """Return what the images of every deficit rule would cost with the model; nothing is rendered or fetched.
 
-    ``counts`` are the real images that clients hold, (clients, classes), and ``image_size`` is the data set's, in
-    pixels a side; both default to those of the workspace's partition. Raises ArtifactError if there is none.
+    ``counts`` are the real images that clients hold, (clients, classes), or with the names of ``domains`` (clients,
+    pairs); ``image_size`` is the data set's, in pixels a side. They default to those of the workspace's partition.
+    Raises ArtifactError if there is none.
     """
     if counts is None or image_size is None:
         split = partition.load(workspace.partition)
-        counts = split.counts() if counts is None else counts
+        if counts is None:
+            counts, domains = split.pair_counts(), split.domain_names
         image_size = split.image_size if image_size is None else image_size
     found, unknown = _model(workspace, params)
     known = _devices(params, found) if found else []
@@ -135,7 +141,7 @@ def estimate(
         clients=counts.shape[0],
         classes=counts.shape[1],
         images=int(counts.sum()),
-        choices=_choices(params, counts),
+        choices=_choices(params, counts, domains),
         bytes_per_image=size,
         bytes_source=source,
         model=found.cost if found else None,
@@ -242,7 +248,7 @@ def _notes(params: Params, found: Found | None) -> list[str]:
     return notes
 
 
-def _choices(params: Params, counts: NDArray[np.int64]) -> tuple[Choice, ...]:
+def _choices(params: Params, counts: NDArray[np.int64], domains: Sequence[str]) -> tuple[Choice, ...]:
     """Return every rule with every sharing; the limits of params.yaml apply to all of them."""
     found = []
     for rule in RULES:
@@ -251,7 +257,7 @@ def _choices(params: Params, counts: NDArray[np.int64]) -> tuple[Choice, ...]:
         chosen = params.deficits.model_copy(update={"rule": rule, "images_per_class": height})
         if rule == params.deficits.rule:
             chosen = params.deficits
-        _, missing = deficits(counts, chosen, params.seed)
+        _, missing = deficits(counts, chosen, params.seed, domains)
         for sharing in SHARINGS:
             distinct = missing if sharing == "own" else missing.max(axis=0)
             current = (rule, sharing) == (params.deficits.rule, params.generate.sharing)

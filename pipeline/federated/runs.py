@@ -8,26 +8,29 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from pipeline import progress
-from pipeline.federated import state_file
+from pipeline.federated import model_names, state_file
 from pipeline.federated.algorithm import WEIGHTS
 from pipeline.federated.simulation import Run, RunState
 
 VERSION = 5
 """Raise it when a change of code changes what a run computes; ``tests/federated/test_numbers.py`` notices a change."""
+_KNOWN_AS = {model_names.SMALL: model_names.RESNET18}
+"""Models by the names that runs had when they were stored first, so that they are still found."""
 _ENDING = ".safetensors"
 
 
 def digest(run: Run) -> str:
     """Return the identity of a run on this kind of hardware with this version of torch, 24 hexadecimal digits."""
     kind = "cuda" if torch.cuda.is_available() else "cpu"
-    lost = [run.dropouts] if run.dropouts else []
-    identity = json.dumps([VERSION, torch.__version__, kind, repr(run), *lost])
+    named = replace(run, model=_KNOWN_AS.get(run.model, run.model))
+    later = [told for told in (run.dropouts, run.tests_by_domain) if told]
+    identity = json.dumps([VERSION, torch.__version__, kind, repr(named), *later])
     return hashlib.sha256(identity.encode()).hexdigest()[:24]
 
 

@@ -124,7 +124,7 @@ def _new_runs(workspace: Workspace, cell: Cell) -> int | None:
         if {source for source, rows in held.rows.items() if any(map(len, rows))} != {REAL}:
             continue
         data = given.decoded
-        inputs = federated.Inputs.of(held, {REAL: data.train}, data.test, data.test_rows)
+        inputs = federated.Inputs.of(held, {REAL: data.train}, data.test, data.test_rows, data.test_domains)
         made = federated.runs(held, inputs, algorithm, params.train, params.training_seed, recorded=lost)
         for _, _, run in made:
             digests[runs.digest(run)] = store.holds(run)

@@ -34,7 +34,8 @@ def test_anonymous_files_reveal_no_client(hub: Hub, project: Path) -> None:
     assert set(tree) - {".gitattributes"} == files | BESIDE
     assert "6 files to upload" in printed
     rows = [row for path in sorted(files) for row in _rows(tree[path])]
-    assert set(rows[0]) == {"image", "label", "class_name", "prompt", "negative_prompt", "guidance", "flags"}
+    described = {"image", "label", "class_name", "prompt", "negative_prompt", "guidance", "flags"}
+    assert set(rows[0]) == described | {"digital_source_type"}
     mine = {
         row["image"]["bytes"]: row
         for shard in known.shards
