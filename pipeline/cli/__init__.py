@@ -5,7 +5,7 @@ Commands import what they call when they run, since torch takes seconds to load 
 
 import typer
 
-from pipeline.cli import cache, evaluate, hub, images, pool, report, runs, stages, sweep
+from pipeline.cli import cache, evaluate, hub, images, pool, preset, report, runs, stages, sweep
 
 app = typer.Typer(
     help="Fill federated clients' missing classes with Stable Diffusion images, and measure whether it helped.",
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 for group in (stages, evaluate, report, images, hub):
     app.add_typer(group.commands)
+app.add_typer(preset.commands, name="preset")
 app.add_typer(pool.commands, name="pool")
 app.add_typer(runs.commands, name="runs")
 app.add_typer(cache.commands, name="cache")

@@ -1,5 +1,6 @@
 """Command ``status --estimate``: what the images of each deficit rule would cost, before anything is rendered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,16 +103,22 @@ class Estimate:
 
 
 def estimate(
-    workspace: Workspace, params: Params, counts: NDArray[np.int64] | None = None, image_size: int | None = None
+    workspace: Workspace,
+    params: Params,
+    counts: NDArray[np.int64] | None = None,
+    image_size: int | None = None,
+    domains: Sequence[str] = (),
 ) -> Estimate:
     """Return what the images of every deficit rule would cost with the model; nothing is rendered or fetched.
 
     ``counts`` are the real images that clients hold, (clients, classes), and ``image_size`` is the data set's, in
-    pixels a side; both default to those of the workspace's partition. Raises ArtifactError if there is none.
+    pixels a side; both default to those of the workspace's partition. With ``domains``, their names, ``counts`` are
+    those of pairs of class and domain (see ``artifacts.pairs``). Raises ArtifactError if there is no partition.
     """
     if counts is None or image_size is None:
         split = partition.load(workspace.partition)
-        counts = split.counts() if counts is None else counts
+        if counts is None:
+            counts, domains = split.pair_counts(), split.domain_names
         image_size = split.image_size if image_size is None else image_size
     found, unknown = _model(workspace, params)
     known = _devices(params, found) if found else []
@@ -119,9 +126,9 @@ def estimate(
     chosen = params.generate
     return Estimate(
         clients=counts.shape[0],
-        classes=counts.shape[1],
+        classes=counts.shape[1] // max(len(domains), 1),
         images=int(counts.sum()),
-        choices=_choices(params, counts),
+        choices=_choices(params, counts, domains),
         bytes_per_image=stored.bytes_per_image(chosen.image_format, chosen.image_size or image_size),
         bytes_source=stored.SOURCE,
         model=found.cost if found else None,
@@ -209,7 +216,7 @@ def _notes(params: Params, found: Found | None) -> list[str]:
     return notes
 
 
-def _choices(params: Params, counts: NDArray[np.int64]) -> tuple[Choice, ...]:
+def _choices(params: Params, counts: NDArray[np.int64], domains: Sequence[str]) -> tuple[Choice, ...]:
     """Return every rule with every sharing; the limits of params.yaml apply to all of them."""
     found = []
     for rule in RULES:
@@ -218,7 +225,7 @@ def _choices(params: Params, counts: NDArray[np.int64]) -> tuple[Choice, ...]:
         chosen = params.deficits.model_copy(update={"rule": rule, "images_per_class": height})
         if rule == params.deficits.rule:
             chosen = params.deficits
-        _, missing = deficits(counts, chosen, params.seed)
+        _, missing = deficits(counts, chosen, params.seed, domains)
         for sharing in SHARINGS:
             distinct = missing if sharing == "own" else missing.max(axis=0)
             current = (rule, sharing) == (params.deficits.rule, params.generate.sharing)
