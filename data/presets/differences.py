@@ -44,8 +44,8 @@ COUNTS: dict[str, dict[str, tuple[int, ...]]] = {
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 _SD15 = {"model": SD15, "revision": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14", "variant": "fp16"}
 _SD15_NEEDS = (
-    f"a GPU with 6 GB; {SD15} (2.8 GB, licence CreativeML OpenRAIL-M; the repository runwayml/stable-diffusion-v1-5 was "
-    "withdrawn, and this one continues it)"
+    f"a GPU with 6 GB; {SD15} (2.8 GB, licence CreativeML OpenRAIL-M; runwayml/stable-diffusion-v1-5 was withdrawn, "
+    "and this one continues it)"
 )
 _CIFAR10 = {"path": "uoft-cs/cifar10", "revision": "0b2714987fa478483af9968de7c934580d0bb9a2"}
 _CIFAR10_NEEDS = "uoft-cs/cifar10 from the Hub (144 MB)"
@@ -184,7 +184,7 @@ PRESETS = {
             },
         ),
         counts="imagenet100",
-        images="The data set has 126,689 training images; how many each class has is not published, so they count as equal.",
+        images="The data set has 126,689 training images; how many each class has is not published: taken as equal.",
     ),
     "pacs-sd15": Preset(
         "PACS (photos, paintings, cartoons, sketches) and Stable Diffusion 1.5: 7 classes in 4 domains, label skew and "
@@ -228,8 +228,8 @@ PRESETS = {
                 },
             },
         ),
-        images="Images: about half as many as your clients hold, with global-mean; gen-fedsd status --estimate counts them "
-        "after gen-fedsd partition. GPU time: about 0.6 s an image on an A100, 0.7 s on an RTX 4090.",
+        images="Images: about half as many as your clients hold, with global-mean; gen-fedsd status --estimate counts "
+        "them after gen-fedsd partition. GPU time: about 0.6 s an image on an A100, 0.7 s on an RTX 4090.",
     ),
     "cifar10-turbo": Preset(
         "CIFAR-10 and SDXL-Turbo: a model that draws an image in one step; the rest as in cifar10-sd15.",
