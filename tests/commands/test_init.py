@@ -31,7 +31,7 @@ def draw(folder: Path, each: int, side: int, *names: str) -> Path:
     for label, name in enumerate(names):
         (folder / name).mkdir(parents=True)
         for number in range(each):
-            pixels = np.full((side, side + 4, 3), 40 * label + number, np.uint8)
+            pixels = np.full((side, side + 4, 3), (40 * label + number) % 256, np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
     return folder
 

@@ -98,7 +98,7 @@ def look(workspace: Workspace, asked: Asked) -> Found:
     return Found(data, held, tested, names, others, sizes, modes, bad, sampled, size, natural, tuple(remarks))
 
 
-def _read(first: DataParams, changes: dict[str, object]) -> DataParams:
+def _read(first: DataParams, changes: Mapping[str, object]) -> DataParams:
     return DataParams.model_validate({**first.model_dump(), **changes})
 
 
