@@ -123,9 +123,13 @@ def load(path: Path) -> Deficits:
     if (grid["surplus"] > grid["have"]).any():
         raise ArtifactError("a surplus of more images than the client has", path, redo)
     texts = {text: _first(parts, text, width) for text in types if text not in _NUMBERS}
-    domains = [texts[name][::classes] if name in texts else () for name in _DOMAIN_TEXTS]
     found = Deficits(
-        *(grid[name] for name in _NUMBERS[2:]), *(texts[name][:classes] for name in _TEXTS), domains[0], domains[1]
+        grid["have"],
+        grid["want"],
+        grid["missing"],
+        grid["surplus"],
+        *(texts[name][:classes] for name in _TEXTS),
+        *(texts[name][::classes] if name in texts else () for name in _DOMAIN_TEXTS),
     )
     if list(texts.values()) != found._texts():
         raise ArtifactError("names that are not those of one class and domain each", path, redo)

@@ -51,6 +51,8 @@ class Round:
     averaged: float | None = None
     """Accuracy of the average of the global weights of the run's last rounds, as in WIMA (Caldarola et al., 2023); None
     except in a run's last round."""
+    by_domain: tuple[float | None, ...] | None = None
+    """Accuracy on the test images of each domain; None without domains, None inside for a domain without any."""
 
     @property
     def samples(self) -> int:
@@ -127,20 +129,28 @@ def reached(rounds: Iterable[Round], target: float) -> Round | None:
 
 _KEYS = ("fill", "algorithm", "budget", "seed", "last_rounds", "round")
 _COLUMNS = (*_KEYS, "accuracy", "averaged", "loss", "samples", "steps", "bytes_down", "bytes_up")
-_PARTICIPANTS = "participants.parquet"
+_PARTICIPANTS, _DOMAINS = "participants.parquet", "domains.csv"
 _PARTICIPANT_TYPES = {"budget": pa.string(), "seed": pa.int64(), "round": pa.int32(), "client": pa.int32()} | {
     field.name: pa.int64() for field in fields(Participation)[1:]
 }
 
 
-def save(folder: Path, runs: Sequence[RunHistory], class_names: Sequence[str], counts: NDArray[np.int64]) -> None:
+def save(
+    folder: Path,
+    runs: Sequence[RunHistory],
+    class_names: Sequence[str],
+    counts: NDArray[np.int64],
+    domains: Sequence[str] = (),
+) -> None:
     """Write the histories of one fill and algorithm.
 
     ``history.csv`` has a line for each run and round; ``participants.parquet`` a row for each run, round and client
-    that took part; ``classes.csv`` and ``clients.csv`` the accuracy by class and by client of every tested round.
-    ``counts`` are the clients' real images, (clients, classes).
+    that took part; ``classes.csv`` and ``clients.csv`` the accuracy by class and by client of every tested round, and
+    ``domains.csv`` that by domain if the test images have ``domains``. ``counts`` are the clients' real images,
+    (clients, classes).
     """
     tested = [(run, done, done.by_class) for run in runs for done in run.tested if done.by_class is not None]
+    _save_domains(folder / _DOMAINS, runs, domains)
     with writing(folder / "history.csv", _COLUMNS) as writer:
         writer.writerows(_line(run, done) for run in runs for done in run.rounds)
     with writing(folder / "classes.csv", ["budget", "seed", "round", *map(printable.csv_cell, class_names)]) as writer:
@@ -153,6 +163,16 @@ def save(folder: Path, runs: Sequence[RunHistory], class_names: Sequence[str], c
     arrays = [pa.array(values, kind) for values, kind in zip(columns, _PARTICIPANT_TYPES.values(), strict=True)]
     with atomic.replacing(folder / _PARTICIPANTS) as temporary:
         pq.write_table(pa.table(arrays, names=list(_PARTICIPANT_TYPES)), temporary, compression="zstd")
+
+
+def _save_domains(path: Path, runs: Sequence[RunHistory], domains: Sequence[str]) -> None:
+    """Write the accuracy by domain; without domains delete what an earlier run with some has left."""
+    if not domains:
+        path.unlink(missing_ok=True)
+        return
+    with writing(path, ["budget", "seed", "round", *map(printable.csv_cell, domains)]) as writer:
+        for run in runs:
+            writer.writerows([run.budget, run.seed, done.number, *(done.by_domain or ())] for done in run.tested)
 
 
 @contextmanager
@@ -180,11 +200,12 @@ def load(folder: Path) -> list[RunHistory]:
     """Read what ``save`` wrote; raise ArtifactError if a file is missing, damaged, or does not match the others."""
     path, by_class = folder / "history.csv", _read_table(folder / "classes.csv")
     participants = _read_participants(folder / _PARTICIPANTS)
+    domains = _read_table(folder / _DOMAINS) if (folder / _DOMAINS).is_file() else {}
     runs: dict[tuple[str, str, str, int, int], list[Round]] = {}
     with reading(path), path.open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file, strict=True):
             key = line["budget"], int(line["seed"]), int(line["round"])
-            done = _round(line, by_class.pop(key, None), tuple(participants.pop(key, ())))
+            done = _round(line, by_class.pop(key, None), domains.pop(key, None), tuple(participants.pop(key, ())))
             if any(int(line[name]) != getattr(done, name) for name in _COLUMNS[-4:]):
                 raise ArtifactError(f"does not match {_PARTICIPANTS} in round {key[2]}", path, _REDO)
             rounds = runs.setdefault((line["fill"], line["algorithm"], *key[:2], int(line["last_rounds"])), [])
@@ -197,11 +218,20 @@ def load(folder: Path) -> list[RunHistory]:
         raise ArtifactError("holds no round", path, _REDO)
     if len({key[:2] for key in runs}) > 1:
         raise ArtifactError("holds runs of more than one fill or algorithm", path, _REDO)
-    for name, left in (("classes.csv", by_class), (_PARTICIPANTS, participants)):
+    for name, left in (("classes.csv", by_class), (_DOMAINS, domains), (_PARTICIPANTS, participants)):
         if left:
             budget, seed, number = min(left)
             raise ArtifactError(f"has no round {number} of {budget}, seed {seed}, but {name} does", path, _REDO)
     return [RunHistory(*key[:4], tuple(rounds), key[4]) for key, rounds in runs.items()]
+
+
+def load_domains(folder: Path) -> tuple[str, ...]:
+    """Return the names of the domains that test images have; empty without any."""
+    path = folder / _DOMAINS
+    if not path.is_file():
+        return ()
+    with reading(path), path.open(newline="", encoding="utf-8") as file:
+        return tuple(map(printable.from_csv_cell, next(csv.reader(file, strict=True), [])[3:]))
 
 
 def load_clients(folder: Path) -> dict[tuple[str, int, int], tuple[float | None, ...]]:
@@ -209,10 +239,10 @@ def load_clients(folder: Path) -> dict[tuple[str, int, int], tuple[float | None,
     return _read_table(folder / "clients.csv")
 
 
-def _round(line: Mapping[str, str], by_class: Any, participants: tuple[Participation, ...]) -> Round:
+def _round(line: Mapping[str, str], by_class: Any, by_domain: Any, participants: tuple[Participation, ...]) -> Round:
     names = ("accuracy", "loss", "averaged")
     accuracy, loss, averaged = (float(line[name]) if line[name] else None for name in names)
-    return Round(int(line["round"]), participants, accuracy, loss, by_class, averaged)
+    return Round(int(line["round"]), participants, accuracy, loss, by_class, averaged, by_domain)
 
 
 def _read_table(path: Path) -> dict[tuple[str, int, int], tuple[float | None, ...]]:

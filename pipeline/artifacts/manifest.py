@@ -1,33 +1,47 @@
 """The manifest: what shards exist. It is written last; training, verify and push read only what it names."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
+import numpy as np
 from PIL import Image
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticKnownError
 
 from pipeline import atomic
-from pipeline.artifacts import parquet, shard_pictures, shard_reader
+from pipeline.artifacts import pairs, parquet, shard_pictures, shard_reader, shards
 from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.gate import Gate
+from pipeline.artifacts.manifest_lines import STRICT, File, Refused, Shard
 from pipeline.errors import ArtifactError
+
+__all__ = [
+    "FORMAT",
+    "LARGEST",
+    "MARKED",
+    "PLAIN",
+    "REFUSED",
+    "File",
+    "Manifest",
+    "Refused",
+    "Shard",
+    "file_name",
+    "fix_of",
+    "load",
+]
 
 _REDO = "run: dvc repro generate"
 LARGEST = 512_000_000
 """Bytes of a manifest that is read."""
-PLAIN, FORMAT = 1, 2
-"""Versions of the file: without, and with a gate."""
+PLAIN, FORMAT, MARKED = 1, 2, 3
+"""Versions of the file. Shards of the first two do not say that their images are synthetic: those of ``PLAIN`` have no
+gate, those of ``FORMAT`` have one. Shards of ``MARKED`` say it, with or without a gate."""
 REFUSED = "refused"
 """The folder, in that of the shards, of images that the gate refused."""
-_STRICT = ConfigDict(strict=True, extra="forbid")  # how the file is read: no value is converted, none ignored
-
-
-Count = Annotated[int, Field(ge=0)]
 
 
 def _unknown_key(_: object) -> Path:
@@ -35,86 +49,16 @@ def _unknown_key(_: object) -> Path:
 
 
 def _known(version: int) -> int:
-    if version not in (PLAIN, FORMAT):
-        raise ValueError(f"format {version}, and this version of gen-fedsd reads {PLAIN} and {FORMAT}")
+    if version not in (PLAIN, FORMAT, MARKED):
+        raise ValueError(f"format {version}, and this version of gen-fedsd reads {PLAIN} to {MARKED}")
     return version
-
-
-@dataclass(frozen=True)
-class File:
-    """One file of a shard."""
-
-    __pydantic_config__ = _STRICT
-
-    name: str
-    rows: Count
-    bytes: Count
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path, rows: int) -> Self:
-        """Describe a file that was just written."""
-        return cls(path.name, rows, path.stat().st_size, atomic.sha256(path))
-
-
-@dataclass(frozen=True)
-class Refused:
-    """What the gate refused of one client's images."""
-
-    __pydantic_config__ = _STRICT
-
-    drawn: tuple[Count, ...]
-    """Of each label, all that were drawn until enough passed."""
-    counts: tuple[Count, ...]
-    """Of each label, those that the client would have without the gate: with an index below the number of images."""
-    files: tuple[File, ...]
-    """These images; empty if there is none, or if a publication leaves them out."""
-
-    def adds_up(self, wanted: tuple[int, ...]) -> bool:
-        """Return whether these numbers can be where so many images of each label are wanted."""
-        if self.files and sum(self.counts) != sum(file.rows for file in self.files):
-            return False
-        # Without refused images below the number that is wanted, as many have passed, and no other is drawn.
-        columns = list(zip(self.drawn, self.counts, wanted, strict=False))
-        possible = all(bool(drawn) == bool(below) and below <= min(drawn, most) for drawn, below, most in columns)
-        return possible and len(self.drawn) == len(self.counts) == len(wanted)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One client's line in the manifest."""
-
-    __pydantic_config__ = _STRICT
-
-    client: int
-    plan: str
-    """Digest of the client's part of the plan."""
-    counts: tuple[Count, ...]
-    """Images of each label."""
-    files: Annotated[tuple[File, ...], Field(min_length=1)]
-    """One, or several for a client of many images."""
-    refused: Refused | None = None
-    """None without a gate."""
-
-    @property
-    def rows(self) -> int:
-        return sum(file.rows for file in self.files)
-
-    @property
-    def refused_files(self) -> tuple[File, ...]:
-        """The files of images that the gate refused."""
-        return self.refused.files if self.refused is not None else ()
-
-    @property
-    def bytes(self) -> int:
-        return sum(file.bytes for file in self.files)
 
 
 @dataclass(frozen=True)
 class Manifest:
     """All shards of one plan, in order of client."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     recipe: str
     """Digest of the recipe."""
@@ -130,7 +74,27 @@ class Manifest:
     gate: Gate | None = None
     """What decided which images the shards have; None: nothing."""
     format: Annotated[int, AfterValidator(_known)] = field(default=PLAIN, compare=False)
-    """What the file that was read said: ``PLAIN`` without a gate, else ``FORMAT``. Without a gate no file says it."""
+    """What the file that was read said; one that says nothing is ``PLAIN``. What is written follows from the gate
+    unless this is ``MARKED``."""
+    domains: tuple[str, ...] = ()
+    """What the data set calls its domains, in order of their numbers; empty without any."""
+    domain_words: tuple[str, ...] = ()
+    """What prompts call the domains."""
+
+    @property
+    def marked(self) -> bool:
+        """Whether the shards say of each image that it is synthetic."""
+        return self.format == MARKED
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the shards' files, in order."""
+        return shards.columns(self.gate is not None, bool(self.domains), self.marked)
+
+    @property
+    def pair_names(self) -> tuple[str, ...]:
+        """What people call the columns of counts: the classes, or each class in each domain."""
+        return pairs.names(self.class_names, self.domains)
 
     @property
     def folder(self) -> Path:
@@ -194,7 +158,7 @@ class Manifest:
         if shard.refused is None:
             return self.pictures(shard)
         both, names = (self.paths(shard), self.refused_paths(shard)), self.class_names
-        return shard_pictures.ungated(*both, names, self.encoding, fix_of(shard), shard.counts)
+        return shard_pictures.ungated(*both, names, self.encoding, fix_of(shard), shard.counts, self.domains)
 
     def refused_pictures(self, shard: Shard, most: int | None = None) -> Iterator[tuple[int, Image.Image]]:
         """Yield label and picture of the images that the gate refused, as ``pictures`` does."""
@@ -215,7 +179,8 @@ class Manifest:
         drawn = [shard.refused.drawn for shard in self.shards if shard.refused is not None]
         # Clients that share a lane share its refusals: the client that wants most has seen them all.
         of = sum if self.sharing == "own" else max
-        return tuple(of(column) for column in zip(*drawn, strict=True)) if drawn else (0,) * len(self.class_names)
+        counts = [of(column) for column in zip(*drawn, strict=True)] if drawn else [0] * len(self.pair_names)
+        return tuple(pairs.by_class(np.array(counts, np.int64), len(self.class_names)).tolist())
 
     def shard(self, client: int) -> Shard:
         """Return a client's line; raise ArtifactError if there is no such client."""
@@ -231,9 +196,9 @@ class Manifest:
     def save(self) -> None:
         """Write the manifest to its place."""
         head = {name: value for name, value in asdict(self).items() if name not in ("shards", "place")}
-        head["format"] = None if self.gate is None else FORMAT
-        for name in ("prompt_names", "gate", "format"):
-            if head[name] is None:
+        head["format"] = MARKED if self.marked else None if self.gate is None else FORMAT
+        for name in ("prompt_names", "gate", "format", "domains", "domain_words"):
+            if not head[name]:
                 del head[name]
         lines = ",\n".join(f"    {_line(shard)}" for shard in self.shards)
         text = json.dumps(head, indent=2, sort_keys=True).removesuffix("\n}")
@@ -269,22 +234,31 @@ def _reader() -> TypeAdapter[Manifest]:
 
 def _contradiction(manifest: Manifest) -> str | None:
     """Return in what a manifest contradicts itself, or None."""
-    shards, names, words = manifest.shards, manifest.class_names, manifest.prompt_names
+    shards = manifest.shards
     if [shard.client for shard in shards] != list(range(len(shards))):
         return "clients missing or out of order"
-    if len(set(names)) < len(names) or (words is not None and not len(set(words)) == len(words) == len(names)):
-        return "class names that are not one for each class"
-    if any(len(shard.counts) != len(names) or sum(shard.counts) != shard.rows for shard in shards):
+    for kind, names, words in (
+        ("class", manifest.class_names, manifest.prompt_names),
+        ("domain", manifest.domains, manifest.domain_words),
+    ):
+        if not _distinct(names, words):
+            return f"{kind} names that are not one for each {kind}"
+    if any(len(shard.counts) != len(manifest.pair_names) or sum(shard.counts) != shard.rows for shard in shards):
         return "counts of images that do not add up"
-    if manifest.format != (PLAIN if manifest.gate is None else FORMAT):
-        return f"format {manifest.format} {'without' if manifest.gate is None else 'with'} a gate"
     parts = [(shard.client, part) for shard in shards for part in (shard.files, shard.refused_files)]
     named = [(file.name, client, i) for client, files in parts for i, file in enumerate(files)]
     if any(name != file_name(client, part) for name, client, part in named):
         return "a file name that is not its client's, or leads out of the folder"
+    if not manifest.marked and manifest.format != (PLAIN if manifest.gate is None else FORMAT):
+        return f"format {manifest.format} {'without' if manifest.gate is None else 'with'} a gate"
     gated = [shard.refused is not None and shard.refused.adds_up(shard.counts) for shard in shards]
     added_up = all(gated) if manifest.gate is not None else all(shard.refused is None for shard in shards)
     return None if added_up else "numbers of refused images that do not add up"
+
+
+def _distinct(names: Sequence[str], words: Sequence[str] | None) -> bool:
+    """Return whether names, and the words for them if they are known, are one for each thing."""
+    return all(len(set(texts)) == len(texts) == len(names) for texts in (names, names if words is None else words))
 
 
 def fix_of(shard: Shard) -> str:

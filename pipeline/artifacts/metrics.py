@@ -14,9 +14,27 @@ from pipeline.artifacts.history import RunHistory, for_clients
 _KINDS = ("primary", "final", "averaged")
 
 
-def save(path: Path, runs: Sequence[RunHistory], counts: NDArray[np.int64]) -> None:
-    """Write the figures; ``counts`` are the clients' real images, (clients, classes)."""
-    atomic.write_text(path, json.dumps(_metrics(runs, counts), indent=2) + "\n")
+def save(path: Path, runs: Sequence[RunHistory], counts: NDArray[np.int64], domains: Sequence[str] = ()) -> None:
+    """Write the figures; ``counts`` are the clients' real images, (clients, classes), ``domains`` the tests'."""
+    found = _metrics(runs, counts)
+    for budget, shares in _by_domain(runs, domains).items():
+        found[budget]["domain_accuracy"] = shares
+    atomic.write_text(path, json.dumps(found, indent=2) + "\n")
+
+
+def _by_domain(runs: Sequence[RunHistory], domains: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return by budget the accuracy on each domain's test images, mean over the last rounds and over seeds."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for run in runs:
+        each = [done.by_domain for done in run.last if done.by_domain is not None]
+        for name, shares in zip(domains, zip(*each, strict=True), strict=False):
+            known = [share for share in shares if share is not None]
+            if known:
+                found.setdefault(run.budget, {}).setdefault(name, []).append(sum(known) / len(known))
+    return {
+        budget: {name: round(sum(values) / len(values), 4) for name, values in of.items()}
+        for budget, of in found.items()
+    }
 
 
 def _metrics(runs: Sequence[RunHistory], counts: NDArray[np.int64]) -> dict[str, dict[str, Any]]:

@@ -25,12 +25,14 @@ def of(labels: NDArray[np.integer], domains: NDArray[np.integer] | None, classes
 
 def by_class(counts: Int64, classes: int) -> Int64:
     """Return counts (..., pairs) summed over domains, (..., classes)."""
-    return np.asarray(counts).reshape(*np.shape(counts)[:-1], -1, classes).sum(axis=-2)
+    summed: Int64 = counts.reshape(*counts.shape[:-1], -1, classes).sum(axis=-2)
+    return summed
 
 
 def by_domain(counts: Int64, classes: int) -> Int64:
     """Return counts (..., pairs) summed over classes, (..., domains)."""
-    return np.asarray(counts).reshape(*np.shape(counts)[:-1], -1, classes).sum(axis=-1)
+    summed: Int64 = counts.reshape(*counts.shape[:-1], -1, classes).sum(axis=-1)
+    return summed
 
 
 def names(class_names: Sequence[str], domains: Sequence[str]) -> tuple[str, ...]:

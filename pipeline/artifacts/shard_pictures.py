@@ -11,7 +11,7 @@ from pipeline.artifacts.encoded import Encoding
 from pipeline.errors import ArtifactError
 
 Place = tuple[int, int]
-"""Label and index: the order of the rows of a shard."""
+"""Pair of label and domain (see ``pairs``; without domains the label), and index: the order of the rows of a shard."""
 
 
 def pictures(
@@ -36,29 +36,33 @@ def ungated(
     encoding: Encoding,
     fix: str,
     counts: Sequence[int],
+    domains: Sequence[str] = (),
 ) -> Iterator[tuple[int, Image.Image]]:
-    """Yield label and picture of the images with an index below the count of their label, in order of label and index.
+    """Yield label and picture of the images with an index below the count of their pair, in order of pair and index.
 
     ``passed`` and ``refused`` are the files of a client; those that passed have later indices too.
     """
-    both = (_placed(paths, class_names, encoding, fix) for paths in (passed, refused))
-    for (label, index), image, path in heapq.merge(*both, key=lambda row: row[0]):
-        _check_label(label, counts, path, fix)
-        if index < counts[label]:
-            yield label, _decoded(encoding, image, path, fix)
+    both = (_placed(paths, class_names, domains, encoding, fix) for paths in (passed, refused))
+    for (pair, index), image, path in heapq.merge(*both, key=lambda row: row[0]):
+        if index < counts[pair]:
+            yield pair % len(class_names), _decoded(encoding, image, path, fix)
 
 
 def _placed(
-    paths: Iterable[Path], class_names: Sequence[str], encoding: Encoding, fix: str
+    paths: Iterable[Path], class_names: Sequence[str], domains: Sequence[str], encoding: Encoding, fix: str
 ) -> Iterator[tuple[Place, bytes, Path]]:
+    numbers = {name: i for i, name in enumerate(domains)}
     for path in paths:
         for columns in shard_reader.read(path, class_names, encoding, fix):
-            places = zip(columns["label"], columns["index"], strict=True)
-            for place, image in zip(places, columns["image"], strict=True):
-                yield place, image, path
+            for row, label in enumerate(columns["label"]):
+                _check_label(label, class_names, path, fix)
+                domain = numbers.get(columns["domain"][row]) if domains and "domain" in columns else 0
+                if domain is None:
+                    raise ArtifactError("not a shard (a domain that the manifest does not name)", path, fix)
+                yield (domain * len(class_names) + label, columns["index"][row]), columns["image"][row], path
 
 
-def _check_label(label: int, counts: Sequence[int], path: Path, fix: str) -> None:
+def _check_label(label: int, counts: Sequence[object], path: Path, fix: str) -> None:
     if not 0 <= label < len(counts):
         raise ArtifactError(f"not a shard (label {label} of {len(counts)} classes)", path, fix)
 

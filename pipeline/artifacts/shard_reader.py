@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.artifacts import pages, parquet, shards
+from pipeline.artifacts import marks, pages, parquet, shards
 from pipeline.artifacts.encoded import Encoding
 from pipeline.errors import ArtifactError
 
@@ -20,8 +20,6 @@ Columns = dict[str, list[Any]]
 _TEXT_BYTES = 64_000_000  # of all columns of a row group but the images
 _CODED = ["image.bytes", *(name for name, column in shards.described().items() if column.kind == "string")]
 """Columns whose equal values are kept once, as they are in the file: a thousand rows may share one of megabytes."""
-_KINDS = (shards.COLUMNS, shards.GATED, shards.ANONYMOUS)
-"""The columns of each kind of file of images."""
 _SPECIAL = {"image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "label": pa.int64()}
 
 
@@ -95,8 +93,10 @@ def _check_described(metadata: pq.FileMetaData, class_names: Sequence[str], rows
     if sum(groups) != metadata.num_rows or not all(0 <= count <= shards.ROW_GROUP for count in groups):
         raise ValueError("row groups of other sizes")
     described = metadata.schema.to_arrow_schema()
-    if not any(described.equals(_schema(columns)) for columns in _KINDS):
+    if not any(described.equals(_schema(columns)) for columns in shards.KINDS):
         raise ValueError("other columns")
+    if marks.COLUMN in described.names and described.metadata.get(marks.KEY) != marks.SOURCE_TYPE.encode():
+        raise ValueError("a footer without the mark that the images are synthetic")
     if _class_names(described) != list(class_names):
         raise ValueError("other class names")
 

@@ -1,5 +1,6 @@
 """Shards: one client's synthetic images as Parquet that ``datasets.load_dataset`` reads as it is."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import attrgetter, itemgetter
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import atomic
-from pipeline.artifacts import parquet, spec
+from pipeline.artifacts import marks, parquet, spec
 from pipeline.artifacts.gate import Score
 from pipeline.artifacts.spec import Column, ImageSpec
 
@@ -44,14 +45,35 @@ class _Judged:
     """Of the image's own label, by the judge."""
 
 
+_DOMAIN = {"domain": Column(15, "string", anonymous=True)}
+"""What the data set calls the image's domain, if it has any."""
+_MARK = {marks.COLUMN: Column(16, "string", anonymous=True)}
+"""The mark that the image is synthetic, see ``marks``; files that were written before there was one lack it."""
 _BESIDE, _SCORE = spec.columns(_Beside), spec.columns(_Judged)
-_DESCRIBED = dict(sorted((_BESIDE | _SCORE | spec.columns(ImageSpec)).items(), key=lambda item: item[1].place))
-GATED = tuple(_DESCRIBED)
-"""The columns of a client's shard that went through a gate, in order."""
-COLUMNS = tuple(name for name in _DESCRIBED if name not in _SCORE)
-"""The columns of a client's shard without a gate, in order."""
-ANONYMOUS = tuple(name for name, column in _DESCRIBED.items() if column.anonymous)
-"""Those of a file that does not show which clients lack its images."""
+_DESCRIBED = dict(
+    sorted((_BESIDE | _SCORE | spec.columns(ImageSpec) | _DOMAIN | _MARK).items(), key=lambda item: item[1].place)
+)
+
+
+def columns(gated: bool, domains: bool, marked: bool) -> tuple[str, ...]:
+    """Return the columns of a client's shard, in order: with a gate's scores, with domains, with the mark."""
+    left_out = [*(() if gated else _SCORE), *(() if domains else _DOMAIN), *(() if marked else _MARK)]
+    return tuple(name for name in _DESCRIBED if name not in left_out)
+
+
+def anonymous(domains: bool, marked: bool) -> tuple[str, ...]:
+    """Return the columns of a file that does not show which clients lack its images."""
+    return tuple(name for name in columns(False, domains, marked) if _DESCRIBED[name].anonymous)
+
+
+COLUMNS, GATED, ANONYMOUS = columns(False, False, False), columns(True, False, False), anonymous(False, False)
+"""The columns of files that have neither domains nor marks."""
+_BOTH = (False, True)
+KINDS = (
+    *(columns(*kind) for kind in itertools.product(_BOTH, _BOTH, _BOTH)),
+    *(anonymous(*kind) for kind in itertools.product(_BOTH, _BOTH)),
+)
+"""The columns of each kind of file of images."""
 
 _values = attrgetter(*spec.NAMES)
 _given = (*_BESIDE, *spec.NAMES)
@@ -71,10 +93,14 @@ def row_of(
     recipe: str,
     described: ImageSpec,
     score: Score | None = None,
+    domain: str | None = None,
+    *,
+    marked: bool = False,
 ) -> Row:
-    """Return the row of one image, values in the order of ``COLUMNS``, or with a score of ``GATED``."""
+    """Return the row of one image, values in the order of ``columns(score is given, domain is given, marked)``."""
     made: Row = _ordered((image, label, client, flags, recipe, *_values(described)))
-    return made if score is None else (*made, score.label, score.probability)
+    scored = () if score is None else (score.label, score.probability)
+    return (*made, *scored, *(() if domain is None else (domain,)), *((marks.SOURCE_TYPE,) if marked else ()))
 
 
 def spec_of(values: Mapping[str, Any]) -> ImageSpec:
@@ -156,6 +182,8 @@ def _writer(path: Path, described: pa.Schema, header: dict[str, Any]) -> pq.Parq
     content, so that a changed image changes few pages. Equal content gives an equal file.
     """
     metadata = described.names[1:]
+    if marks.COLUMN in metadata:
+        described = described.with_metadata({**(described.metadata or {}), marks.KEY: marks.SOURCE_TYPE.encode()})
     return pq.ParquetWriter(
         path,
         parquet.with_header(described, header),

@@ -23,7 +23,8 @@ class ImageSpec:
     """
 
     lane: Annotated[str, Column(4, "string")]
-    """Whose image it is: a client's number, or ``common``."""
+    """Whose image it is: a client's number, or ``common``; in a data set with domains with the words for one of them
+    behind a slash, as in ``3/sketch``."""
     class_name: Annotated[str, Column(2, "string", anonymous=True)]
     """The name that prompts use for the class."""
     index: Annotated[int, Column(5, "int32")]
@@ -35,6 +36,22 @@ class ImageSpec:
     guidance: Annotated[float, Column(8, "float64", anonymous=True)]
     prompt: Annotated[str, Column(6, "string", anonymous=True)]
     negative_prompt: Annotated[str, Column(7, "string", anonymous=True)]
+
+
+COMMON = "common"
+"""The lane of images that clients share."""
+
+
+def lane(client: int | None, domain: str | None = None) -> str:
+    """Return the lane of a client, or with None the common one; ``domain`` are the words for a domain, if any."""
+    owner = COMMON if client is None else str(client)
+    return owner if domain is None else f"{owner}/{domain}"
+
+
+def domain_of(name: str) -> str | None:
+    """Return the words for a lane's domain, None for a lane without one."""
+    _, slash, domain = name.partition("/")
+    return domain if slash else None
 
 
 NAMES = tuple(field.name for field in fields(ImageSpec))

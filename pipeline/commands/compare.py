@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline import atomic, params, progress, yaml_file
-from pipeline.artifacts import partition
+from pipeline.artifacts import marks, partition
 from pipeline.artifacts.quality import Report
 from pipeline.data import decoded
 from pipeline.errors import ParameterError
@@ -70,7 +70,7 @@ def compare(workspace: Workspace, chosen: Params, devices: list[str], given: Seq
         found.append((one.title, report))
     sheet = _sheet(real, [one.title for one in settings], [subject for subject, _ in subjects])
     with atomic.replacing(workspace.comparison("png")) as temporary:
-        sheet.save(temporary, "PNG")
+        sheet.save(temporary, "PNG", pnginfo=marks.png(marks.COMPOSITE))
     document = [{"setting": title, **asdict(report)} for title, report in found]
     atomic.write_text(workspace.comparison("json"), json.dumps(document, indent=1) + "\n")
     return Compared(tuple(found), workspace.comparison("png"), workspace.comparison("json"))
@@ -104,7 +104,7 @@ def setting(workspace: Workspace, chosen: Params, text: str) -> Setting:
 
 def _subject(one: Setting, real: Reference, devices: list[str], images: int) -> tuple[Subject, tuple[str, ...]]:
     """Render one side's images; return them, and what prompts call the classes."""
-    made = samples.render(one.workspace, one.params, real.class_names, real.split.image_size, devices, images)
+    made = samples.render(one.workspace, one.params, real.split, devices, images)
     side = Side.of(made.images, np.arange(len(made.images)), len(real.class_names))
     remarks = Remarks.of(made.images.labels, made.flags, made.retries.tolist(), len(real.class_names))
     return Subject(side, remarks, made.recipe), made.words

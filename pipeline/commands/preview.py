@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import atomic
-from pipeline.artifacts import manifest
+from pipeline.artifacts import manifest, marks
 from pipeline.errors import ArtifactError
 from pipeline.reporting import contact_sheet
 from pipeline.workspace import Workspace
@@ -42,6 +42,6 @@ def preview(workspace: Workspace, client: int, per_class: int, out: Path | None 
         heads.append(f"refused by {known.gate.name if known.gate else 'the gate'}")
     sheet = contact_sheet.draw({name: groups[: len(heads)] for name, groups in rows.items()}, heads)
     with atomic.replacing(path) as temporary:
-        sheet.save(temporary, "PNG")
+        sheet.save(temporary, "PNG", pnginfo=marks.png())
     images, beside = (sum(len(groups[column]) for groups in rows.values()) for column in (0, 1))
     return Preview(path, images, len(rows), beside)

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import progress
-from pipeline.artifacts import manifest, shard_pictures
+from pipeline.artifacts import manifest, marks, shard_pictures
 from pipeline.artifacts.manifest import Manifest, Shard
 from pipeline.commands import published_params, results
 from pipeline.errors import ArtifactError, ParameterError
@@ -62,7 +62,7 @@ def _draw_sheet(known: Manifest, files: Sequence[Path], out: Path) -> None:
         shard_pictures.pictures(files, known.class_names, known.encoding, fix, SHEET_IMAGES), known.class_names
     )
     sheet = contact_sheet.draw({name: [images] for name, images in found.items() if images}, ["synthetic images"])
-    sheet.save(out, "PNG")
+    sheet.save(out, "PNG", pnginfo=marks.png())
 
 
 def _result_tables(workspace: Workspace) -> ResultTables | None:

@@ -63,7 +63,8 @@ def regenerate(workspace: Workspace, params: Params, devices: list[str], client:
         if not fresh or asked.gate is not None:  # the judge may refuse what is drawn again, if its bytes are others
             made += render_missing(pool, asked, devices, [client])
         plan, _ = gate.settled(pool, asked.plan, [client])
-        new = assemble.write(pool, plan, client, workspace.shards, params.generate.shard_megabytes)
+        megabytes = params.generate.shard_megabytes
+        new = assemble.write(pool, plan, client, workspace.shards, megabytes, marked=known.marked)
         if new != old:
             manifest.load(workspace.manifest).with_shard(new).save()  # another line may have changed meanwhile
     next_step = None if new == old else _next_step(workspace)

@@ -138,7 +138,7 @@ class Status:
     shards: Shards | None
     """None without a manifest."""
     words: tuple[tuple[str, str], ...] = ()
-    """Class names and what prompts call them, where these differ."""
+    """Names of classes and domains, and what prompts call them, where these differ."""
 
 
 def status(workspace: Workspace, params: Params) -> Status:
@@ -152,7 +152,8 @@ def status(workspace: Workspace, params: Params) -> Status:
     if shards is not None and found.missing:  # DVC takes seconds to answer
         changed = dvc.changes(workspace.root, "generate")
         shards = replace(shards, changes=None if changed is None else bool(changed))
-    words = differing(asked.plan.class_names, asked.plan.prompt_names)
+    plan = asked.plan
+    words = differing(plan.class_names, plan.prompt_names) + differing(plan.domains, plan.domain_words)
     return Status(clients, found, shards, tuple(words))
 
 

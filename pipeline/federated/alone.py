@@ -75,12 +75,12 @@ def simulate(
         scores = iter([score(run, results[start:stop]) for start, stop in pairwise(starts)])
         for way in ways:
             for participation, weights in way:
-                at.rounds.append(Round(len(at.rounds) + 1, (participation,), *next(scores)))
+                at.rounds.append(next(scores).added_to(Round(len(at.rounds) + 1, (participation,))))
                 at.recent = [weights]
             on_round(at)
     if not times:  # nobody has an image, so the first weights stay
         found = score(run, (yield tests(run, at.weights)))
-        at.rounds = [Round(number, (), *found) for number in range(1, parts + 1)]
+        at.rounds = [found.added_to(Round(number, ())) for number in range(1, parts + 1)]
     at.state = {WEIGHTS: at.recent[-1] if at.recent else at.weights}
     at.rounds[-1] = replace(at.rounds[-1], averaged=at.rounds[-1].accuracy)
     return at

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import progress, seeds
+from pipeline.artifacts import pairs
 from pipeline.artifacts.holdings import REAL, Holdings
 from pipeline.data.arrays import Stored
+from pipeline.data.domains import Domains
 from pipeline.errors import ParameterError
-from pipeline.federated import algorithms
+from pipeline.federated import algorithms, model_names
 from pipeline.federated.algorithm import Algorithm, LocalSettings
 from pipeline.federated.algorithms.fedavg import FedAvg
 from pipeline.federated.local import Normalisation
@@ -37,10 +39,17 @@ class Inputs:
     classes: int
     test_rows: Int64 | None = None
     """The rows of ``test`` on which models are tested; None: all of them."""
+    test_domains: Domains | None = None
+    """Of all rows of ``test``; None for a data set without domains."""
 
     @classmethod
     def of(
-        cls, holdings: Holdings, sources: Mapping[str, Stored], test: Stored, test_rows: Int64 | None = None
+        cls,
+        holdings: Holdings,
+        sources: Mapping[str, Stored],
+        test: Stored,
+        test_rows: Int64 | None = None,
+        test_domains: Domains | None = None,
     ) -> "Inputs":
         """Return the inputs of holdings; ``sources`` are their arrays by name."""
         used = [name for name, rows in holdings.rows.items() if any(map(len, rows))]
@@ -52,12 +61,21 @@ class Inputs:
             normalisation=Normalisation(holdings.mean, holdings.std),
             classes=len(holdings.class_names),
             test_rows=test_rows,
+            test_domains=test_domains,
         )
 
     @property
     def test_labels(self) -> Int64:
         """The labels of the test images."""
         return self.test.labels if self.test_rows is None else self.test.labels[self.test_rows]
+
+    @property
+    def test_pairs(self) -> Int64:
+        """The pair of label and domain of each test image, see ``artifacts.pairs``; without domains its label."""
+        if self.test_domains is None:
+            return self.test_labels
+        rows = slice(None) if self.test_rows is None else self.test_rows
+        return pairs.of(self.test_labels, self.test_domains.numbers[rows], self.classes)
 
     def labels(self, client: int) -> Int64:
         """Return the labels of a client's images, source by source."""
@@ -83,6 +101,8 @@ class Inputs:
                 whole.update(np.ascontiguousarray(rows).data)
         if self.test_rows is not None:
             whole.update(np.ascontiguousarray(self.test_rows).data)
+        if self.test_domains is not None:
+            whole.update(np.ascontiguousarray(self.test_domains.numbers).data)
         return whole.hexdigest()
 
 
@@ -139,7 +159,7 @@ def run(
         images=images,
         normalisation=inputs.normalisation,
         algorithm=made,
-        model=params.model,
+        model=model_names.resolve(params.model, inputs.test.image_size),
         norm=params.norm,
         image_size=inputs.test.image_size,
         tests=tuple(np.bincount(inputs.test_labels, minlength=inputs.classes).tolist()),
@@ -151,7 +171,16 @@ def run(
         stop_at=params.stop_at,
         seed=seed,
         last_rounds=min(params.last_rounds, params.rounds),
+        tests_by_domain=_tests_by_domain(inputs),
     )
+
+
+def _tests_by_domain(inputs: Inputs) -> tuple[int, ...]:
+    if inputs.test_domains is None:
+        return ()
+    width = pairs.number(inputs.classes, len(inputs.test_domains.names))
+    counts = np.bincount(inputs.test_pairs, minlength=width)
+    return tuple(pairs.by_domain(counts, inputs.classes).tolist())
 
 
 def central(made: Run, params: TrainParams, rounds: int) -> Run:

@@ -219,13 +219,24 @@ def _augmented(images: Pictures, how: str, seed: int) -> Pictures:
 
 
 @torch.inference_mode()
-def test(model: FlatModel, images: Tensor, labels: Tensor, normalise: Normalise, classes: int) -> tuple[Tensor, float]:
-    """Return how many images (n, H, W, 3) of each class are recognised, (classes,), and the sum of cross-entropies."""
+def test(
+    model: FlatModel,
+    images: Tensor,
+    labels: Tensor,
+    normalise: Normalise,
+    number: int,
+    groups: Tensor | None = None,  # noqa: PT028  # it tests a model, and is no test of pytest
+) -> tuple[Tensor, float]:
+    """Return how many images (n, H, W, 3) of each group are recognised, (number,), and the sum of cross-entropies.
+
+    ``groups`` (n,) are numbers below ``number``, such as pairs of label and domain; None: the labels.
+    """
+    counted = labels if groups is None else groups
     model.module.eval()
-    right, loss = torch.zeros(classes, dtype=torch.int64, device=labels.device), 0.0
+    right, loss = torch.zeros(number, dtype=torch.int64, device=labels.device), 0.0
     for start in range(0, len(labels), _TEST_BATCH):
         part = slice(start, start + _TEST_BATCH)
         logits, known = model.module(normalise(images[part])), labels[part]
-        right += torch.bincount(known[logits.argmax(1) == known], minlength=classes)
+        right += torch.bincount(counted[part][logits.argmax(1) == known], minlength=number)
         loss += float(F.cross_entropy(logits, known, reduction="sum"))
     return right.cpu(), loss

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.errors import ParameterError
+from pipeline.federated import model_names
 
 _CHANNELS_PER_GROUP = 8
 Make = Callable[[int, int], nn.Module]
@@ -152,16 +153,19 @@ MODELS: dict[str, Make] = {
     "simple-cnn": SimpleCNN,
     "lenet5": LeNet5,
     "resnet20": partial(ResNet, (16, 32, 64), 3),
-    "resnet18": partial(ResNet, (64, 128, 256, 512), 2),
+    model_names.SMALL: partial(ResNet, (64, 128, 256, 512), 2),
+    model_names.IMAGENET: lambda classes, image_size: _torchvision("resnet18", classes, image_size),
 }
 
 
 def make(name: str, norm: str, classes: int, image_size: int) -> nn.Module:
     """Return a model of this module or of torchvision; raise ParameterError if neither has it.
 
+    ``resnet18`` stands for one of two networks, see ``model_names``.
     ``norm``: ``batch`` keeps batch normalisation, ``group`` replaces it by group normalisation with 8 channels a group
     (Hsieh et al. 2020: batch statistics of non-IID clients differ).
     """
+    name = model_names.resolve(name, image_size)
     made = MODELS[name](classes, image_size) if name in MODELS else _torchvision(name, classes, image_size)
     return _grouped(made) if norm == "group" else made
 

@@ -8,25 +8,29 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from pipeline import progress
-from pipeline.federated import state_file
+from pipeline.federated import model_names, state_file
 from pipeline.federated.algorithm import WEIGHTS
 from pipeline.federated.simulation import Run, RunState
 
 VERSION = 5
 """Raise it when a change of code changes what a run computes; ``tests/federated/test_numbers.py`` notices a change."""
+_KNOWN_AS = {model_names.SMALL: model_names.RESNET18}
+"""Models by the names that runs had when they were stored first, so that they are still found."""
 _ENDING = ".safetensors"
 
 
 def digest(run: Run) -> str:
     """Return the identity of a run on this kind of hardware with this version of torch, 24 hexadecimal digits."""
     kind = "cuda" if torch.cuda.is_available() else "cpu"
-    identity = json.dumps([VERSION, torch.__version__, kind, repr(run)])
+    named = replace(run, model=_KNOWN_AS.get(run.model, run.model))
+    domains = [run.tests_by_domain] if run.tests_by_domain else []
+    identity = json.dumps([VERSION, torch.__version__, kind, repr(named), *domains])
     return hashlib.sha256(identity.encode()).hexdigest()[:24]
 
 

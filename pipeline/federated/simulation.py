@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from math import cos, pi
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import seeds
+from pipeline.artifacts import pairs
 from pipeline.artifacts.history import Participation, Round, reached
 from pipeline.federated.algorithm import WEIGHTS, Algorithm, LocalSettings, State, Update, Vector
 from pipeline.federated.local import Normalisation
@@ -54,7 +56,10 @@ class EvalTask:
 
 @dataclass(frozen=True)
 class Score:
-    """How many images of each class were recognised, (classes,), and the sum of their cross-entropies."""
+    """How many images of each class were recognised, (classes,), and the sum of their cross-entropies.
+
+    With domains of each pair of class and domain, (pairs,), see ``artifacts.pairs``.
+    """
 
     right: tuple[int, ...]
     loss: float
@@ -109,6 +114,14 @@ class Run:
     """Digest of the run whose last weights this one starts from; None: from random ones, which the seed decides."""
     alone: bool = False
     """Whether each client trains alone, without a server (see ``alone``); the rounds then only say how long."""
+    tests_by_domain: tuple[int, ...] = field(default=(), repr=False)
+    """Test images of each domain; empty without domains. It is not in the text of a run, by which runs are found that
+    were stored before there were domains; their store adds it."""
+
+    @property
+    def test_pairs(self) -> int:
+        """How many pairs of class and domain tests count."""
+        return pairs.number(len(self.tests), len(self.tests_by_domain))
 
 
 @dataclass
@@ -178,7 +191,7 @@ def _finish(run: Run, at: RunState) -> Generator[Sequence[Task], Sequence[Result
     averaged = tests(run, mean(at.recent)) if len(at.recent) > 1 else []
     results = (yield [*last, *averaged]) if last or averaged else []
     _note(run, at, results[: len(last)])
-    found = score(run, results[len(last) :])[0] if averaged else at.rounds[-1].accuracy
+    found = score(run, results[len(last) :]).accuracy if averaged else at.rounds[-1].accuracy
     at.rounds[-1] = replace(at.rounds[-1], averaged=found)
     return at
 
@@ -237,18 +250,41 @@ def tests(run: Run, weights: Vector) -> list[Task]:
     return [EvalTask(broadcast, slice(i, min(i + _TEST_PART, total))) for i in range(0, total, _TEST_PART)]
 
 
-def score(run: Run, results: Sequence[Result]) -> tuple[float, float, tuple[float | None, ...]]:
-    """Return accuracy, mean loss and accuracy by class from the scores of all test images."""
-    parts = [part for part in results if isinstance(part, Score)]
-    right, total = np.sum([part.right for part in parts], axis=0), sum(run.tests)
-    by_class = tuple(int(good) / count if count else None for good, count in zip(right, run.tests, strict=True))
-    return int(right.sum()) / total, sum(part.loss for part in parts) / total, by_class
+@dataclass(frozen=True)
+class Tested:
+    """How good weights are on all test images."""
+
+    accuracy: float
+    loss: float
+    """Mean cross-entropy."""
+    by_class: tuple[float | None, ...]
+    by_domain: tuple[float | None, ...] | None
+    """None without domains."""
+
+    def added_to(self, done: Round) -> Round:
+        """Return a round with these numbers."""
+        return replace(done, accuracy=self.accuracy, loss=self.loss, by_class=self.by_class, by_domain=self.by_domain)
+
+
+def score(run: Run, results: Sequence[Result]) -> Tested:
+    """Return accuracy, mean loss and accuracy by class and domain from the scores of all test images."""
+    parts, classes = [part for part in results if isinstance(part, Score)], len(run.tests)
+    right, total = np.array([part.right for part in parts], np.int64).sum(axis=0), sum(run.tests)
+    return Tested(
+        accuracy=int(right.sum()) / total,
+        loss=sum(part.loss for part in parts) / total,
+        by_class=_shares(pairs.by_class(right, classes), run.tests),
+        by_domain=_shares(pairs.by_domain(right, classes), run.tests_by_domain) if run.tests_by_domain else None,
+    )
+
+
+def _shares(right: NDArray[np.int64], counts: Sequence[int]) -> tuple[float | None, ...]:
+    return tuple(int(good) / count if count else None for good, count in zip(right, counts, strict=True))
 
 
 def _note(run: Run, at: RunState, results: Sequence[Result]) -> None:
     if results:
-        accuracy, loss, by_class = score(run, results)
-        at.rounds[-1] = replace(at.rounds[-1], accuracy=accuracy, loss=loss, by_class=by_class)
+        at.rounds[-1] = score(run, results).added_to(at.rounds[-1])
 
 
 def _size(state: State) -> int:

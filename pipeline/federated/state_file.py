@@ -17,6 +17,7 @@ from pipeline.artifacts.history import Participation, Round
 from pipeline.federated.simulation import RunState
 
 _SERVER, _RECENT, _PARTICIPANTS = "server", "recent", "participants"
+_SHARES = ("by_class", "by_domain")
 DAMAGED = (SafetensorError, ValueError, KeyError, TypeError)
 """What reading a damaged file raises."""
 
@@ -38,7 +39,7 @@ def write(path: Path, at: RunState, about: Mapping[str, Any] | None = None) -> N
     vectors[_PARTICIPANTS] = np.array(
         [(done.number, *astuple(one)) for done in at.rounds for one in done.participants], np.int64
     ).reshape(-1, 6)
-    rounds = json.dumps([{**asdict(done), _PARTICIPANTS: ()} for done in at.rounds])
+    rounds = json.dumps([_described(done) for done in at.rounds])
     described = json.dumps(dict(about or {}), sort_keys=True)
     digest = _digest(rounds + described, vectors)
     write_arrays(path, vectors, {"rounds": rounds, "about": described, "sha256": digest})
@@ -56,14 +57,20 @@ def read(path: Path) -> RunState:
         took_part.setdefault(number, []).append(Participation(*rest))
     at = RunState({})
     for done in json.loads(found["rounds"]):
-        by_class = None if done["by_class"] is None else tuple(done["by_class"])
+        shares = {name: tuple(done[name]) for name in _SHARES if done.get(name) is not None}
         participants = tuple(took_part.get(done["number"], ()))
-        at.rounds.append(Round(**{**done, "by_class": by_class, _PARTICIPANTS: participants}))
+        at.rounds.append(Round(**{**done, **shares, _PARTICIPANTS: participants}))
     at.recent = [vectors.pop(key) for key in sorted((k for k in vectors if k.startswith(f"{_RECENT}/")), key=_place)]
     for key, vector in vectors.items():
         owner, name = key.split("/", 1)
         (at.state if owner == _SERVER else at.client_states.setdefault(int(owner), {}))[name] = vector
     return at
+
+
+def _described(done: Round) -> dict[str, Any]:
+    """Return a round as JSON-ready values; without domains as before there were any."""
+    described = {**asdict(done), _PARTICIPANTS: ()}
+    return {name: value for name, value in described.items() if name != "by_domain" or value is not None}
 
 
 def _place(key: str) -> int:

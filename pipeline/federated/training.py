@@ -148,6 +148,7 @@ def history(end: RunState, fill: str, algorithm: str, budget: str, seed: int, la
             loss=_rounded(done.loss),
             by_class=None if done.by_class is None else tuple(map(_rounded, done.by_class)),
             averaged=_rounded(done.averaged),
+            by_domain=None if done.by_domain is None else tuple(map(_rounded, done.by_domain)),
         )
         for done in end.rounds
     )

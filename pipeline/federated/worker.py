@@ -44,6 +44,7 @@ class Worker:
         self.test_images = opened[inputs.test.path]
         self.test_rows = None if inputs.test_rows is None else torch.from_numpy(inputs.test_rows)
         self.test_labels = torch.from_numpy(inputs.test_labels).to(device)
+        self.test_pairs = torch.from_numpy(inputs.test_pairs).to(device)
 
     def carry_out(self, task: Task) -> Result:
         """Return the Update of a training task, the Score of a test."""
@@ -51,7 +52,8 @@ class Worker:
             self.model.vector.copy_(torch.from_numpy(task.broadcast[WEIGHTS]))
             part = task.part if self.test_rows is None else self.test_rows[task.part].to(self.test_images.device)
             images, labels = self.test_images[part].to(self.device), self.test_labels[task.part]
-            right, loss = local.test(self.model, images, labels, self.normalise, len(self.run.tests))
+            counted = (self.run.test_pairs, self.test_pairs[task.part])
+            right, loss = local.test(self.model, images, labels, self.normalise, *counted)
             return Score(tuple(right.tolist()), loss)
         rows = self.inputs.clients[task.client]
         return local.train_client(

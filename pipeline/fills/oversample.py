@@ -18,4 +18,4 @@ def make(given: Given) -> Holdings:
     more = own.extra(given)
     pairs = zip(given.rows(REAL), own.rows(given, more), strict=True)
     rows = tuple(np.concatenate(pair) for pair in pairs)
-    return given.holdings(_NAME, {REAL: given.source(REAL)}, {REAL: rows}, given.counts + more)
+    return given.holdings(_NAME, {REAL: given.source(REAL)}, {REAL: rows}, given.counts + given.by_class(more))

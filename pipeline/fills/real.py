@@ -1,5 +1,7 @@
 """Real images that no client holds, as many of each class as the synthetic fill gives the client: an oracle.
 
+In a data set with domains, as many of each class and domain.
+
 No federation has such images to give away. With them, what is left between this fill and `synthetic` is what a better
 generator could win at most.
 """
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import progress, seeds
+from pipeline.artifacts import pairs
 from pipeline.artifacts.holdings import Holdings
 from pipeline.artifacts.partition import Source
 from pipeline.data.unused import unused
@@ -30,14 +33,15 @@ def make(given: Given) -> Holdings:
     if not len(rows):
         fix = "lower partition.max_images, or leave the fill real out"
         raise ParameterError("the clients hold all images of the training split", f"fill {_NAME}", fix)
-    labels = given.decoded.train.labels[rows]
-    for line in _short(np.bincount(labels, minlength=missing.shape[1]), missing, given.partition.class_names):
+    domains, classes = given.decoded.domains, len(given.partition.class_names)
+    labels = pairs.of(given.decoded.train.labels[rows], None if domains is None else domains.numbers[rows], classes)
+    for line in _short(np.bincount(labels, minlength=missing.shape[1]), missing, given.partition.pair_names):
         progress.say(f"fill {_NAME}: {line}")
     dealt, counts = deal(rows, labels, missing, given.params.seed)
     real = given.source(REAL)
     # The same array twice: what a client holds itself stays apart from what it is given.
     sources = {REAL: real, UNUSED: Source(real.array, real.images)}
-    return given.holdings(_NAME, sources, {REAL: given.kept, UNUSED: dealt}, given.kept_counts + counts)
+    return given.holdings(_NAME, sources, {REAL: given.kept, UNUSED: dealt}, given.kept_counts + given.by_class(counts))
 
 
 def deal(rows: Int64, labels: Int64, missing: Int64, seed: int) -> tuple[tuple[Int64, ...], Int64]:

@@ -44,7 +44,7 @@ def make(given: Given) -> Holdings:
     name = _array(real.array, chosen, given.params.seed, given.params.fill, partner)
     sources = {REAL: real, _NAME: Source(name, len(chosen))}
     rows = {REAL: given.rows(REAL), _NAME: common.stretches(more.sum(axis=1))}
-    return given.holdings(_NAME, sources, rows, given.counts + more)
+    return given.holdings(_NAME, sources, rows, given.counts + given.by_class(more))
 
 
 def images(given: Given) -> Stored:

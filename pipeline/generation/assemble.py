@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.artifacts import shards
@@ -14,22 +15,24 @@ from pipeline.generation.plan import Plan, Wanted
 from pipeline.generation.pool import Pool, StoredImage, scores
 
 
-def write(pool: Pool, plan: Plan, client: int, folder: Path, megabytes: int) -> Shard:
-    """Write one client's shard, rows in order of label and index, in files of at most about ``megabytes``.
+def write(pool: Pool, plan: Plan, client: int, folder: Path, megabytes: int, *, marked: bool = False) -> Shard:
+    """Write one client's shard, rows in order of domain, label and index, in files of at most about ``megabytes``.
 
     Every wanted image must be in the pool. With a gate, the plan must be settled, and what was refused of the client's
-    first images goes to files of its own. Parts that an earlier, bigger shard of the client left are deleted. Raises
+    first images goes to files of its own. ``marked`` shards say that their images are synthetic; those of older
+    versions do not. Parts that an earlier, bigger shard of the client left are deleted. Raises
     PoolError for a missing or damaged image, ArtifactError if a file cannot be written.
     """
     wanted, refused = plan.wanted_by(client), _refused(plan, client)
-    files = _write(pool, plan, client, wanted, folder, megabytes)
-    beside = _write(pool, plan, client, refused, folder / REFUSED, megabytes) if refused else ()
+    files = _write(pool, plan, client, wanted, folder, megabytes, marked)
+    beside = _write(pool, plan, client, refused, folder / REFUSED, megabytes, marked) if refused else ()
     _delete_stale(folder, client, len(files))
     _delete_stale(folder / REFUSED, client, len(beside))
     counts, line = tuple(plan.missing[client].tolist()), None
     if plan.gate is not None:
-        drawn = {one.label: one.indices[-1] + 1 - len(one.indices) for one in wanted}
-        below = {one.label: len(one.indices) for one in refused}
+        classes = len(plan.class_names)
+        drawn = {one.pair(classes): one.indices[-1] + 1 - len(one.indices) for one in wanted}
+        below = {one.pair(classes): len(one.indices) for one in refused}
         drawn_counts, below_counts = (tuple(of.get(i, 0) for i in range(len(counts))) for of in (drawn, below))
         line = Refused(drawn_counts, below_counts, beside)
     return Shard(client, plan.digest(client), counts, files, line)
@@ -41,16 +44,16 @@ def _refused(plan: Plan, client: int) -> list[Wanted]:
     for one in plan.ungated(client):
         refused = plan.refused.get((one.lane, one.class_name), ())
         if indices := tuple(sorted(index for index in refused if index in one.indices)):
-            found.append(Wanted(one.lane, one.class_name, one.label, indices))
+            found.append(replace(one, indices=indices))
     return found
 
 
 def _write(
-    pool: Pool, plan: Plan, client: int, wanted: Sequence[Wanted], folder: Path, megabytes: int
+    pool: Pool, plan: Plan, client: int, wanted: Sequence[Wanted], folder: Path, megabytes: int, marked: bool
 ) -> tuple[File, ...]:
-    columns = shards.COLUMNS if plan.gate is None else shards.GATED
+    columns = shards.columns(plan.gate is not None, bool(plan.domains), marked)
     header = {"client": client, "recipe": plan.recipe.digest, "plan": plan.digest(client)}
-    rows, most = _rows(pool, plan, client, wanted), megabytes * 1_000_000
+    rows, most = _rows(pool, plan, client, wanted, marked), megabytes * 1_000_000
     written = shards.write(lambda part: folder / file_name(client, part), rows, plan.class_names, header, most, columns)
     return tuple(File.of(path, count) for path, count in written)
 
@@ -66,7 +69,7 @@ def _delete_stale(folder: Path, client: int, parts: int) -> None:
         path.unlink()
 
 
-def _rows(pool: Pool, plan: Plan, client: int, wanted: Sequence[Wanted]) -> Iterator[shards.Row]:
+def _rows(pool: Pool, plan: Plan, client: int, wanted: Sequence[Wanted], marked: bool) -> Iterator[shards.Row]:
     """Yield the client's rows; raise PoolError for what does not declare to be an image of the recipe.
 
     The pool is the user's own, and what came into it from elsewhere was checked then, so nothing is decoded here.
@@ -74,6 +77,7 @@ def _rows(pool: Pool, plan: Plan, client: int, wanted: Sequence[Wanted]) -> Iter
     recipe = plan.recipe
     encoding = Encoding(recipe.image_format, recipe.image_size)
     for of_class in wanted:
+        domain, label = None if of_class.domain is None else plan.domains[of_class.domain], of_class.label
         for one, score in _scored(pool, plan, of_class):
             try:
                 checks.check_types(one.spec, one.flags)
@@ -81,7 +85,9 @@ def _rows(pool: Pool, plan: Plan, client: int, wanted: Sequence[Wanted]) -> Iter
             except ValueError as error:
                 fix = f"delete it with: gen-fedsd pool gc --recipe {recipe.digest}   and run: dvc repro generate"
                 raise PoolError(f"{checks.named(one.spec)} {error}", pool.path, fix) from None
-            yield shards.row_of(one.image, of_class.label, client, one.flags, recipe.digest, one.spec, score)
+            yield shards.row_of(
+                one.image, label, client, one.flags, recipe.digest, one.spec, score, domain, marked=marked
+            )
 
 
 def _scored(pool: Pool, plan: Plan, wanted: Wanted) -> Iterator[tuple[StoredImage, Score | None]]:

@@ -13,7 +13,7 @@ from pipeline.generation.pictures import FAINT
 from pipeline.generation.recipe import Recipe
 
 _values, _TYPES = attrgetter(*spec.NAMES), list(spec.TYPES.values())
-_LONGEST_NAME = 10_000  # characters of a class name
+_LONGEST_NAME = 10_000  # characters of the name of a class or lane
 _MOST_RETRIES = 1_000
 _PARALLEL = 128  # pixels a side from which decoding is worth a thread
 
@@ -43,6 +43,7 @@ def check_spec(recipe: Recipe, found: ImageSpec, flags: str) -> None:
         not 0 <= found.index < 2**31
         or not 0 <= found.retry <= _MOST_RETRIES
         or len(found.class_name) > _LONGEST_NAME
+        or len(found.lane) > _LONGEST_NAME
         or flags not in ("", FAINT)
         or recipe.spec(found.lane, found.class_name, found.index, found.retry) != found
     ):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline import progress
+from pipeline.artifacts import pairs
 from pipeline.errors import ParameterError
 from pipeline.generation import prompts, tokens
 from pipeline.generation.plan import Plan
@@ -46,9 +47,8 @@ def check(workspace: Workspace, params: GenerateParams, asked: Request, clients:
     """
     plan, recipe = asked.furthest, asked.plan.recipe
     lacking = plan.missing if clients is None else plan.missing[list(clients)]
-    names = {
-        plan.prompt_names[label]: plan.class_names[label] for label in np.flatnonzero(lacking.any(axis=0)).tolist()
-    }
+    asked_of = pairs.by_class(lacking, len(plan.class_names)).any(axis=0)
+    names = {plan.prompt_names[label]: plan.class_names[label] for label in np.flatnonzero(asked_of).tolist()}
     if not names:
         return
     encoders = tokens.encoders(asked.model)
@@ -59,8 +59,13 @@ def check(workspace: Workspace, params: GenerateParams, asked: Request, clients:
             raise ParameterError(_what(encoder, count), where, "shorten it")
     for encoder in encoders:
         if cut := _first_cut(encoder, plan, clients, list(names)):
-            raise _refused(workspace, params, recipe.prompts, encoders, cut, names)
-    _check_alike(encoders, recipe.prompts, list(names))
+            raise _refused(workspace, params, _sentences(plan), encoders, cut, names)
+    _check_alike(encoders, _sentences(plan), list(names))
+
+
+def _sentences(plan: Plan) -> PromptSet:
+    """Return the recipe's prompt set, with the domains of the plan among its words."""
+    return plan.recipe.prompts.with_domains(plan.domain_words)
 
 
 def longest(encoder: Encoder, chosen: PromptSet, names: Sequence[str]) -> list[Sentence]:
@@ -93,7 +98,7 @@ def _first_cut(encoder: Encoder, plan: Plan, clients: Sequence[int] | None, name
 
     All sentences of the classes count; but where they are more than the images, those of the images.
     """
-    chosen = plan.recipe.prompts
+    chosen = _sentences(plan)
     if (cut := _cut(encoder, longest(encoder, chosen, names))) or complete(encoder, chosen):
         return cut
     images = sum(len(one.indices) for one in plan.wanted(clients))

@@ -53,14 +53,17 @@ class _Found:
     config: str | None = None
 
 
-def resolve(workspace: Workspace, params: GenerateParams, seed: int, image_size: int, dtype: str) -> ResolvedModel:
+def resolve(
+    workspace: Workspace, params: GenerateParams, seed: int, image_size: int, dtype: str, *, domains: bool = False
+) -> ResolvedModel:
     """Pin the model and fill in what the parameters leave open.
 
-    ``image_size`` is the data set's, ``dtype`` what ``auto`` stands for. What cannot change a byte is not part of the
+    ``image_size`` is the data set's, ``dtype`` what ``auto`` stands for; ``domains`` tells whether the data set has
+    any, so that prompts can name them. What cannot change a byte is not part of the
     recipe: the negative prompt where no image is guided, the quality of a PNG, LoRA weights of scale 0.
     Raises GenerationError if the model cannot be found, ParameterError if the prompt set cannot be used.
     """
-    sentences = prompts.load(workspace.at(params.prompts), workspace.data / "prompts")
+    sentences = prompts.load(workspace.at(params.prompts), workspace.data / "prompts", domains)
     found = _find(workspace, params)
     chosen = [one for one in params.lora if one.scale]
     files = tuple(_lora_file(workspace, one) for one in chosen)

@@ -9,14 +9,15 @@ from itertools import count, islice
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifacts import spec as specs
 from pipeline.artifacts.gate import Gate
 from pipeline.artifacts.spec import ImageSpec
-from pipeline.generation.recipe import COMMON, Recipe
+from pipeline.generation.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A set of images of one class in one lane."""
+    """A set of images of one class in one lane, so of one domain, if there are any."""
 
     lane: str
     class_name: str
@@ -24,6 +25,12 @@ class Wanted:
     label: int
     indices: Sequence[int]
     """Increasing; a ``range`` from 0 unless some images are refused, so that a million images take no memory."""
+    domain: int | None = None
+    """The domain's number, None without any."""
+
+    def pair(self, classes: int) -> int:
+        """Return the pair of class and domain that the images are of, see ``artifacts.pairs``."""
+        return (self.domain or 0) * classes + self.label
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Plan:
 
     recipe: Recipe
     missing: NDArray[np.int64]
-    """Images to make for each client and label, (clients, classes)."""
+    """Images to make for each client and label, (clients, classes); with domains (clients, pairs of both)."""
     class_names: Sequence[str]
     """The data set's, in order of label."""
     prompt_names: Sequence[str]
@@ -50,15 +57,21 @@ class Plan:
 
     They follow from the gate's scores, so they are known only as far as images are judged.
     """
+    domains: Sequence[str] = ()
+    """The data set's names of its domains; empty without any."""
+    domain_words: Sequence[str] = ()
+    """What prompts call them; lanes have these words."""
 
-    def lane(self, client: int) -> str:
-        """Return the lane that a client's images come from."""
-        return str(client) if self.sharing == "own" else COMMON
+    def lane(self, client: int, domain: int | None = None) -> str:
+        """Return the lane that a client's images of a domain come from."""
+        return specs.lane(
+            client if self.sharing == "own" else None, None if domain is None else self.domain_words[domain]
+        )
 
     def wanted_by(self, client: int) -> list[Wanted]:
-        """Return what one client wants, in order of label; classes it lacks nothing of are left out."""
-        counts, lane = self.missing[client], self.lane(client)
-        return [self._wanted(lane, label, int(counts[label])) for label in np.flatnonzero(counts).tolist()]
+        """Return what one client wants, in order of domain and label; classes it lacks nothing of are left out."""
+        counts = self.missing[client]
+        return [self._wanted(client, pair, int(counts[pair])) for pair in np.flatnonzero(counts).tolist()]
 
     def drawn_for(self, client: int) -> list[Wanted]:
         """Return what one client wants and what was refused before it, as far as that is known."""
@@ -66,8 +79,7 @@ class Plan:
 
     def ungated(self, client: int) -> list[Wanted]:
         """Return what one client would want if nothing was refused: the first images of each class."""
-        counts, lane, names = self.missing[client], self.lane(client), self.prompt_names
-        return [Wanted(lane, names[label], label, range(counts[label])) for label in np.flatnonzero(counts).tolist()]
+        return replace(self, refused={}).wanted_by(client)
 
     def wanted(self, clients: Sequence[int] | None = None) -> Iterator[Wanted]:
         """Yield what must exist for these clients (default: all), each image once."""
@@ -77,26 +89,32 @@ class Plan:
                 yield from self.wanted_by(client)
         elif len(chosen):
             most = self.missing[list(chosen)].max(axis=0)
-            for label in np.flatnonzero(most).tolist():
-                yield self._wanted(COMMON, label, int(most[label]))
+            for pair in np.flatnonzero(most).tolist():
+                yield self._wanted(chosen[0], pair, int(most[pair]))
 
     def digest(self, client: int) -> str:
         """Return the identity of one client's part, 16 hexadecimal digits.
 
         Parameters and deficits decide it: the gate is a part of it, and what the gate refuses is not.
         """
-        wanted = [[one.label, one.class_name, len(one.indices)] for one in self.ungated(client)]
+        wanted = [
+            [*([one.lane] if self.domains else []), one.label, one.class_name, len(one.indices)]
+            for one in self.ungated(client)
+        ]
         gate = [] if self.gate is None else [self.gate.digest]
         text = json.dumps([self.recipe.digest, client, self.lane(client), list(self.class_names), wanted, *gate])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _wanted(self, lane: str, label: int, number: int) -> Wanted:
-        name, indices = self.prompt_names[label], range(number)
+    def _wanted(self, client: int, pair: int, number: int) -> Wanted:
+        """Return what is wanted of a pair of class and domain in the lane of a client."""
+        place, label = divmod(pair, len(self.class_names))
+        domain = place if self.domains else None
+        lane, name, indices = self.lane(client, domain), self.prompt_names[label], range(number)
         refused = self.refused and set(self.refused.get((lane, name), ()))
         if refused and any(index in indices for index in refused):
             others = (index for index in count() if index not in refused)
-            return Wanted(lane, name, label, tuple(islice(others, number)))
-        return Wanted(lane, name, label, indices)
+            return Wanted(lane, name, label, tuple(islice(others, number)), domain)
+        return Wanted(lane, name, label, indices, domain)
 
 
 def batches(specs: Iterable[ImageSpec], size: int) -> Iterator[list[ImageSpec]]:

@@ -1,23 +1,26 @@
 """Prompt sets: the sentences that images of a class are drawn from, read from a YAML file.
 
 A file has ``templates``, a list of sentences that contain ``{class}``, and a list of values for every other word in
-braces, which are picked independently of each other.
+braces, which are picked independently of each other. ``{domain}`` without a list stands for the words for the image's
+domain, in a data set that has domains.
 """
 
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pipeline import yaml_file
 from pipeline.errors import ParameterError
 
 _CLASS = "class"
 _CLASS_MARK = "{class}"
+_DOMAIN = "domain"
+_DOMAIN_MARK = "{domain}"
 _TEMPLATES = "templates"
 _MOST_CHOICES = 10**12  # one number below 2^63 makes all of an image's choices
 _WORD = re.compile(r"{([^{}]*)}")
@@ -36,10 +39,28 @@ class PromptSet:
         """How many sentences there are at most for each class."""
         return math.prod((len(self.templates), *(len(values) for _, values in self.attributes)))
 
-    def prompt(self, class_name: str, choose: Callable[[int], int]) -> str:
-        """Return one sentence; ``choose(n)`` picks a number below ``n`` for the template and each attribute."""
+    @cached_property
+    def names_domain(self) -> bool:
+        """Whether some sentence names the domain that the data set gives an image."""
+        own = all(name != _DOMAIN for name, _ in self.attributes)
+        return own and any(_DOMAIN_MARK in template for template in self.templates)
+
+    def prompt(self, class_name: str, choose: Callable[[int], int], domain: str | None = None) -> str:
+        """Return one sentence; ``choose(n)`` picks a number below ``n`` for the template and each attribute.
+
+        ``domain`` are the words for the image's domain.
+        """
         template = self.templates[choose(len(self.templates))]
-        return sentence(template, class_name, {name: values[choose(len(values))] for name, values in self.attributes})
+        values = {name: values[choose(len(values))] for name, values in self.attributes}
+        if domain is not None and self.names_domain:
+            values[_DOMAIN] = domain
+        return sentence(template, class_name, values)
+
+    def with_domains(self, words: Sequence[str]) -> Self:
+        """Return a set whose sentences are those of this one for all domains, to look at them."""
+        if not (self.names_domain and words):
+            return self
+        return replace(self, attributes=tuple(sorted((*self.attributes, (_DOMAIN, tuple(words))))))
 
     def of(self, template: str) -> list[tuple[str, tuple[str, ...]]]:
         """Return the attributes that a template names, with their values."""
@@ -76,10 +97,11 @@ def separable(template: str) -> bool:
     return all(word.count("{}") <= 1 for word in _WORD.sub("{}", template).split())
 
 
-def load(path: Path, shipped: Path | None = None) -> PromptSet:
+def load(path: Path, shipped: Path | None = None, domains: bool = False) -> PromptSet:
     """Read a prompt set; raise ParameterError naming the file and the entry at fault.
 
-    If there is no such file, the error lists the prompt sets in the folder ``shipped``.
+    ``domains`` tells whether the data set has any, so that ``{domain}`` needs no list of values. If there is no such
+    file, the error lists the prompt sets in the folder ``shipped``.
     """
     if not path.is_file():
         others = ", ".join(str(file) for file in sorted(shipped.glob("*.yaml"))) if shipped else ""
@@ -90,7 +112,7 @@ def load(path: Path, shipped: Path | None = None) -> PromptSet:
         raise ParameterError("a prompt set has no templates", path, "write: templates: ['a photo of a {class}']")
     entries = {str(name): _texts(path, str(name), values) for name, values in document.items()}
     templates = entries.pop(_TEMPLATES)
-    _check(path, templates, entries)
+    _check(path, templates, entries, domains)
     read = PromptSet(templates, tuple(sorted(entries.items())))
     if read.choices > _MOST_CHOICES:
         raise ParameterError(f"more than {_MOST_CHOICES:.0e} sentences", path, "leave attributes or values out")
@@ -103,16 +125,18 @@ def _texts(path: Path, name: str, values: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _check(path: Path, templates: Iterable[str], attributes: Mapping[str, tuple[str, ...]]) -> None:
+def _check(path: Path, templates: Iterable[str], attributes: Mapping[str, tuple[str, ...]], domains: bool) -> None:
     used = set()
     for template in templates:
         words = set(_WORD.findall(template))
         where = f"{path}, templates, {template!r}"
         if _CLASS not in words:
             raise ParameterError("a template names no class", where, f"put {{{_CLASS}}} where the class name belongs")
-        for word in sorted(words - {_CLASS}):
-            if word not in attributes:
-                raise ParameterError(f"no values for {{{word}}}", where, f"add a list: {word}: [...]")
+        known = {_CLASS, *attributes, *([_DOMAIN] if domains else [])}
+        if unknown := sorted(words - known):
+            fix = f"add a list: {unknown[0]}: [...]"
+            fix += "; or name the data set's column of domains: data.group_column" if unknown[0] == _DOMAIN else ""
+            raise ParameterError(f"no values for {{{unknown[0]}}}", where, fix)
         used |= words
     for name, values in attributes.items():
         if name == _CLASS:

@@ -11,8 +11,9 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic_core import from_json
 
 from pipeline import seeds
+from pipeline.artifacts import spec as specs
 from pipeline.artifacts.encoded import Encoding
-from pipeline.artifacts.spec import ImageSpec
+from pipeline.artifacts.spec import COMMON, ImageSpec
 from pipeline.generation.prompts import PromptSet
 
 FORMAT_VERSION = 3
@@ -21,8 +22,7 @@ FORMAT_VERSION = 3
 _MOST_CHOICES = 2**48  # with any number of scales they are chosen by one number below 2^63
 _MOST_LENGTH = 20_000  # characters of a sentence
 
-COMMON = "common"
-"""The one lane of images that clients share."""
+__all__ = ["COMMON", "FORMAT_VERSION", "Lora", "Recipe", "differences", "digest", "read"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Recipe:
             lane=lane,
             class_name=class_name,
             index=index,
-            prompt=self.prompts.prompt(class_name, choose),
+            prompt=self.prompts.prompt(class_name, choose, specs.domain_of(lane)),
             negative_prompt=self.negative_prompt,
             guidance=self.guidance[choose(len(self.guidance))],
             seed=seeds.derive(self.seed, *names),

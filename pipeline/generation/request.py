@@ -31,7 +31,7 @@ class Request:
         """The plan with all images that may have to be drawn until the gate has passed enough of them, or gives up."""
         if self.gate is None:
             return self.plan
-        most = np.array(self.gate.bounds(self.plan))
+        most = np.tile(self.gate.bounds(self.plan), max(len(self.plan.domains), 1))
         return replace(self.plan, missing=np.where(self.plan.missing > 0, self.plan.missing + most, 0))
 
     def check_recipe(self, known: Manifest) -> None:
@@ -66,8 +66,17 @@ def current(workspace: Workspace, params: Params, dtype: str, device: str = "cpu
     """
     lacking, chosen = deficits.load(workspace.deficits), params.generate
     size = partition.load(workspace.partition).image_size
-    resolved = model.resolve(workspace, chosen, params.seed, size, dtype)
+    resolved = model.resolve(workspace, chosen, params.seed, size, dtype, domains=bool(lacking.domains))
     judged = gate.opened(workspace, params, lacking, device)
     rule = None if judged is None else judged.gate
-    plan = Plan(resolved.recipe, lacking.missing, lacking.class_names, lacking.words, chosen.sharing, rule)
+    plan = Plan(
+        resolved.recipe,
+        lacking.missing,
+        lacking.class_names,
+        lacking.words,
+        chosen.sharing,
+        rule,
+        domains=lacking.domains,
+        domain_words=lacking.domain_words,
+    )
     return Request(plan, resolved, judged)

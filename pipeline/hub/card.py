@@ -12,6 +12,7 @@ import jinja2
 import yaml
 
 from pipeline import yaml_file
+from pipeline.artifacts import marks
 from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError, ParameterError
 from pipeline.hub import escapes, publication
@@ -43,6 +44,8 @@ def by_client(repo_id: str, known: Manifest, licence: str, results: ResultTables
         "gate": None if known.gate is None else asdict(known.gate),
         "refusals": [["class", "refused"], *map(list, zip(known.class_names, known.refusals(), strict=True))],
         "refused": any(shard.refused_files for shard in known.shards),
+        "mark": marks.SOURCE_TYPE if known.marked else None,
+        "domains": known.domains,
     }
     configs = publication.configs(known, MOST_CONFIGS)
     recipe = {"digest": known.recipe, **known.recipe_text}
@@ -65,6 +68,8 @@ def anonymous(repo_id: str, described: Mapping[str, Any], licence: str, results:
         "gate": described.get("gate"),
         "refusals": [["class", "refused"], *map(list, zip(names, described.get("refused", ()), strict=False))],
         "refused": False,
+        "mark": described.get(marks.COLUMN),
+        "domains": described.get("domains", ()),
     }
     configs = [{"config_name": "default", "data_files": [{"split": "train", "path": "data/class-*.parquet"}]}]
     return _render(repo_id, configs, licence, sum(counts), names, described["recipe_text"], values)
@@ -133,7 +138,7 @@ def _attribute(name: str | None, key: str) -> str | None:
 
 def _counts(known: Manifest) -> list[list[object]]:
     """Return images by client and class; for many clients the total and the extremes of each class instead."""
-    names = list(known.class_names)
+    names = list(known.pair_names)
     counts = [shard.counts for shard in known.shards]
     totals = [sum(column) for column in zip(*counts, strict=True)]
     if len(known.shards) <= MOST_CONFIGS:

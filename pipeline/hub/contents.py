@@ -68,6 +68,8 @@ class ByClient:
         if replace(there, shards=()) != replace(mine, shards=()):
             what = f"it was published with another recipe, another gate or other classes ({there.recipe})"
             raise HubError(what, repo_id, fix)
+        if there.marked != mine.marked:
+            raise HubError("its shards have another format: only one of both marks images as synthetic", repo_id, fix)
         if len(there.shards) != len(mine.shards):
             what = f"it was published with {len(there.shards)} clients, and there are {len(mine.shards)} here"
             raise HubError(what, repo_id, fix)
@@ -132,7 +134,7 @@ def _files_beside(folder: Path, text: str) -> dict[str, Item]:
 
 def _first_files(known: Manifest) -> Sequence[Path]:
     """Return the files of the first clients that together have enough images of each class for a contact sheet."""
-    left = [SHEET_IMAGES] * len(known.class_names)
+    left = [SHEET_IMAGES] * len(known.pair_names)
     chosen: list[Path] = []
     for shard in known.shards:
         if any(count and need > 0 for count, need in zip(shard.counts, left, strict=True)):

@@ -30,6 +30,8 @@ class ArmRuns:
     """By seed and round, the accuracy that each client would see."""
     untested: tuple[int, ...] = ()
     """Seeds of runs without a tested round."""
+    domains: tuple[str, ...] = ()
+    """The names of the test images' domains; empty without any."""
 
     @property
     def title(self) -> str:
@@ -83,6 +85,11 @@ class ArmRuns:
         each = (measures.by_column([done.by_class or () for done in measures.last(run)]) for run in self.runs.values())
         return measures.by_column([shares for shares in each if shares])
 
+    def by_domain(self) -> Shares:
+        """Return the accuracy on each domain's test images, as ``by_class`` does; empty without domains."""
+        each = (measures.by_column([done.by_domain or () for done in measures.last(run)]) for run in self.runs.values())
+        return measures.by_column([shares for shares in each if shares])
+
     def diverged(self) -> dict[int, int]:
         """Return the seeds whose test loss was infinite or not a number, and the round in which it first was."""
         found = {}
@@ -131,17 +138,19 @@ def read(folder: Path, class_names: Sequence[str]) -> list[ArmRuns]:
             if (run.budget, run.seed, done.number) not in clients:
                 what = f"has no round {done.number} of {run.budget}, seed {run.seed}, but classes.csv does"
                 raise ArtifactError(what, folder / "clients.csv", "run: dvc repro -f train")
-    return [_arm(key, by_seed, clients) for key, by_seed in grouped.items()]
+    domains = history.load_domains(folder)
+    return [_arm(key, by_seed, clients, domains) for key, by_seed in grouped.items()]
 
 
 def _arm(
     key: tuple[str, str, str],
     runs: Mapping[int, RunHistory],
     clients: Mapping[tuple[str, int, int], Shares],
+    domains: tuple[str, ...],
 ) -> ArmRuns:
     tested = {seed: run for seed, run in runs.items() if run.tested}
     seen: dict[int, dict[int, Shares]] = {}
     for (budget, seed, number), shares in clients.items():
         if budget == key[1] and seed in tested:
             seen.setdefault(seed, {})[number] = shares
-    return ArmRuns(*key, tested, seen, tuple(seed for seed in runs if seed not in tested))
+    return ArmRuns(*key, tested, seen, tuple(seed for seed in runs if seed not in tested), domains)

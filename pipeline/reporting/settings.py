@@ -8,12 +8,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.artifacts import parquet
+from pipeline.artifacts import pairs, parquet
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.inventory import Inventory
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
 from pipeline.errors import ArtifactError
+from pipeline.federated import model_names
 from pipeline.params import Params, PartitionParams, TrainParams
 from pipeline.reporting import inventory
 from pipeline.reporting.deficits import rule, unheld
@@ -36,11 +37,12 @@ class _Recipe(BaseModel):
 def table(params: Params, split: Partition, shards: Manifest, data: Inventory, lacking: Deficits) -> dict[str, str]:
     """Return the settings that decide the results, by name."""
     recipe, seed = _recipe(shards), params.partition.seed_under(params.seed)
-    nobody = unheld(lacking.have, split.class_names)
+    nobody = unheld(lacking.have, split.pair_names)
     return {
         "real images": f"{_held(split, data)} of {_called(params.data.path)}, fingerprint {split.fingerprint}",
         **inventory.settings(data),
         "partition": f"{scheme(params.partition)}, {split.client_count} clients, seed {seed}",
+        **({"domains": _domains(split, params)} if split.domain_names else {}),
         **({"classes that no client has": f"{nobody}, lacked by nobody"} if nobody else {}),
         "deficits": rule(lacking.lacking, params.deficits),
         "synthetic images": f"{shards.rows:,}, {_SHARING[shards.sharing]}",
@@ -48,11 +50,11 @@ def table(params: Params, split: Partition, shards: Manifest, data: Inventory, l
         "sampling": f"{recipe.steps} steps, guidance {_scales(recipe.guidance)}, {recipe.dtype}",
         "prompts": _prompts(recipe.prompts),
         "recipe": shards.recipe,
-        **_training(params.train),
+        **_training(params.train, split.image_size),
     }
 
 
-def _training(train: TrainParams) -> dict[str, str]:
+def _training(train: TrainParams, image_size: int) -> dict[str, str]:
     """Return the settings of the training, by name."""
     chosen = "all" if train.clients_per_round is None else str(train.clients_per_round)
     length = f"{train.local_epochs} epochs" if train.local_steps is None else f"{train.local_steps} steps"
@@ -61,8 +63,9 @@ def _training(train: TrainParams) -> dict[str, str]:
     ends = "" if train.stop_at is None else f", ends at {100 * train.stop_at:g} % in two tests in a row"
     often = "after every round" if train.eval_every == 1 else f"every {train.eval_every} rounds"
     given = ((name, train.options.get(name, {})) for name in train.algorithms)
+    model = model_names.resolve(train.model, image_size)
     return {
-        "training": f"{train.model}, {train.rounds} rounds, clients a round: {chosen}{ends}",
+        "training": f"{model}, {train.rounds} rounds, clients a round: {chosen}{ends}",
         "algorithms": "; ".join(f"{name} {_options(values)}".strip() for name, values in given),
         "local training": f"{length}, batch {train.batch_size}, SGD {train.learning_rate:g}, schedule {falls}, "
         f"momentum {train.momentum:g}, weight decay {train.weight_decay:g}{clip}, augment {train.augment}",
@@ -96,6 +99,15 @@ def _held(split: Partition, data: Inventory) -> str:
     """Return how many images clients hold, and of how many, if some are nobody's."""
     held, usable = len(split.rows), sum(data.train_counts)
     return f"{held:,}" if held == usable else f"{held:,} of the {usable:,} training images"
+
+
+def _domains(split: Partition, params: Params) -> str:
+    """Return the domains with their images and clients, and for which of them clients lack images."""
+    held = pairs.by_domain(split.pair_counts(), len(split.class_names))
+    each = zip(split.domain_names, held.sum(axis=0).tolist(), (held > 0).sum(axis=0).tolist(), strict=True)
+    listed = ", ".join(f"{name} ({images:,} images of {clients} clients)" for name, images, clients in each)
+    of = {"own": "the domains that it has images of", "all": "all domains"}[params.deficits.domains]
+    return f"{listed}; a client lacks images of {of}"
 
 
 def scheme(params: PartitionParams) -> str:

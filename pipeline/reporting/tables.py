@@ -201,6 +201,17 @@ def by_class(summary: Summary, arms: Sequence[ArmRuns], class_names: Sequence[st
     return tables
 
 
+def by_domain(arms: Sequence[ArmRuns]) -> list[Table]:
+    """Return accuracy by domain in percent: a table for each algorithm and budget, a row for each fill; or none."""
+    tables = []
+    for algorithm, budget in dict.fromkeys((arm.algorithm, arm.budget) for arm in arms):
+        chosen = [arm for arm in arms if (arm.algorithm, arm.budget) == (algorithm, budget)]
+        rows = [(arm.fill, *map(_percent, shares)) for arm in chosen if (shares := arm.by_domain())]
+        if rows:
+            tables.append(Table(f"{algorithm}, equal {budget}", ("fill", *chosen[0].domains), tuple(rows)))
+    return tables
+
+
 def _shown(shares: Sequence[float | None]) -> list[int]:
     """Return the labels of the lowest shares in order of label; classes without test images come last."""
     order = sorted(range(len(shares)), key=lambda label: 2.0 if (share := shares[label]) is None else share)

@@ -28,8 +28,8 @@ def run(workspace: Workspace, params: Params) -> None:
     if missing.sum() > MOST:
         fix = "set deficits.max_per_client or deficits.max_total, or lower the rule's target"
         raise ParameterError(f"{missing.sum():,} images to make, at most {MOST:,}", "params.yaml, deficits", fix)
-    asked = pairs.by_class(missing, len(source.class_names)).any(axis=0)
-    words.check_named(source.class_names, overrides, asked.tolist())
+    by_class = pairs.by_class(missing, len(source.class_names))
+    words.check_named(source.class_names, overrides, [bool(column.any()) for column in by_class.T])
     given_up = surplus(have, want, missing, params.deficits, params.seed)
     made = Deficits(have, want, missing, given_up, source.class_names, spoken, source.domain_names, source.domain_words)
     made.save(workspace.deficits)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline import atomic, progress
-from pipeline.artifacts import manifest, partition
+from pipeline.artifacts import manifest, marks, partition
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
 from pipeline.artifacts.quality import Report
@@ -36,7 +36,7 @@ def run(workspace: Workspace, params: Params, device: str = "cpu") -> Report:
     report, likeness = evaluate(workspace, params, real, subject, made.prompt_names or made.class_names, device)
     sheet = copies.draw(side, real, likeness)
     with atomic.replacing(workspace.evaluation / "copies.png") as temporary:
-        sheet.save(temporary, "PNG")
+        sheet.save(temporary, "PNG", pnginfo=marks.png(marks.COMPOSITE))
     report.save(workspace.quality)
     for line in report.left_out:
         progress.say(f"evaluate: {line}")

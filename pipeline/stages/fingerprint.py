@@ -86,6 +86,7 @@ def _images(workspace: Workspace, params: Params) -> Print:
         "train": train.fingerprint,
         "test": images.load(chosen, chosen.test, workspace.at("")).fingerprint,
         **_owners(workspace, params.partition, train.whole()),
+        **({"domain words": chosen.group_words} if chosen.group_words else {}),
     }
 
 
@@ -114,7 +115,9 @@ def _model(workspace: Workspace, params: Params) -> Print:
     If there is a gate, it is an entry beside those of the recipe.
     """
     chosen = params.generate
-    found = model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype).recipe.as_dict()
+    # Whether the data set has domains, which prompts may then name, is for the stages that read it to say.
+    resolved = model.resolve(workspace, chosen, seed=0, image_size=0, dtype=chosen.dtype, domains=True)
+    found = resolved.recipe.as_dict()
     if chosen.gate is None:
         return found
     judge = judges.identity(workspace, chosen.gate.judge, WHERE)

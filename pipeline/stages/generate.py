@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from pipeline import progress
-from pipeline.artifacts.manifest import REFUSED, Manifest
+from pipeline.artifacts.manifest import MARKED, REFUSED, Manifest, Shard
 from pipeline.errors import ArtifactError
 from pipeline.generation import assemble, gate, lengths, request
 from pipeline.generation.devices import record_dtype, resolve_dtype
+from pipeline.generation.plan import Plan
 from pipeline.generation.pool import Pool
 from pipeline.generation.render import render_missing
 from pipeline.params import Params
@@ -26,6 +27,7 @@ def run(workspace: Workspace, params: Params, devices: list[str]) -> None:
     dtype = resolve_dtype(params.generate.dtype, devices)
     asked = request.current(workspace, params, dtype, devices[0])
     lengths.check(workspace, params.generate, asked)
+    _check_domains(asked.plan)
     if params.generate.dtype == "auto":
         record_dtype(workspace, dtype)
     # The pool's lock is held to the end: another run would take shards that are being written here for strays.
@@ -35,12 +37,10 @@ def run(workspace: Workspace, params: Params, devices: list[str]) -> None:
         written = []
         with progress.bar("shards", len(plan.missing), "clients") as advance:
             for client in range(len(plan.missing)):
-                written.append(assemble.write(pool, plan, client, folder, params.generate.shard_megabytes))
+                written.append(assemble.write(pool, plan, client, folder, params.generate.shard_megabytes, marked=True))
                 advance()
-        names, shards = tuple(plan.class_names), tuple(written)
-        text, words, recipe = plan.recipe.as_dict(), tuple(plan.prompt_names), plan.recipe.digest
-        manifest = Manifest(recipe, text, plan.sharing, names, shards, workspace.manifest, words, plan.gate)
-        known = {path for shard in shards for _, path in manifest.files(shard)}
+        manifest = _manifest(workspace, plan, tuple(written))
+        known = {path for shard in manifest.shards for _, path in manifest.files(shard)}
         for stray in set(filter(_ours, _entries(folder))) - known:
             stray.unlink()
         if not _entries(manifest.refused_folder) and manifest.refused_folder.is_dir():
@@ -48,7 +48,30 @@ def run(workspace: Workspace, params: Params, devices: list[str]) -> None:
         manifest.save()
     if plan.gate is not None:
         progress.say(f"gate ({plan.gate.name}): {count.text(plan.class_names)}")
-    progress.say(f"generate: {made} images rendered, {manifest.rows} in {len(shards)} shards")
+    progress.say(f"generate: {made} images rendered, {manifest.rows} in {len(written)} shards")
+
+
+def _check_domains(plan: Plan) -> None:
+    """Say it if images are asked for by domain, and no prompt names the domain."""
+    if plan.domains and not plan.recipe.prompts.names_domain:
+        fix = "use data/prompts/own-domain.yaml, or write {domain} in a template"
+        progress.say(f"note: prompts do not name the domain, so all domains get images of one kind: {fix}")
+
+
+def _manifest(workspace: Workspace, plan: Plan, shards: tuple[Shard, ...]) -> Manifest:
+    return Manifest(
+        recipe=plan.recipe.digest,
+        recipe_text=plan.recipe.as_dict(),
+        sharing=plan.sharing,
+        class_names=tuple(plan.class_names),
+        shards=shards,
+        place=workspace.manifest,
+        prompt_names=tuple(plan.prompt_names),
+        gate=plan.gate,
+        format=MARKED,
+        domains=tuple(plan.domains),
+        domain_words=tuple(plan.domain_words),
+    )
 
 
 def _entries(folder: Path) -> list[Path]:

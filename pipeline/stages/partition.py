@@ -24,11 +24,7 @@ def run(workspace: Workspace, params: Params) -> None:
     Raises DataError, before anything is partitioned, if the data set cannot be read or holds bad pictures, of which
     all are listed then.
     """
-    data = decoded.look(workspace, params.data)
-    data.inventory.save(workspace.inventory)
-    for line in inventory.lines(data.inventory, workspace.inventory):
-        progress.say(line)
-    data.refuse_bad()
+    data = _look(workspace, params)
     spoken = words.for_classes(data.class_names, words.read(workspace, params.generate))
     owned = owners.given(params.partition, _split(data), workspace.at(""))
     of_rows = None if data.domains is None else data.domains.at(data.train_rows)
@@ -57,14 +53,27 @@ def run(workspace: Workspace, params: Params) -> None:
     )
     heatmap.save(workspace.partition_picture, made.pair_counts(), made.pair_names, "real images", made.client_names)
     made.save(workspace.partition)
-    for remark in (*(owned.remarks if owned else ()), *holders(made)):
-        progress.say(f"partition: {remark}")
-    progress.say(f"partition: {len(rows)} images over {made.client_count} clients, {len(made.class_names)} classes")
-    progress.say(f"partition: {skew.line(skew.measure('none', made.counts(), params.seed))}")
-    for line in _of_domains(made):
+    said = (*words.lines(data.class_names, spoken), *words.lines(named, called))
+    for line in (*(owned.remarks if owned else ()), *_lines(made, params), *said):
         progress.say(f"partition: {line}")
-    for line in (*words.lines(data.class_names, spoken), *words.lines(named, called)):
-        progress.say(f"partition: {line}")
+
+
+def _look(workspace: Workspace, params: Params) -> Decoded:
+    """Return the data set, and write what it holds; raise DataError for bad pictures after that."""
+    data = decoded.look(workspace, params.data)
+    data.inventory.save(workspace.inventory)
+    for line in inventory.lines(data.inventory, workspace.inventory):
+        progress.say(line)
+    data.refuse_bad()
+    return data
+
+
+def _lines(made: Partition, params: Params) -> Iterator[str]:
+    """Yield what a user should know of the partition."""
+    yield from holders(made)
+    yield f"{len(made.rows)} images over {made.client_count} clients, {len(made.class_names)} classes"
+    yield skew.line(skew.measure("none", made.counts(), params.seed))
+    yield from _of_domains(made)
 
 
 def _of_domains(made: Partition) -> Iterator[str]:

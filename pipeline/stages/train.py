@@ -40,8 +40,10 @@ def run(workspace: Workspace, params: Params, fill: str, algorithm: str, options
         histories.append(training.history(end, fill, algorithm, budget, seed, made.last_rounds))
         path = folder / "weights" / f"{budget}-{seed}.safetensors"
         save_weights(path, params.train.model, params.train.norm, len(held.class_names), held.image_size, end)
-    history.save(folder, histories, held.class_names, stage.given.counts)
-    metrics.save(workspace.metrics(fill, algorithm), histories, stage.given.counts)
+    tests = stage.given.decoded.test_domains
+    domains = tests.names if tests is not None else ()
+    history.save(folder, histories, held.class_names, stage.given.counts, domains)
+    metrics.save(workspace.metrics(fill, algorithm), histories, stage.given.counts, domains)
 
 
 def run_alone(workspace: Workspace, params: Params, fill: str, options: ExecutionOptions) -> None:
@@ -70,7 +72,8 @@ class _Stage:
     ) -> tuple[Mapping[tuple[str, int], Run], Mapping[tuple[str, int], RunState]]:
         """Return the runs of holdings, and their ends, by budget and seed; in ``alone`` ones clients train alone."""
         tests, (digests, weights) = self.given.decoded, self._starts(held)
-        inputs = Inputs.of(held, fills.open_sources(held, self.given), tests.test, tests.test_rows)
+        sources = fills.open_sources(held, self.given)
+        inputs = Inputs.of(held, sources, tests.test, tests.test_rows, tests.test_domains)
         made = federated.runs(held, inputs, algorithm, self.params.train, self.params.training_seed, digests)
         runs = {(budget, seed): federated.alone(one) if alone else one for budget, seed, one in made}
         named = {f"{budget}, seed {seed}": one for (budget, seed), one in runs.items()}

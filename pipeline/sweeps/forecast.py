@@ -123,7 +123,7 @@ def _new_runs(workspace: Workspace, cell: Cell) -> int | None:
         if {source for source, rows in held.rows.items() if any(map(len, rows))} != {REAL}:
             continue
         data = given.decoded
-        inputs = federated.Inputs.of(held, {REAL: data.train}, data.test, data.test_rows)
+        inputs = federated.Inputs.of(held, {REAL: data.train}, data.test, data.test_rows, data.test_domains)
         for _, _, run in federated.runs(held, inputs, algorithm, params.train, params.training_seed):
             digests[runs.digest(run)] = store.holds(run)
     return sum(not held for held in digests.values()) if digests else None

@@ -248,7 +248,7 @@ def test_without_a_gate_no_file_speaks_of_one(project: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": 3}, "damaged .*format 3, and this version of gen-fedsd reads 1 and 2"),
+        ({"format": 4}, "damaged .*format 4, and this version of gen-fedsd reads 1 to 3"),
         ({"format": 1}, "format 1 with a gate"),
         ({"gate": None}, "format 2 without a gate"),
         ({"gate": {"judge": "0123", "name": "a judge", "least_probability": 1.5}}, "damaged"),

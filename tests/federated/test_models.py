@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.errors import ParameterError
+from pipeline.federated import model_names
 from pipeline.federated.algorithm import Local, LocalSettings
 from pipeline.federated.algorithms.fedavg import FedAvg
 from pipeline.federated.local import Loaded, Normalisation, train
@@ -194,6 +195,21 @@ def test_group_norm_takes_every_place_of_batch_norm(name: str) -> None:
     assert all(layer.num_channels == 8 * layer.num_groups for layer in replaced)
     assert len(grouped.parameters) == len(batched.parameters) == len(grouped.vector)
     assert len(batched.vector) > len(batched.parameters) or not places
+
+
+def test_resnet18_is_one_of_two_networks_by_the_size_of_the_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    """The small one has a 3x3 stem, and 95 x 95 pixels after it; torchvision's a 7x7 one, and 48 of 96 after it."""
+    model_names._chosen.cache_clear()
+    assert model_names.resolve("resnet18", 95) == "resnet18-small"
+    assert model_names.resolve("resnet18", 95) == "resnet18-small"
+    assert capsys.readouterr().err.count("resnet18 at 95 pixels is resnet18-small (3x3 stem, no pooling)") == 1
+    assert model_names.resolve("resnet18", 96) == "resnet18-imagenet"
+    assert "resnet18 at 96 pixels is resnet18-imagenet (torchvision's" in capsys.readouterr().err
+    assert [model_names.resolve(name, 224) for name in ("resnet18-small", "resnet20")] == ["resnet18-small", "resnet20"]
+    small, large = (make("resnet18", "batch", 7, size) for size in (32, 96))
+    assert [next(model.parameters()).shape for model in (small, large)] == [(64, 3, 3, 3), (64, 3, 7, 7)]
+    assert torch.equal(FlatModel("resnet18", "group", 7, 32).vector, FlatModel("resnet18-small", "group", 7, 32).vector)
+    assert next(make("resnet18-imagenet", "group", 7, 32).parameters()).shape == (64, 3, 7, 7)
 
 
 def test_lenet5_has_its_number_of_parameters() -> None:

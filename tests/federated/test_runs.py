@@ -66,12 +66,19 @@ def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
         "last_rounds": 2,
         "start": "a digest",
         "alone": True,
+        "tests_by_domain": (4, 5),
     }
     assert set(others) == {field.name for field in fields(Run)}
     found = [replace(made, **{name: value}) for name, value in others.items()]
     found += [replace(made, algorithm=FedProx(mu=0.5)), replace(made, settings=LocalSettings(6, 0.9, 0.1))]
     assert len({runs.digest(other) for other in (made, *found)}) == len(found) + 1
     assert [store.get(other) for other in found] == [None] * len(found)
+
+
+def test_a_run_of_the_small_resnet18_is_found_by_its_older_name(run: MakeRun) -> None:
+    """Stores that were filled when the network was called resnet18 keep their worth."""
+    older, small, large = (replace(run(), model=name) for name in ("resnet18", "resnet18-small", "resnet18-imagenet"))
+    assert runs.digest(older) == runs.digest(small) != runs.digest(large)
 
 
 def test_another_version_of_code_or_torch_does_not_find_it(

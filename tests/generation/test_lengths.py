@@ -74,7 +74,7 @@ def test_shipped_sets_fit_the_demo_or_the_line_says_which_do(
     project: Path, workspace: Workspace, generate: GenerateParams, path: Path
 ) -> None:
     shutil.copytree(ROOT / "data/prompts", project / "data/prompts")
-    request = asked(prompts.load(path))
+    request = asked(prompts.load(path, domains=True))
     if path.stem != "diverse":
         lengths.check(workspace, generate, request)
         return
@@ -87,7 +87,7 @@ def test_shipped_sets_fit_the_demo_or_the_line_says_which_do(
 @pytest.mark.parametrize("path", sorted((ROOT / "data/prompts").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_sets_fit_clip_with_long_class_names(path: Path, demo: Encoder) -> None:
     """CLIP reads 77. Its words and punctuation marks are counted as two tokens each, and the class as 25."""
-    chosen = prompts.load(path)
+    chosen = prompts.load(path, domains=True)
     for _, text in chosen.sentences(""):
         assert 2 + 25 + 2 * len(text.replace(",", " , ").split()) <= 77
 

@@ -27,10 +27,10 @@ TEN_DOMAINS = (
 )
 
 
-def sentences(chosen: PromptSet, class_name: str, count: int) -> list[str]:
+def sentences(chosen: PromptSet, class_name: str, count: int, lane: str = "0") -> list[str]:
     """Return the sentences of one client's first ``count`` images."""
     recipe = Recipe(7, "m", None, None, {}, 2, (2.0,), chosen, "", None, 16, "png", None, "float32", 4, False)
-    return [recipe.spec("0", class_name, index).prompt for index in range(count)]
+    return [recipe.spec(lane, class_name, index).prompt for index in range(count)]
 
 
 def shipped(name: str) -> PromptSet:
@@ -43,12 +43,19 @@ def write(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_sets_are_these() -> None:
-    assert [path.stem for path in SHIPPED] == ["class-name", "diverse-short", "diverse", "domains", "plain"]
+    assert [path.stem for path in SHIPPED] == [
+        "class-name",
+        "diverse-short",
+        "diverse",
+        "domains",
+        "own-domain",
+        "plain",
+    ]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_set_gives_sentences_with_the_class(path: Path) -> None:
-    for sentence in sentences(prompts.load(path), "crane bird", 200):
+    for sentence in sentences(prompts.load(path, domains=True), "crane bird", 200, "0/sketch"):
         assert "crane bird" in sentence
         assert sentence == sentence.strip()
         assert not set("{}") & set(sentence)
@@ -56,8 +63,8 @@ def test_every_shipped_set_gives_sentences_with_the_class(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_template_and_every_value_is_used(path: Path) -> None:
-    chosen = prompts.load(path)
-    made = sentences(chosen, "crane", 600)
+    chosen = prompts.load(path, domains=True)
+    made = sentences(chosen, "crane", 600, "0/sketch")
     for template in chosen.templates:
         pattern = re.sub(r"\\{\w+\\}", "(.+)", re.escape(template))
         assert any(re.fullmatch(pattern, sentence) for sentence in made), template

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import seeds
-from pipeline.artifacts import deficits, holdings, manifest, partition
+from pipeline.artifacts import deficits, holdings, manifest, pairs, partition
 from pipeline.artifacts.deficits import Deficits
 from pipeline.artifacts.holdings import Holdings, sizes
 from pipeline.artifacts.manifest import Manifest
@@ -42,10 +42,19 @@ class Given:
         return self.partition.counts()
 
     @cached_property
+    def pair_counts(self) -> Int64:
+        """Real images of each client, label and domain, (clients, pairs): without domains the same."""
+        return self.partition.pair_counts()
+
+    def by_class(self, counts: Int64) -> Int64:
+        """Return counts (clients, pairs) summed over domains, (clients, classes)."""
+        return pairs.by_class(counts, len(self.partition.class_names))
+
+    @cached_property
     def deficits(self) -> Deficits:
         """The deficits; raises ArtifactError if they are not the partition's."""
         found = deficits.load(self.workspace.deficits)
-        if not np.array_equal(found.have, self.counts):
+        if found.domains != self.partition.domain_names or not np.array_equal(found.have, self.pair_counts):
             fix = "run: dvc repro deficits"
             raise ArtifactError("the deficits are of another partition", self.workspace.deficits, fix)
         return found
@@ -57,12 +66,16 @@ class Given:
         if len(found.shards) != self.partition.client_count:
             what = f"{len(found.shards)} shards for {self.partition.client_count} clients"
             raise ArtifactError(what, self.workspace.manifest, "run: dvc repro generate")
+        if found.domains != self.partition.domain_names:
+            what = "the shards are of other domains than the partition"
+            raise ArtifactError(what, self.workspace.manifest, "run: dvc repro generate")
         return found
 
     @cached_property
     def shard_counts(self) -> Int64:
         """Synthetic images of each client and label, (clients, classes)."""
-        return np.array([shard.counts for shard in self.manifest.shards], np.int64).reshape(self.counts.shape)
+        held = np.array([shard.counts for shard in self.manifest.shards], np.int64)
+        return self.by_class(held.reshape(self.pair_counts.shape))
 
     @cached_property
     def decoded(self) -> Decoded:
@@ -110,7 +123,7 @@ class Given:
 
         Which ones leave is drawn by the root seed; all fills that fill gaps leave out the same ones.
         """
-        labels, surplus = self.partition.labels, self.deficits.surplus
+        labels, surplus = self.partition.pairs, self.deficits.surplus
         ends = np.cumsum(self.counts.sum(axis=1))
         stays = np.split(np.ones(len(labels), np.bool_), ends[:-1])
         own_labels = np.split(labels, ends[:-1])
@@ -123,7 +136,7 @@ class Given:
     @property
     def kept_counts(self) -> Int64:
         """Images of ``kept`` by client and label, (clients, classes)."""
-        return self.counts - self.deficits.surplus
+        return self.counts - self.by_class(self.deficits.surplus)
 
     def holdings(
         self, fill: str, sources: Mapping[str, Source], rows: Mapping[str, tuple[Int64, ...]], counts: Int64

@@ -20,10 +20,12 @@ Int64 = NDArray[np.int64]
 def extra(given: Given) -> Int64:
     """Return how many extra images of each class each client gets, (clients, classes).
 
+    In a data set with domains the classes of each domain are classes of their own, (clients, pairs).
+
     All fills of own images share the draw that breaks ties, so they differ in nothing but the images.
     """
     rng = seeds.generator(given.params.seed, "fills", "own")
-    return spread(given.counts, lacking(given), rng)
+    return spread(given.pair_counts, lacking(given), rng)
 
 
 def lacking(given: Given) -> Int64:
@@ -43,7 +45,7 @@ def report_unfilled(given: Given, fill: str) -> None:
 
 def rows(given: Given, more: Int64) -> tuple[Int64, ...]:
     """Return, for each client, the row of the real image that each of its extra images is made from."""
-    places = originals(given.counts, more, given.partition.labels.astype(np.int64))
+    places = originals(given.pair_counts, more, given.partition.pairs)
     return tuple(given.partition.rows[own] for own in places)
 
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import manifest, shard_reader, shards
+from pipeline.artifacts import manifest, marks, shard_reader, shards, spec
 from pipeline.artifacts.encoded import Encoding
 from pipeline.artifacts.gate import Score
 from pipeline.artifacts.manifest import File, Manifest, Refused, Shard
@@ -14,7 +14,7 @@ from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import ArtifactError
 from pipeline.generation import checks
 from pipeline.generation.pool.store import StoredImage
-from pipeline.generation.recipe import COMMON, Recipe
+from pipeline.generation.recipe import Recipe
 
 
 class Receiver:
@@ -34,7 +34,7 @@ class Receiver:
     def images(
         self, shard: Shard, paths: list[Path] | None = None, refused: list[Path] | None = None
     ) -> Iterator[list[StoredImage]]:
-        """Yield the images of a shard, up to a thousand at a time, in order of label and index; then those refused.
+        """Yield a shard's images, up to a thousand at a time, in order of domain, label and index; then those refused.
 
         ``paths`` and ``refused`` are its files, if they are not beside the manifest. Raises ArtifactError if a file is
         not a shard of these columns; if a row is not of the shard's client, or the numbers of rows by label are not the
@@ -63,40 +63,57 @@ class Receiver:
     ) -> Iterator[list[StoredImage]]:
         """Yield the images of some files and add their indices, by label, to ``found``."""
         fix, last = manifest.fix_of(shard), (-1, -1)
-        columns_here = set(shards.COLUMNS if self._known.gate is None else shards.GATED)
+        columns_here = set(self._known.columns)
         passed = files is shard.files
         for file, path in zip(files, places, strict=True):
             try:
                 for columns in shard_reader.read(path, self._known.class_names, self._encoding, fix, file.rows):
                     if columns.keys() != columns_here:
-                        raise ValueError("other columns than the manifest's gate, or its lack, gives")
+                        raise ValueError("other columns than those that the manifest's gate, domains and format give")
                     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
                     made = [self._image(row, shard.client, passed) for row in rows]
                     for row, one in zip(rows, made, strict=True):
-                        place = (row["label"], one.spec.index)
+                        place = (self._pair(row), one.spec.index)
                         if place <= last:
                             raise ValueError(f"{checks.named(one.spec)} is there twice or not in its place")
                         last = place
-                        found.setdefault(row["label"], []).append(one.spec.index)
+                        found.setdefault(place[0], []).append(one.spec.index)
                         self._check_shared(one)
                     checks.check_images(self._encoding, ((one.spec, one.image) for one in made))
                     yield made
             except ValueError as error:
                 raise ArtifactError(f"not a shard ({error})", path, fix) from None
-        if tuple(len(found.get(label, ())) for label in range(len(expected))) != expected:
+        if tuple(len(found.get(pair, ())) for pair in range(len(expected))) != expected:
             raise ArtifactError("not a shard with as many images of each class as the manifest says", places[0], fix)
 
     def _image(self, row: dict[str, Any], client: int, passed: bool) -> StoredImage:
         """Return a row as an image; raise ValueError unless it is one of this client, its class and the recipe."""
         found, label = shards.spec_of(row), row["label"]
-        if row["client"] != client or found.lane != (str(client) if self._known.sharing == "own" else COMMON):
+        if row["client"] != client or found.lane != self._lane(row):
             raise ValueError(f"{checks.named(found)} is of client {row['client']}")
+        if self._known.marked and row[marks.COLUMN] != marks.SOURCE_TYPE:
+            raise ValueError(f"{checks.named(found)} is not marked as synthetic")
         if row["recipe"] != self._recipe.digest:
             raise ValueError(f"{checks.named(found)} is of recipe {row['recipe'][:100]}")
         if not 0 <= label < len(self._known.class_names) or not self._belong(label, found.class_name):
             raise ValueError(f"{checks.named(found)} has label {label}")
         checks.check_spec(self._recipe, found, row["flags"])
         return StoredImage(found, row["image"], row["flags"], self._score(row, found, passed))
+
+    def _domain(self, row: dict[str, Any]) -> int | None:
+        """Return the number of a row's domain, None without domains; raise ValueError for one that there is not."""
+        domains = self._known.domains
+        if domains and row["domain"] not in domains:
+            raise ValueError(f"domain {row['domain'][:100]!r} is not in the manifest")
+        return domains.index(row["domain"]) if domains else None
+
+    def _pair(self, row: dict[str, Any]) -> int:
+        return (self._domain(row) or 0) * len(self._known.class_names) + int(row["label"])
+
+    def _lane(self, row: dict[str, Any]) -> str:
+        domain = self._domain(row)
+        words = None if domain is None else self._known.domain_words[domain]
+        return spec.lane(row["client"] if self._known.sharing == "own" else None, words)
 
     def _score(self, row: dict[str, Any], found: ImageSpec, passed: bool) -> Score | None:
         """Return a row's score; raise ValueError unless the gate says of it what the file says."""
@@ -128,7 +145,7 @@ class Receiver:
 
 @dataclass(frozen=True)
 class _Gaps:
-    """The indices of one client's images by label: of those that passed the gate, and of those that did not."""
+    """The indices of one client's images by pair (see ``pairs``): of those that passed the gate, and of the others."""
 
     passed: dict[int, list[int]] = field(default_factory=dict)
     refused: dict[int, list[int]] = field(default_factory=dict)

@@ -17,6 +17,7 @@ _ALONE = (
     "Each client trained alone, with the steps that it takes in all rounds of the federation. Better off: the share of "
     "clients for which the federation is more accurate than their own model."
 )
+_DOMAINS = "Accuracy on the test images of each domain, in percent; mean over a run's last rounds, and over seeds."
 _UNIT = "clients by accuracy, percent; ticks: worst 10 % and mean"
 _TICKS = (0.0, 20.0, 40.0, 60.0, 80.0, 100.0)
 
@@ -33,6 +34,9 @@ def make(summary: Summary, arms: Sequence[ArmRuns], places: Mapping[str, int], c
         ]
     else:
         parts.append(Text("No run measured accuracy by class, so none over clients is known."))
+    by_domain = [Shown(table) for table in tables.by_domain(arms)]
+    if by_domain:
+        parts += [Text(_DOMAINS), *by_domain]
     by_class = [Shown(table) for table in tables.by_class(summary, arms, class_names)]
     if by_class:
         parts.append(Folded("Accuracy by class", by_class))

@@ -62,7 +62,7 @@ def _maps(split: Partition, lacks: Deficits) -> Part:
     after = lacks.filled
     top = int(after.max())
     drawn = [
-        cells.draw(counts, split.class_names, clients, title, top)
+        cells.draw(counts, split.pair_names, clients, title, top)
         for counts, title in ((lacks.have, "Before: real images"), (after, "After: every deficit filled"))
     ]
     return Folded("Who holds which class", [Charts(drawn, wide=True)])
