@@ -116,7 +116,7 @@ def test_a_dry_run_changes_nothing(hub: Hub, project: Path) -> None:
 
 
 def test_a_name_without_an_owner_is_mine(hub: Hub, project: Path) -> None:
-    assert push(replace(ALL, repo_id="fill")).startswith(f"{REPO} (private): 7 files")
+    assert push(replace(ALL, repo_id="fill")).startswith(f"{REPO} (private): 8 files")
 
 
 def test_what_is_not_as_the_manifest_says_is_not_published(hub: Hub, project: Path) -> None:
