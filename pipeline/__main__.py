@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pipeline import printable
+from pipeline import orphans, printable
 from pipeline.cli import app
 from pipeline.errors import PipelineError
 
@@ -18,6 +18,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2, a bug keeps its traceback."""
+    orphans.end_with_dvc()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: not every terminal has every letter
     try:

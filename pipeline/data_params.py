@@ -16,6 +16,7 @@ class DataParams(Section):
     retired = frozenset({"watch"})
     path: str
     revision: str | None = None
+    config: str | None = None
     train: str = "train"
     test: str | None = "test"
     holdout: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = None

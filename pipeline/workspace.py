@@ -79,6 +79,11 @@ class Workspace:
         return self.root / "params.yaml"
 
     @property
+    def published_params(self) -> Path:
+        """The params.yaml of the publication that was fetched last, if it is not that of the workspace."""
+        return self.data / "published-params.yaml"
+
+    @property
     def data(self) -> Path:
         """The folder of everything that the stages write."""
         return self.root / "data"

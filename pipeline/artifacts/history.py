@@ -61,12 +61,11 @@ class Round:
 
     @property
     def samples(self) -> int:
-        """Images that went through local training, of all clients together."""
+        """Images that all clients trained on."""
         return sum(one.samples for one in self.participants)
 
     @property
     def steps(self) -> int:
-        """Local SGD steps, of all clients together."""
         return sum(one.steps for one in self.participants)
 
     @property
@@ -103,9 +102,7 @@ class RunHistory:
 
     @property
     def primary(self) -> float | None:
-        """The run's accuracy: the mean over its last rounds. One round alone would depend on the phase of its ups and
-        downs, and the best round selects on the test set.
-        """
+        """The mean accuracy over its last rounds: one round alone is luck, and the best selects on the test set."""
         values = [done.accuracy for done in self.last if done.accuracy is not None]
         return sum(values) / len(values) if values else None
 

@@ -8,6 +8,7 @@ from pipeline import printable
 from pipeline.cli import options, text
 
 if TYPE_CHECKING:
+    from pipeline.commands.published_params import Fetched
     from pipeline.commands.pull import Pulled, Use
     from pipeline.hub.publication import Changes
     from pipeline.hub.push import Pushed
@@ -62,8 +63,14 @@ def pull(
     repo_id: options.Repository,
     revision: Annotated[str | None, typer.Option(help="A tag, branch or commit; default: the latest.")] = None,
 ) -> None:
-    """Fetch a publication from the Hugging Face Hub, check it, and put its images into the pool."""
-    workspace, params = options.parameters()
+    """Fetch a publication from the Hugging Face Hub, check it, and put its images into the pool.
+
+    Its params.yaml is written where there is none yet.
+    """
+    from pipeline.workspace import Workspace
+
+    workspace = Workspace()
+    params = options.parameters()[1] if workspace.params.exists() else None
     from pipeline.commands import pull
 
     text.echo(pulled_text(pull.pull(workspace, params, repo_id, revision)))
@@ -100,8 +107,18 @@ def pulled_text(done: "Pulled") -> str:
     return (
         f"{done.repo_id} at {done.commit[:12]}: {done.images} images of {done.clients} clients, "
         f"recipe {done.recipe}, all as its manifest says; {done.new} are new in {done.pool}{gate}\n"
-        f"{_use_text(done.use)}"
+        f"{_params_text(done.params)}\n{_use_text(done.use)}"
     )
+
+
+def _params_text(fetched: "Fetched") -> str:
+    return {
+        "written": f"{fetched.place} is that of the publication; next: gen-fedsd init, then dvc repro",
+        "same": "params.yaml is that of the publication",
+        "beside": f"{fetched.place} is that of the publication; to use it, rename it to params.yaml",
+        "absent": "the publication has no params.yaml",
+        "invalid": f"the params.yaml of the publication cannot be used ({fetched.why}), and is not written",
+    }[fetched.state]
 
 
 def _use_text(use: "Use") -> str:

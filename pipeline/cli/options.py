@@ -40,10 +40,12 @@ class Kind(StrEnum):
     DROPOUTS = "dropouts"
     MODEL = "model"
     JUDGE = "judge"
+    CODE = "code"
 
 
 Kinds = Annotated[
-    list[Kind] | None, typer.Argument(help="Of images, words for classes, drop-outs, model, judge; default: all.")
+    list[Kind] | None,
+    typer.Argument(help="Of images, words for classes, drop-outs, model, judge; default: these. Or code."),
 ]
 Client = Annotated[int, typer.Option(help="The client's number.")]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]

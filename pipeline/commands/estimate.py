@@ -139,7 +139,7 @@ def estimate(
     chosen = params.generate
     return Estimate(
         clients=counts.shape[0],
-        classes=counts.shape[1],
+        classes=counts.shape[1] // max(len(domains), 1),
         images=int(counts.sum()),
         choices=_choices(params, counts, domains),
         bytes_per_image=size,

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import params as parameters
+from pipeline.commands import published_params
+from pipeline.commands.published_params import Fetched
 from pipeline.errors import PipelineError
 from pipeline.generation import devices, model
 from pipeline.generation import recipe as recipes
@@ -28,6 +31,8 @@ class Pulled:
     """Images that the pool did not hold before."""
     pool: Path
     use: "Use"
+    params: Fetched
+    """What became of its params.yaml."""
     gate: str | None = None
     """The judge and the least probability of the gate that the images went through."""
 
@@ -44,10 +49,11 @@ class Use:
     """Why the recipe that the parameters ask for is not known."""
 
 
-def pull(workspace: Workspace, params: Params, repo_id: str, revision: str | None) -> Pulled:
-    """Put the images of a publication into the pool, all or none.
+def pull(workspace: Workspace, params: Params | None, repo_id: str, revision: str | None) -> Pulled:
+    """Put the images of a publication into the pool, all or none, and its params.yaml into a workspace that has none.
 
-    Raises HubError if a file is not the one that the manifest names, or an image is not one that the recipe gives.
+    ``params`` is None for a workspace without params.yaml. Raises HubError if a file is not the one that the manifest
+    names, or an image is not one that the recipe gives.
     """
     found = hub_pull.find(repo_id, revision)
     repo_id = found.hub.repo_id
@@ -58,7 +64,11 @@ def pull(workspace: Workspace, params: Params, repo_id: str, revision: str | Non
     known = found.manifest
     gate = None if rule is None else f"{rule.name} ({rule.judge[:12]}, least_probability {rule.least_probability:g})"
     counts = (known.images, len(known.shards), known.recipe, imported.new)
-    return Pulled(repo_id, found.commit, *counts, workspace.pool, _use(workspace, params, found.recipe), gate)
+    fetched = published_params.fetch(workspace, found)
+    if params is None and fetched.state == "written":
+        params = parameters.load(workspace.params)
+    use = Use(unresolved="there is no params.yaml") if params is None else _use(workspace, params, found.recipe)
+    return Pulled(repo_id, found.commit, *counts, workspace.pool, use, fetched, gate)
 
 
 def _use(workspace: Workspace, params: Params, theirs: Recipe) -> Use:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline import ledger, progress
 from pipeline.artifacts import manifest, marks, shard_pictures
 from pipeline.artifacts.manifest import Manifest, Shard
-from pipeline.commands import results
+from pipeline.commands import published_params, results
 from pipeline.errors import ArtifactError, ParameterError
 from pipeline.generation import checks
 from pipeline.generation.pool import Receiver
@@ -35,7 +35,8 @@ def push(workspace: Workspace, params: Params, options: PushOptions) -> Pushed:
             for _ in receiver.images(shard):
                 pass  # reading a shard to its end checks it
             advance()
-    beside = Surroundings(partial(_draw_sheet, known), _result_tables(workspace))
+    shared = None if options.anonymous else published_params.of(workspace, params, known)
+    beside = Surroundings(partial(_draw_sheet, known), _result_tables(workspace), shared)
     published = publication.chosen(known, options.refused)
     if left := known.images - published.images:
         progress.say(f"{left} images that the gate refused stay here; --with-refused publishes them, too")

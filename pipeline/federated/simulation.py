@@ -56,10 +56,7 @@ class EvalTask:
 
 @dataclass(frozen=True)
 class Score:
-    """How many images of each class were recognised, (classes,), and the sum of their cross-entropies.
-
-    With domains of each pair of class and domain, (pairs,), see ``artifacts.pairs``.
-    """
+    """Recognised images of each class or, with domains, of each of ``artifacts.pairs``; the sum of cross-entropies."""
 
     right: tuple[int, ...]
     loss: float

@@ -28,8 +28,8 @@ _MODEL = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)?")
 _FRONT_MATTER = re.compile(r"\A\s*---\r?\n(.*?)^---\s*$", re.DOTALL | re.MULTILINE)
 
 
-def by_client(repo_id: str, known: Manifest, licence: str, results: ResultTables | None) -> str:
-    """Return the card of shards by client."""
+def by_client(repo_id: str, known: Manifest, licence: str, results: ResultTables | None, params: bool = False) -> str:
+    """Return the card of shards by client; ``params`` says whether params.yaml is published, too."""
     filled = [shard.client for shard in known.shards if shard.rows]
     values = {
         "clients": len(known.shards),
@@ -38,6 +38,7 @@ def by_client(repo_id: str, known: Manifest, licence: str, results: ResultTables
         "empty": [shard.client for shard in known.shards if not shard.rows],
         "counts": _counts(known),
         "sharing": known.sharing,
+        "params": params,
         "results": results,
         "rows": f"{known.rows:,}",
         "gate": None if known.gate is None else asdict(known.gate),
@@ -60,6 +61,7 @@ def anonymous(repo_id: str, described: Mapping[str, Any], licence: str, results:
     values = {
         "clients": 0,
         "sharing": described["sharing"],
+        "params": False,
         "counts": [["class", "images"], *([name, count] for name, count in zip(names, counts, strict=True))],
         "results": results,
         "rows": f"{sum(counts):,}",

@@ -56,7 +56,10 @@ class ByClient:
         # The report is about the manifest here, which may name files of refused images that are not published.
         about = self._known.place if known == self._known else written.place
         results = _results_about(about, self._beside.results)
-        text = card.by_client(hub.repo_id, known, _licence(self._options, hub, remote), results)
+        with_params = self._beside.params is not None
+        text = card.by_client(hub.repo_id, known, _licence(self._options, hub, remote), results, with_params)
+        if self._beside.params is not None:
+            atomic.write_text(self._folder / publication.PARAMS, self._beside.params)
         return Wanted(files | _files_beside(self._folder, text), title)
 
     def _updated(self, there: Manifest, repo_id: str) -> Manifest:

@@ -45,3 +45,5 @@ class Surroundings:
 
     draw_sheet: DrawSheet
     results: ResultTables | None
+    params: str | None = None
+    """The params.yaml that the images were made with; None if it is not published. Never part of merged images."""

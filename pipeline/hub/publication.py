@@ -14,7 +14,8 @@ from pipeline.artifacts.manifest import REFUSED, Manifest, Shard
 MANIFEST = "manifest.json"
 CARD = "README.md"
 SHEET = "contact-sheet.png"
-BESIDE = (CARD, MANIFEST, SHEET)
+PARAMS = "params.yaml"
+BESIDE = (CARD, MANIFEST, SHEET, PARAMS)
 """The files beside those of the images."""
 _FOLDER = 1_000
 """Clients in one folder; the Hub takes at most 10,000 files in each."""

@@ -16,6 +16,7 @@ from pipeline.generation.recipe import Recipe
 from pipeline.hub import publication, published
 from pipeline.hub.api import Hub
 
+_LARGEST_PARAMS = 2**20  # bytes
 CHANGED = "the publication was changed; nothing was imported"
 
 
@@ -46,6 +47,17 @@ def find(repo_id: str, revision: str | None) -> Publication:
     except ArtifactError as error:
         raise HubError(error.what, hub.repo_id, error.fix) from None
     return Publication(hub, remote.commit, remote.files, known, recipe)
+
+
+def params(found: Publication) -> str | None:
+    """Return the params.yaml of a publication; None if it has none. Raises HubError if it is no text, or too large."""
+    if publication.PARAMS not in found.files:
+        return None
+    place = found.hub.download(publication.PARAMS, found.commit, _LARGEST_PARAMS)
+    try:
+        return place.read_text(encoding="utf-8-sig")
+    except ValueError:
+        raise HubError("its params.yaml is no text", found.hub.repo_id, CHANGED) from None
 
 
 def images(found: Publication) -> Iterator[list[StoredImage]]:

@@ -10,6 +10,7 @@ from pipeline.cli import cache, hub, images, pool, report, runs, text
 from pipeline.commands.cache import Collected as CollectedCache
 from pipeline.commands.cache import Part
 from pipeline.commands.cache import Stats as CacheStats
+from pipeline.commands.published_params import Fetched
 from pipeline.commands.pull import Pulled, Use
 from pipeline.commands.regenerate import NextStep, Regenerated
 from pipeline.commands.results import Results
@@ -238,9 +239,11 @@ def test_what_a_push_did_or_would_do() -> None:
     ],
 )
 def test_what_a_pull_brought(use: Use, printed: list[str]) -> None:
-    done = Pulled("me/x", "0123456789abcdef", 42, 4, "abcd", 40, Path("pool.sqlite"), use)
+    fetched = Fetched(Path("params.yaml"), "same")
+    done = Pulled("me/x", "0123456789abcdef", 42, 4, "abcd", 40, Path("pool.sqlite"), use, fetched)
     assert hub.pulled_text(done).split("\n") == [
         "me/x at 0123456789ab: 42 images of 4 clients, recipe abcd, all as its manifest says; "
         "40 are new in pool.sqlite",
+        "params.yaml is that of the publication",
         *printed,
     ]

@@ -24,7 +24,7 @@ REPO, TOKEN = "ada/fill", "hf_0123456789abcdef"
 ALL = PushOptions(REPO)
 ANONYMOUS = PushOptions(REPO, anonymous=True)
 FILES = {f"data/000/client-{client:05}.parquet" for client in range(4)}
-BESIDE = {"README.md", "manifest.json", "contact-sheet.png"}
+BESIDE = {"README.md", "manifest.json", "contact-sheet.png", "params.yaml"}
 SENDING = ("create", "preupload", "lfs-batch", "lfs-put", "lfs-verify", "commit", "validate-yaml", "tag")
 
 

@@ -116,6 +116,6 @@ def test_without_a_readable_report_the_card_has_no_results(
 ) -> None:
     if content is not None:
         workspace.report_metrics.write_text(content)
-    assert "7 files to upload" in push(ALL)
+    assert "8 files to upload" in push(ALL)
     assert "Effect on training" not in hub.tree(REPO)["README.md"].decode()
     assert f"the card will show no results of training: {reason}" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def test_a_repository_that_nobody_sees_once_it_is_made(
 def test_a_repository_that_somebody_is_creating_right_now(hub: Hub, project: Path, waits: list[float]) -> None:
     """The Hub answers 409 without an address then, which the client does not expect."""
     hub.fail("create", 409)
-    assert "7 files to upload" in push(ALL)
+    assert "8 files to upload" in push(ALL)
     assert waits == [1.0]
     del hub.repos[REPO]
     hub.fail("create", 409, 409, 409, 409)
@@ -75,7 +75,7 @@ def test_a_hub_that_stays_busy_is_one_clear_line(hub: Hub, project: Path, route:
 @pytest.mark.parametrize("fault", [503, 429, "drop"])
 def test_a_commit_that_did_not_happen_is_made_again(hub: Hub, project: Path, fault: int | str) -> None:
     hub.fail("commit", fault)  # type: ignore[arg-type]
-    assert "7 files to upload" in push(ALL)
+    assert "8 files to upload" in push(ALL)
     assert hub.count("commit") == 2
     assert hub.count("lfs-put") == len({seen.path for seen in hub.requests if seen.route == "lfs-put"})
     assert set(hub.tree(REPO)) - {".gitattributes"} == FILES | BESIDE
@@ -83,7 +83,7 @@ def test_a_commit_that_did_not_happen_is_made_again(hub: Hub, project: Path, fau
 
 def test_a_commit_that_happened_though_the_connection_broke_is_found(hub: Hub, project: Path) -> None:
     hub.fail("commit", "drop-after")
-    assert push(replace(ALL, tag="v1")) == f"{REPO} (private): nothing to do, all 7 files are there, tagged v1"
+    assert push(replace(ALL, tag="v1")) == f"{REPO} (private): nothing to do, all 8 files are there, tagged v1"
     assert hub.count("commit") == 1
 
 

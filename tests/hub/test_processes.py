@@ -27,15 +27,15 @@ def test_the_commands(hub: Hub, project: Path, tmp_path: Path, gen_fedsd: Comman
     assert err.splitlines()[-1].startswith("error: the Hub does not accept this token (401): ada/fill: log in")
     assert "hf_nonsense" not in err
     code, out, err = result(dry)
-    assert out.startswith(f"{REPO} (a new private repository): 7 files to upload")
+    assert out.startswith(f"{REPO} (a new private repository): 8 files to upload")
     code, out, err = result(gen_fedsd("push", "--tag", "v1", "--license", "cc0-1.0"))
     assert code == 0, err
-    assert out.startswith(f"{REPO} (private): 7 files to upload")
+    assert out.startswith(f"{REPO} (private): 8 files to upload")
     assert b"license: cc0-1.0" in hub.tree(REPO)["README.md"]
     update = gen_fedsd("push", "--client", "1", "--client", "2")
     fetch = gen_fedsd("pull", "--revision", "v1", GEN_FEDSD_CACHE=str(tmp_path / "other"))
     code, out, err = result(update)
-    assert out == f"{REPO} (private): nothing to do, all 4 files are there\n"
+    assert out == f"{REPO} (private): nothing to do, all 5 files are there\n"
     code, out, err = result(fetch)
     assert code == 0, err
     assert "; 42 are new in " in out

@@ -45,7 +45,7 @@ def test_a_repository_that_was_never_ours_is_left_alone(hub: Hub, project: Path,
         push(PushOptions("ada/other"))
     assert hub.tree("ada/other")[path] == b"mine"
     hub.overwrite("ada/other", path, None)
-    assert "7 files to upload" in push(PushOptions("ada/other"))
+    assert "8 files to upload" in push(PushOptions("ada/other"))
 
 
 def test_public_only_when_asked_for(hub: Hub, project: Path) -> None:

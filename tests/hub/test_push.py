@@ -41,7 +41,7 @@ def test_one_private_commit_with_the_bytes_that_dvc_tracks(hub: Hub, project: Pa
     assert tree["contact-sheet.png"].startswith(b"\x89PNG")
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
     assert re.fullmatch(
-        rf"{REPO} \(private\): 7 files to upload \([\d.]+ MB\), 0 to delete, 0 there already; commit [0-9a-f]{{12}}",
+        rf"{REPO} \(private\): 8 files to upload \([\d.]+ MB\), 0 to delete, 0 there already; commit [0-9a-f]{{12}}",
         printed,
     )
     images = read_manifest().rows
@@ -51,7 +51,7 @@ def test_one_private_commit_with_the_bytes_that_dvc_tracks(hub: Hub, project: Pa
 def test_a_push_without_changes_sends_nothing_and_commits_nothing(hub: Hub, project: Path) -> None:
     push(ALL)
     hub.requests.clear()
-    assert push(ALL) == f"{REPO} (private): nothing to do, all 7 files are there"
+    assert push(ALL) == f"{REPO} (private): nothing to do, all 8 files are there"
     assert [seen.route for seen in hub.requests if seen.route in SENDING] == []
     assert sent(hub) == 0
 
@@ -66,7 +66,7 @@ def test_only_what_changed_is_sent_and_only_our_stale_files_are_deleted(hub: Hub
     hub.requests.clear()
     printed = push(ALL)
     assert "4 files to upload" in printed  # the shard, the manifest, the card with its table, the contact sheet
-    assert "1 to delete, 3 there already" in printed
+    assert "1 to delete, 4 there already" in printed
     tree = hub.tree(REPO)
     assert set(tree) - {".gitattributes"} == FILES | BESIDE | set(strange)
     assert tree["data/000/client-00002.parquet"] == shard_path(2).read_bytes()
@@ -103,7 +103,7 @@ def test_one_client_alone(hub: Hub, project: Path) -> None:
 def test_a_dry_run_changes_nothing(hub: Hub, project: Path) -> None:
     printed = push(replace(ALL, dry_run=True))
     assert REPO not in hub.repos
-    assert printed.startswith(f"{REPO} (a new private repository): 7 files to upload")
+    assert printed.startswith(f"{REPO} (a new private repository): 8 files to upload")
     assert f"  upload data/000/client-00000.parquet ({shard_path(0).stat().st_size:,} bytes)" in printed.splitlines()
     push(ALL)
     hub.overwrite(REPO, "data/000/client-00009.parquet", b"stale")
@@ -116,7 +116,7 @@ def test_a_dry_run_changes_nothing(hub: Hub, project: Path) -> None:
 
 
 def test_a_name_without_an_owner_is_mine(hub: Hub, project: Path) -> None:
-    assert push(replace(ALL, repo_id="fill")).startswith(f"{REPO} (private): 7 files")
+    assert push(replace(ALL, repo_id="fill")).startswith(f"{REPO} (private): 8 files")
 
 
 def test_what_is_not_as_the_manifest_says_is_not_published(hub: Hub, project: Path) -> None:

@@ -92,9 +92,9 @@ def test_what_appears_among_the_shards_meanwhile_is_left_alone(
 ) -> None:
     """The manifest is written all the same."""
 
-    def write(*given: Any) -> Any:
+    def write(*given: Any, **more: Any) -> Any:
         (workspace.shards / ".ipynb_checkpoints").mkdir(parents=True, exist_ok=True)
-        return assemble.write(*given)
+        return assemble.write(*given, **more)
 
     monkeypatch.setattr(generate, "assemble", SimpleNamespace(write=write))
     generate.run(workspace, loaded, CPU)
