@@ -44,6 +44,11 @@ class ArmRuns:
         """Return each seed's primary number: the mean accuracy over its last rounds."""
         return {seed: found.primary for seed, found in self.measures.items()}
 
+    @property
+    def samples_per_round(self) -> float:
+        """Images that go through local training in a round, all clients, mean over rounds and seeds."""
+        return float(np.mean([one.samples_per_round for one in self.measures.values()]))
+
     def curve(self) -> list[tuple[int, list[float]]]:
         """Return each tested round with the accuracies of the seeds that were tested in it."""
         return [(number, [run.rounds[number - 1].accuracy or 0.0 for run in runs]) for number, runs in self._tested()]
@@ -68,8 +73,7 @@ class ArmRuns:
 
     def of_clients(self, seed: int) -> Shares:
         """Return each client's accuracy, mean over the last rounds of a seed; empty if none is known."""
-        known = self.clients.get(seed, {})
-        return measures.by_column([known.get(done.number, ()) for done in measures.last(self.runs[seed])])
+        return measures.of_clients(self.runs[seed], self.clients.get(seed, {}))
 
     def by_class(self) -> Shares:
         """Return the accuracy on each class, mean over the last rounds and over the seeds for which it is known.

@@ -1,9 +1,22 @@
 """Stage ``report``: one page for people, and the same numbers as DVC metrics and plots."""
 
+from dataclasses import replace
+
 from pipeline import atomic, progress
 from pipeline.artifacts import alone, holdings, manifest, partition
 from pipeline.params import Params
-from pipeline.reporting import arms, content, curves, kinds, ledger_page, page, skew, spending, summary
+from pipeline.reporting import (
+    arms,
+    content,
+    curves,
+    kinds,
+    ledger_page,
+    page,
+    remarks,
+    skew,
+    spending,
+    summary,
+)
 from pipeline.reporting.summarise import summarise
 from pipeline.workspace import Workspace
 
@@ -37,6 +50,8 @@ def run(workspace: Workspace, params: Params) -> None:
         alone=[model for fill in params.train.alone for model in alone.load(workspace.alone(fill))],
         skew=skew.of_fills(split.counts(), {fill: held[fill].counts for fill in params.train.fills}, params.seed),
     )
+    gated = remarks.on_gate(shards.gate.name if shards.gate else None, params.train.fills)
+    numbers = replace(numbers, remarks=(*numbers.remarks, *gated))
     from pipeline import fills  # its files can load torchvision
 
     text = page.render(content.page(workspace, params, numbers, federated, fills.describe))
