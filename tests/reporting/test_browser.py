@@ -1,7 +1,7 @@
 """Both pages in a headless Chromium, at phone and desktop width, light and dark."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -66,7 +66,7 @@ def test_what_scrolls_by_itself_is_no_fault(window: Browser, tmp_path: Path) -> 
     assert window.open(page(tmp_path, inside), PHONE).nothing
 
 
-PAGES = {
+PAGES: dict[str, Callable[[], str]] = {
     "report": lambda: pages.report(pages.crowded()),
     "bare report": lambda: pages.report(pages.bare()),
     "sweep": pages.sweep,
