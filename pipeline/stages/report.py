@@ -1,5 +1,6 @@
 """Stage ``report``: one page for people, and the same numbers as DVC metrics and plots."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline import atomic, progress
@@ -17,6 +18,7 @@ from pipeline.reporting import (
     spending,
     summary,
 )
+from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.summarise import summarise
 from pipeline.workspace import Workspace
 
@@ -28,14 +30,7 @@ def run(workspace: Workspace, params: Params) -> None:
     """
     split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
     names, held = split.class_names, {fill: holdings.load(workspace.fill(fill)) for fill in params.train.all_fills()}
-    federated = arms.ordered(
-        [
-            arm
-            for algorithm in params.train.algorithms
-            for fill in params.train.fills
-            for arm in arms.read(workspace.run(fill, algorithm), names)
-        ]
-    )
+    federated = _federated(workspace, params, names)
     central = [arm for fill in params.train.references for arm in arms.read(workspace.run(fill, "fedavg"), names)]
     shard_bytes = sum(shard.bytes for shard in shards.shards)
     numbers = summarise(
@@ -62,3 +57,15 @@ def run(workspace: Workspace, params: Params) -> None:
     for remark in numbers.remarks:
         progress.say(f"report: {remark}")
     progress.say(f"report: {workspace.report_page}")
+
+
+def _federated(workspace: Workspace, params: Params, class_names: Sequence[str]) -> list[ArmRuns]:
+    """Return the runs of every fill with every algorithm."""
+    return arms.ordered(
+        [
+            arm
+            for algorithm in params.train.algorithms
+            for fill in params.train.fills
+            for arm in arms.read(workspace.run(fill, algorithm), class_names)
+        ]
+    )
