@@ -1,24 +1,11 @@
 """Stage ``report``: one page for people, and the same numbers as DVC metrics and plots."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline import atomic, progress
 from pipeline.artifacts import alone, holdings, manifest, partition
 from pipeline.params import Params
-from pipeline.reporting import (
-    arms,
-    content,
-    curves,
-    kinds,
-    ledger_page,
-    page,
-    remarks,
-    skew,
-    spending,
-    summary,
-)
-from pipeline.reporting.arms import ArmRuns
+from pipeline.reporting import arms, content, curves, kinds, ledger_page, page, remarks, skew, spending, summary
 from pipeline.reporting.summarise import summarise
 from pipeline.workspace import Workspace
 
@@ -30,7 +17,14 @@ def run(workspace: Workspace, params: Params) -> None:
     """
     split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
     names, held = split.class_names, {fill: holdings.load(workspace.fill(fill)) for fill in params.train.all_fills()}
-    federated = _federated(workspace, params, names)
+    federated = arms.ordered(
+        [
+            arm
+            for algorithm in params.train.algorithms
+            for fill in params.train.fills
+            for arm in arms.read(workspace.run(fill, algorithm), names)
+        ]
+    )
     central = [arm for fill in params.train.references for arm in arms.read(workspace.run(fill, "fedavg"), names)]
     shard_bytes = sum(shard.bytes for shard in shards.shards)
     numbers = summarise(
@@ -45,8 +39,8 @@ def run(workspace: Workspace, params: Params) -> None:
         alone=[model for fill in params.train.alone for model in alone.load(workspace.alone(fill))],
         skew=skew.of_fills(split.counts(), {fill: held[fill].counts for fill in params.train.fills}, params.seed),
     )
-    gated = remarks.on_gate(shards.gate.name if shards.gate else None, params.train.fills)
-    numbers = replace(numbers, remarks=(*numbers.remarks, *gated))
+    gate = shards.gate.name if shards.gate else None
+    numbers = replace(numbers, remarks=(*numbers.remarks, *remarks.on_gate(gate, params.train.fills)))
     from pipeline import fills  # its files can load torchvision
 
     text = page.render(content.page(workspace, params, numbers, federated, fills.describe))
@@ -54,18 +48,5 @@ def run(workspace: Workspace, params: Params) -> None:
     summary.save(workspace.report_metrics, numbers)
     atomic.write_text(workspace.report_page, text)
     atomic.write_text(workspace.ledger_page, ledger_page.render(spending.of(workspace)))
-    for remark in numbers.remarks:
-        progress.say(f"report: {remark}")
-    progress.say(f"report: {workspace.report_page}")
-
-
-def _federated(workspace: Workspace, params: Params, class_names: Sequence[str]) -> list[ArmRuns]:
-    """Return the runs of every fill with every algorithm."""
-    return arms.ordered(
-        [
-            arm
-            for algorithm in params.train.algorithms
-            for fill in params.train.fills
-            for arm in arms.read(workspace.run(fill, algorithm), class_names)
-        ]
-    )
+    for told in (*numbers.remarks, workspace.report_page):
+        progress.say(f"report: {told}")

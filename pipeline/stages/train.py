@@ -17,6 +17,7 @@ from pipeline.federated import inputs as federated
 from pipeline.federated import runs as run_store
 from pipeline.federated import state_file, training
 from pipeline.federated.algorithm import Vector
+from pipeline.federated.dropouts import Recorded
 from pipeline.federated.inputs import Inputs
 from pipeline.federated.models import FlatModel
 from pipeline.federated.simulation import Run, RunState
@@ -73,10 +74,13 @@ class _Stage:
         """Return the runs of holdings, and their ends, by budget and seed; in ``alone`` ones clients train alone."""
         tests, (digests, weights) = self.given.decoded, self._starts(held)
         inputs = Inputs.of(held, fills.open_sources(held, self.given), tests.test, tests.test_rows)
-        made = federated.runs(held, inputs, algorithm, self.params.train, self.params.training_seed, digests)
+        root, lost = self.params.training_seed, Recorded.of(self.workspace, self.params.train)
+        made = federated.runs(held, inputs, algorithm, self.params.train, root, digests, lost)
         runs = {(budget, seed): federated.alone(one) if alone else one for budget, seed, one in made}
         named = {f"{budget}, seed {seed}": one for (budget, seed), one in runs.items()}
         title = f"train {held.fill} {'alone' if alone else algorithm}"
+        if lost:
+            lost.say(title, runs, held.fill, algorithm)
         ends = training.train(title, named, inputs, self.workspace, self.options, weights)
         return runs, dict(zip(runs, ends.values(), strict=True))
 
