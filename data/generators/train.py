@@ -11,7 +11,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import diffusers
 import torch
+import transformers
 from diffusers import AutoencoderKL
 
 from pipeline import progress
@@ -65,9 +67,8 @@ def _autoencoder(recipe: Recipe, output: Output, shown: Pictures, seconds: float
         output.keep_autoencoder(made)
         output.keep_curve(done)
     output.unfinished("autoencoder").unlink(missing_ok=True)
-    loaded = AutoencoderKL.from_pretrained(output.autoencoder)
-    loaded.set_attn_processor(networks.AttnProcessor())
-    return loaded.to(device, memory_format=torch.channels_last).eval()
+    made = output.load_autoencoder(networks.autoencoder(recipe, shown.pixels.shape[-1]))
+    return made.to(device, memory_format=torch.channels_last).eval()
 
 
 def _device(chosen: str, recipe: Recipe) -> torch.device:
@@ -95,6 +96,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace a value of the recipe")
     parser.add_argument("--checkpoint-seconds", type=float, default=120, help="between checkpoints; changes no weight")
     args = parser.parse_args()
+    diffusers.logging.set_verbosity_error()  # it says that nothing needs float32
+    transformers.logging.disable_progress_bar()
 
     def work() -> None:
         recipe = recipes.load(args.recipe, args.set)

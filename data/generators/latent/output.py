@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline import atomic, progress
@@ -56,6 +57,13 @@ class Output:
     def keep_autoencoder(self, made: AutoencoderKL) -> None:
         with _whole(self.autoencoder) as place:
             made.save_pretrained(place)
+
+    def load_autoencoder(self, made: AutoencoderKL) -> AutoencoderKL:
+        """Return this network with the trained weights and scale, and no trace of the folder in its configuration."""
+        config = json.loads((self.autoencoder / "config.json").read_text(encoding="utf-8"))
+        made.load_state_dict(load_file(self.autoencoder / "diffusion_pytorch_model.safetensors"))
+        made.register_to_config(scaling_factor=config["scaling_factor"])
+        return made
 
     def keep_curve(self, training: Training) -> None:
         """Write how a finished part was trained beside what is known of the others, and remove its checkpoint."""
