@@ -42,6 +42,9 @@ demo-model: $(STAMP) ## train data/demo/model from scratch and measure it (half 
 	cp -r data/models/demo/at-100/. data/demo/model/
 	$(BIN)/python data/demo/measure_model.py
 
+presets: $(STAMP) ## write data/presets from params.yaml and data/presets/differences.py
+	$(BIN)/python data/presets/make_presets.py
+
 niid-bench: $(STAMP) ## run NIID-Bench's table on CIFAR-10 (CIFAR10=folder of its Parquet files)
 	$(BIN)/python benchmarks/niid_bench.py --data $(or $(CIFAR10),data/cifar10)
 
@@ -58,4 +61,4 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.PHONY: help repro test check fuzz audit format install demo-data demo-model niid-bench peers constraints
+.PHONY: help repro test check fuzz audit format install demo-data demo-model presets niid-bench peers constraints

@@ -4,9 +4,10 @@
     python benchmarks/niid_bench.py --data FOLDER --cells labels-fedavg dirichlet-fedavg
     python benchmarks/niid_bench.py --table [FILE]           # only print the table of results, docs/niid-bench.json's
 
-FOLDER holds CIFAR-10 as train*.parquet and test*.parquet. The protocol is NIID-Bench's (data/presets/niid-bench.yaml),
-docs/niid-bench.md says what differs. Nothing is tuned. Results go to --results, a cell as soon as it is done. A run in
-the store of finished runs is not trained again, and an interrupted one continues.
+FOLDER holds CIFAR-10 as train*.parquet and test*.parquet. The protocol is NIID-Bench's: the
+preset cifar10-niid-bench, with no image generated. docs/niid-bench.md says what differs. Nothing is tuned. Results go
+to --results, a cell as soon as it is done. A run in the store of finished runs is not trained again, and an interrupted
+one continues.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from pipeline.workspace import Workspace
 
 SHIPPED = Path(__file__).parents[1] / "docs/niid-bench.json"
 LAST = 10  # rounds that the mean is over
-PRESET = params.load(Path(__file__).parents[1] / "data/presets/niid-bench.yaml")
+PRESET = params.load(Path(__file__).parents[1] / "data/presets/cifar10-niid-bench.yaml")
 PUBLISHED = {
     "labels": {"fedavg": (49.8, 51.2), "fedprox": (50.7, 50.4), "scaffold": (49.1, 49.4), "fednova": (46.5, 46.9)},
     "dirichlet": {"fedavg": (68.2, 62.5), "fedprox": (67.9, 65.6), "scaffold": (69.8, 68.1), "fednova": (66.8, 63.9)},
@@ -36,12 +37,14 @@ CELLS = [f"{split}-{algorithm}" for split in PUBLISHED for algorithm in PUBLISHE
 
 
 def asked(cell: str, folder: Path) -> Params:
-    """Return the parameters of a cell: the preset's, with its partition and the folder's images."""
+    """Return the parameters of a cell: the preset's, with its partition, the folder's images, and none generated."""
     scheme = cell.split("-", maxsplit=1)[0]
     return PRESET.model_copy(
         update={
-            "data": PRESET.data.model_copy(update={"path": str(folder)}),
+            "data": PRESET.data.model_copy(update={"path": str(folder), "revision": None}),
+            "deficits": PRESET.deficits.model_copy(update={"ratio": 0.0}),
             "partition": PRESET.partition.model_copy(update={"scheme": scheme}),
+            "train": PRESET.train.model_copy(update={"fills": ("none",), "references": ()}),
         }
     )
 

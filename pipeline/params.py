@@ -28,6 +28,7 @@ from pipeline.values import (
     Share,
     StrictCount,
     StrictPositive,
+    Words,
 )
 
 __all__ = [
@@ -63,12 +64,15 @@ class DataParams(Section):
     retired = frozenset({"watch"})
     path: str
     revision: str | None = None
+    config: str | None = None
     train: str = "train"
     test: str | None = "test"
     holdout: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = None
     holdout_seed: Seed = 0
     image_column: str | None = None
     label_column: str | None = None
+    group_column: str | None = None
+    group_words: Words = Field(default_factory=dict)
     class_names: ClassNames = None
     image_size: Pixels | None = None
     background: Colour = "white"
@@ -115,9 +119,10 @@ class PartitionParams(Section):
 
 
 class DeficitsParams(Section):
-    """How many images of each label a client lacks."""
+    """How many images of each label, and of each domain if there are any, a client lacks."""
 
     rule: Rule
+    domains: Literal["own", "all"] = "own"
     images_per_class: Count = 0
     ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     max_per_client: Count | None = None

@@ -64,9 +64,20 @@ def overrides(given: object) -> dict[str, str] | str:
     return {str(name): words for name, words in given.items()}
 
 
+def _words(given: object) -> object:
+    """Return words by name; raise ValueError for anything else, and for braces, which prompts would expand."""
+    found = overrides(given)
+    if isinstance(found, str):
+        raise ValueError("write {domain: words}")
+    if bad := [name for name, words in found.items() if "{" in words or "}" in words]:
+        raise ValueError(f"the words for {bad[0]!r} have braces, which only templates of prompts may have")
+    return found
+
+
 _MOST_SCALES = 100
 Scale = Annotated[float, Field(ge=0, strict=True)]
 Overrides = Annotated[dict[str, str] | str, BeforeValidator(overrides)]
+Words = Annotated[dict[str, str], BeforeValidator(_words)]
 Scales = Annotated[tuple[Scale, ...], BeforeValidator(_scales), Field(min_length=1, max_length=_MOST_SCALES)]
 
 

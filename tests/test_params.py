@@ -48,7 +48,7 @@ def test_every_preset_is_valid_and_names_every_parameter(preset: Path) -> None:
 
 def test_the_preset_of_niid_bench_is_its_protocol() -> None:
     """Li et al., 2022, section 5 and the repository's defaults."""
-    preset = params.load(SHIPPED.parent / "data/presets/niid-bench.yaml")
+    preset = params.load(SHIPPED.parent / "data/presets/cifar10-niid-bench.yaml")
     split, train = preset.partition, preset.train
     assert (split.clients, split.labels_per_client, split.alpha, split.max_images) == (10, 2, 0.5, None)
     assert (train.model, train.batch_size, train.local_epochs, train.rounds) == ("simple-cnn", 64, 10, 50)

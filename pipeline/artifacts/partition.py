@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import atomic
-from pipeline.artifacts import parquet
+from pipeline.artifacts import pairs, parquet
 from pipeline.errors import ArtifactError, DataError
 
 _COLUMNS = {"row": pa.int64(), "client": pa.int32(), "label": pa.int32()}
+_DOMAIN = {"domain": pa.int32()}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class _Header(parquet.Header):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     client_names: list[str] | None
+    domains: list[str] | None = None
+    domain_words: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,32 @@ class Partition:
     """(3,) deviations of the channels, at least 1."""
     client_names: tuple[str, ...] | None = None
     """What the data set or a file calls each client; None where clients are numbers only."""
+    domains: NDArray[np.int32] | None = None
+    """(N,) the domain of each row; None for a data set without domains."""
+    domain_names: tuple[str, ...] = ()
+    """The data set's, in order of the domains' numbers."""
+    domain_words: tuple[str, ...] = ()
+    """What prompts call them."""
 
     def counts(self) -> NDArray[np.int64]:
         """Return how many images of each label each client holds, (clients, classes)."""
-        classes = len(self.class_names)
-        cells = self.clients.astype(np.int64) * classes + self.labels
-        return np.bincount(cells, minlength=self.client_count * classes).reshape(self.client_count, classes)
+        return pairs.by_class(self.pair_counts(), len(self.class_names))
+
+    @property
+    def pairs(self) -> NDArray[np.int64]:
+        """(N,) the pair of label and domain of each row, see ``artifacts.pairs``."""
+        return pairs.of(self.labels, self.domains, len(self.class_names))
+
+    @property
+    def pair_names(self) -> tuple[str, ...]:
+        """What people call each pair; without domains the names of the classes."""
+        return pairs.names(self.class_names, self.domain_names)
+
+    def pair_counts(self) -> NDArray[np.int64]:
+        """Return how many images of each label and domain each client holds, (clients, pairs)."""
+        number = pairs.number(len(self.class_names), len(self.domain_names))
+        cells = self.clients.astype(np.int64) * number + self.pairs
+        return np.bincount(cells, minlength=self.client_count * number).reshape(self.client_count, number)
 
     def by_client(self) -> tuple[NDArray[np.int64], ...]:
         """Return the rows that each client holds, in order of client."""
@@ -93,7 +116,11 @@ class Partition:
             "std": self.std,
             "client_names": self.client_names,
         }
-        table = pa.table({"row": self.rows, "client": self.clients, "label": self.labels})
+        columns = {"row": self.rows, "client": self.clients, "label": self.labels}
+        if self.domains is not None:  # else the file is the one that it was before there were domains
+            header |= {"domains": list(self.domain_names), "domain_words": list(self.domain_words)}
+            columns["domain"] = self.domains
+        table = pa.table(columns)
         with atomic.replacing(path) as temporary:
             pq.write_table(table.cast(parquet.with_header(table.schema, header)), temporary, compression="zstd")
 
@@ -101,9 +128,10 @@ class Partition:
 def load(path: Path) -> Partition:
     """Read a partition; raise ArtifactError if it is missing or damaged."""
     header = parquet.read_header(path, "partition", _Header)
+    columns = _COLUMNS if header.domains is None else _COLUMNS | _DOMAIN
     try:
-        table = pq.read_table(path, columns=list(_COLUMNS))
-        if table.schema.types != list(_COLUMNS.values()) or any(column.null_count for column in table.columns):
+        table = pq.read_table(path, columns=list(columns))
+        if table.schema.types != list(columns.values()) or any(column.null_count for column in table.columns):
             raise ValueError("other columns")
         return Partition(
             rows=table["row"].to_numpy(),
@@ -117,6 +145,9 @@ def load(path: Path) -> Partition:
             mean=header.mean,
             std=header.std,
             client_names=tuple(header.client_names) if header.client_names is not None else None,
+            domains=None if header.domains is None else table["domain"].to_numpy(),
+            domain_names=tuple(header.domains or ()),
+            domain_words=tuple(header.domain_words or ()),
         )
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"damaged ({error})", path, "run: dvc repro -f partition") from None

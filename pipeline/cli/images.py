@@ -17,9 +17,19 @@ commands = typer.Typer()
 
 
 @commands.command()
-def status() -> None:
+def status(
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Print what each deficit rule would cost; needs only the partition.")
+    ] = False,
+) -> None:
     """Print what is planned, in the pool and missing for each client, and how long rendering would take."""
     workspace, params = options.parameters()
+    if estimate:
+        from pipeline.cli import estimate_text
+        from pipeline.commands import estimate as command
+
+        text.echo(estimate_text.shown(command.estimate(workspace, params)))
+        return
     from pipeline.commands import status
 
     text.echo(status_text(status.status(workspace, params)))

@@ -39,11 +39,10 @@ class Kind(StrEnum):
     WORDS = "words"
     MODEL = "model"
     JUDGE = "judge"
+    CODE = "code"
 
 
-Kinds = Annotated[
-    list[Kind] | None, typer.Argument(help="Of the images, the words for classes, the model, the judge; default: all.")
-]
+Kinds = Annotated[list[Kind] | None, typer.Argument(help="Of images, words, model, judge; default: these. Or code.")]
 Client = Annotated[int, typer.Option(help="The client's number.")]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]
 Repository = Annotated[str, typer.Option("--repo-id", help="OWNER/NAME of a data set on the Hub.")]

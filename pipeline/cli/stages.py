@@ -18,8 +18,11 @@ def fingerprint(kinds: options.Kinds = None) -> None:
     workspace, params = options.parameters()
     from pipeline.stages import fingerprint
 
-    for of in kinds or options.Kind:
-        fingerprint.run(workspace, params, of)
+    for of in kinds or [kind for kind in options.Kind if kind is not options.Kind.CODE]:
+        if of is options.Kind.CODE:
+            fingerprint.run_code(workspace)
+        else:
+            fingerprint.run(workspace, params, of)
 
 
 @commands.command()

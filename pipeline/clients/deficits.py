@@ -1,7 +1,7 @@
 """Deficit rules: how many images of each label every client should have, and is to be given."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,18 +24,36 @@ class Cut:
     images: int
 
 
-def deficits(have: Int64, params: DeficitsParams, seed: int) -> tuple[Int64, Int64]:
+def deficits(have: Int64, params: DeficitsParams, seed: int, domains: Sequence[str] = ()) -> tuple[Int64, Int64]:
     """Return what the rule asks for and how many images are to be made, (clients, classes) each.
 
     ``have`` are the clients' real images, (clients, classes). No client lacks a class that nobody has, and such classes
     count in no mean: rules see the others only. ``seed`` decides between equals where numbers are rounded.
+
+    With ``domains``, their names, the columns are pairs of class and domain (see ``artifacts.pairs``). The rule is then
+    carried out inside each domain, for the clients that have images of it, as if these were all images; or with
+    ``params.domains: all`` for every client and pair, as if each pair were a class. Limits are those of all together.
     """
-    held = have.any(axis=0)
     want = np.zeros_like(have)
-    if held.any():
-        want[:, held] = RULES[params.rule](have[:, held], params, seeds.generator(seed, "deficits", params.rule))
+    if domains and params.domains == "own":
+        classes = have.shape[1] // len(domains)
+        for domain, name in enumerate(domains):
+            columns = slice(domain * classes, (domain + 1) * classes)
+            holders = have[:, columns].any(axis=1)
+            rng = seeds.generator(seed, "deficits", params.rule, "domain", name)
+            want[holders, columns] = _wanted(have[holders, columns], params, rng)
+    else:
+        want = _wanted(have, params, seeds.generator(seed, "deficits", params.rule))
     lacking = np.maximum(want - have, 0)
     return want, limit(lacking, params, seeds.generator(seed, "deficits", "limits"))
+
+
+def _wanted(have: Int64, params: DeficitsParams, rng: np.random.Generator) -> Int64:
+    """Return what the rule asks for, (clients, classes), where nobody lacks a class that nobody has."""
+    held, want = have.any(axis=0), np.zeros_like(have)
+    if held.any():
+        want[:, held] = RULES[params.rule](have[:, held], params, rng)
+    return want
 
 
 def surplus(have: Int64, want: Int64, missing: Int64, params: DeficitsParams, seed: int) -> Int64:

@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import seeds
+from pipeline.artifacts import pairs
 from pipeline.clients.owners import Owners
 from pipeline.clients.rounding import largest_remainder
+from pipeline.data.domains import Domains
 from pipeline.errors import ParameterError
 from pipeline.params import PartitionParams
 
@@ -16,7 +18,12 @@ _REDRAWS = 1_000
 
 
 def partition(
-    labels: Int64, classes: int, params: PartitionParams, root: int, owners: Owners | None = None
+    labels: Int64,
+    classes: int,
+    params: PartitionParams,
+    root: int,
+    owners: Owners | None = None,
+    domains: Domains | None = None,
 ) -> tuple[Int64, Int64]:
     """Return rows (M,) and the client of each (M,); a pure function of its arguments.
 
@@ -24,18 +31,66 @@ def partition(
     image where the scheme does not draw it. All rows that have an owner are used, or ``max_images`` of them with the
     classes in proportion. Schemes do not see classes without an image, so they give them to no client. Raises
     ParameterError if the scheme cannot be met, such as fewer images than ``clients * min_size``.
+
+    With ``domains`` (of the rows) every client has images of one: clients are split over the domains (see
+    ``clients_of``), and the scheme is carried out inside each, by a random stream of its own.
     """
     seed = params.seed_under(root)
     usable = np.ones(len(labels), bool) if owners is None else owners.clients >= 0
-    rows = _subset(labels, usable, classes, params, seed)
+    if domains is None:
+        rows = _subset(labels, usable, classes, params, seed)
+    else:
+        strata = pairs.of(labels, domains.numbers, classes)
+        rows = _subset(strata, usable, pairs.number(classes, len(domains.names)), params, seed)
     if owners is not None:
         return rows, owners.clients[rows]
+    if domains is None:
+        return rows, _drawn(labels[rows], params, seeds.generator(seed, "partition", params.scheme))
+    return rows, _in_domains(labels[rows], domains.at(rows), params, seed)
+
+
+def _drawn(labels: Int64, params: PartitionParams, rng: np.random.Generator) -> Int64:
     needed = params.drawn_clients * (max(params.min_size, 1) if params.scheme in ("dirichlet", "quantity") else 1)
-    if len(rows) < needed:
+    if len(labels) < needed:
         fix = "lower partition.clients or partition.min_size, or raise partition.max_images"
-        raise ParameterError(f"{len(rows)} images cannot give every client its minimum", "partition", fix)
-    present, dense = np.unique(labels[rows], return_inverse=True)
-    return rows, SCHEMES[params.scheme](dense, len(present), params, seeds.generator(seed, "partition", params.scheme))
+        raise ParameterError(f"{len(labels)} images cannot give every client its minimum", "partition", fix)
+    present, dense = np.unique(labels, return_inverse=True)
+    return SCHEMES[params.scheme](dense, len(present), params, rng)
+
+
+def _in_domains(labels: Int64, domains: Domains, params: PartitionParams, seed: int) -> Int64:
+    """Return the client of each row, where each domain's rows are dealt out to the clients of the domain."""
+    client_of, first = np.empty(len(labels), np.int64), 0
+    for domain, clients in enumerate(clients_of(domains, params.drawn_clients)):
+        name, here = domains.names[domain], np.flatnonzero(domains.numbers == domain)
+        if not clients:
+            continue
+        rng = seeds.generator(seed, "partition", params.scheme, "domain", name)
+        try:
+            dealt = _drawn(labels[here], params.model_copy(update={"clients": clients}), rng)
+        except ParameterError as error:
+            raise ParameterError(error.what, f"{error.where}, domain {name!r}", error.fix) from None
+        client_of[here] = first + dealt
+        first += clients
+    return client_of
+
+
+def clients_of(domains: Domains, clients: int) -> list[int]:
+    """Return how many of the clients each domain has, in order of the domains: client 0 is of the first one.
+
+    Clients are split evenly over the domains that have images, as in Flick (NeurIPS 2025); where that leaves a rest,
+    the domains with the most images get one client more. Raises ParameterError if there are fewer clients than domains.
+    """
+    sizes = np.bincount(domains.numbers, minlength=len(domains.names))
+    there = int((sizes > 0).sum())
+    if clients < there:
+        fix = f"raise partition.clients to at least {there}, or set data.group_column to null"
+        raise ParameterError(f"{clients} clients for {there} domains", "partition.clients", fix)
+    each, left = divmod(clients, there)
+    shares = np.where(sizes > 0, each, 0)
+    shares[np.argsort(-sizes, kind="stable")[:left]] += 1
+    found: list[int] = shares.tolist()
+    return found
 
 
 def _subset(labels: Int64, usable: NDArray[np.bool_], classes: int, params: PartitionParams, seed: int) -> Int64:

@@ -12,6 +12,7 @@ from pipeline.artifacts.inventory import Bad, Duplicates, Inventory, SplitInvent
 from pipeline.data import decoding, images
 from pipeline.data.arrays import Stored
 from pipeline.data.decoding import Split
+from pipeline.data.domains import Domains
 from pipeline.data.images import Images
 from pipeline.errors import DataError
 from pipeline.params import DataParams
@@ -40,6 +41,10 @@ class Decoded:
     inventory: Inventory
     where: str
     """The data set, as params.yaml names it."""
+    domains: Domains | None = None
+    """Of all rows of ``train``; None without ``data.group_column``."""
+    test_domains: Domains | None = None
+    """Of all rows of ``test``; those of the training split come first, also where ``test`` has none of them."""
 
     @property
     def train_labels(self) -> Int64:
@@ -102,7 +107,14 @@ def look(workspace: Workspace, params: DataParams) -> Decoded:
         source=train,
         inventory=_inventory(params, (train, first, train_rows), (test, second, test_rows)),
         where=params.path,
+        domains=_domains(train, first),
+        test_domains=_domains(test, second),
     )
+
+
+def _domains(images: Images, split: Split) -> Domains | None:
+    """Return the domains of the good pictures of a split."""
+    return None if images.domains is None else images.domains.at(split.found.kept)
 
 
 def _rows(split: Split, chosen: Images) -> Int64:

@@ -51,9 +51,9 @@ def find(params: DataParams, split: str) -> HubRows:
 
     datasets.disable_progress_bars()
     try:
-        made = datasets.load_dataset(params.path, split=split, revision=params.revision)
+        made = datasets.load_dataset(params.path, params.config, split=split, revision=params.revision)
     except Exception as error:  # datasets raises many types; each means the same to the user
-        fix = "check data.path, data.revision and the split names in params.yaml"
+        fix = "check data.path, data.config, data.revision and the split names in params.yaml"
         raise DataError(f"cannot load the data set ({error})", f"{params.path}, split {split!r}", fix) from error
     if made._indices is not None:
         made = made.flatten_indices()

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from pipeline.data import columns, holdout, labels, pictures, resize, splits
+from pipeline.artifacts import pairs
+from pipeline.data import columns, domains, holdout, labels, pictures, resize, splits
+from pipeline.data.domains import Domains
 from pipeline.data.pictures import Picture
 from pipeline.data.source import Skipped, Source
 from pipeline.errors import DataError
@@ -41,6 +43,8 @@ class Images:
     on_bad: str
     remarks: tuple[str, ...] = ()
     """What a user should know of how the split was read."""
+    domains: Domains | None = None
+    """Of each row of the split as it is stored; None without ``data.group_column``."""
 
     def __len__(self) -> int:
         return len(self.split_rows)
@@ -67,6 +71,8 @@ class Images:
         """Changes whenever pixels, rows, labels, names or their order may have changed, and with no place or time."""
         key = [self.pictures_digest, self.class_names, self.label_texts, self.on_bad]
         held = self.split_labels.tobytes() + self.split_rows.tobytes()
+        if self.domains is not None:
+            held += json.dumps(self.domains.names).encode() + self.domains.numbers.tobytes()
         return hashlib.sha256(json.dumps(key).encode() + held).hexdigest()[:16]
 
     def whole(self) -> "Images":
@@ -138,8 +144,17 @@ def load(params: DataParams, split: str | None, root: Path = Path()) -> Images:
         return _whole(params, split, root, train)
     if params.holdout is None:
         return train
-    held = holdout.draw(train.labels, train.label_texts, params.holdout, params.holdout_seed)
+    held = holdout.draw(*_strata(train), params.holdout, params.holdout_seed)
     return replace(train, split_rows=np.flatnonzero(held if split is None else ~held))
+
+
+def _strata(train: Images) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the class of each image, -1 for none, and their names; with domains the class and domain of each."""
+    if train.domains is None:
+        return train.labels, train.label_texts
+    labelled = np.where(train.labels < 0, 0, train.labels)
+    strata = pairs.of(labelled, train.domains.numbers, len(train.label_texts))
+    return np.where(train.labels < 0, -1, strata), pairs.names(train.label_texts, train.domains.names)
 
 
 def _whole(params: DataParams, split: str, root: Path, train: Images | None) -> Images:
@@ -166,7 +181,15 @@ def _whole(params: DataParams, split: str, root: Path, train: Images | None) -> 
         on_bad=params.on_bad,
         remarks=(*source.remarks, *classes.remarks),
     )
+    if params.group_column is not None:
+        made = replace(made, domains=_domains(made, params.group_column, train))
     return made if train or params.image_size else replace(made, image_size=_size(made))
+
+
+def _domains(made: Images, column: str, train: Images | None) -> Domains:
+    """Return the domains of a split; those of the training split have the same numbers in every split."""
+    found = domains.read(made.column(column), column)
+    return found if train is None or train.domains is None else found.after(train.domains.names)
 
 
 def _size(images: Images) -> int:

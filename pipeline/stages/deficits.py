@@ -1,7 +1,7 @@
 """Stage ``deficits``: count what each client lacks under a target rule."""
 
 from pipeline import progress
-from pipeline.artifacts import partition
+from pipeline.artifacts import pairs, partition
 from pipeline.artifacts.deficits import Deficits
 from pipeline.clients.deficits import deficits, surplus
 from pipeline.errors import ParameterError
@@ -23,16 +23,17 @@ def run(workspace: Workspace, params: Params) -> None:
     source = partition.load(workspace.partition)
     overrides = words.read(workspace, params.generate)
     spoken = words.for_classes(source.class_names, overrides)
-    have = source.counts()
-    want, missing = deficits(have, params.deficits, params.seed)
+    have = source.pair_counts()
+    want, missing = deficits(have, params.deficits, params.seed, source.domain_names)
     if missing.sum() > MOST:
         fix = "set deficits.max_per_client or deficits.max_total, or lower the rule's target"
         raise ParameterError(f"{missing.sum():,} images to make, at most {MOST:,}", "params.yaml, deficits", fix)
-    words.check_named(source.class_names, overrides, [bool(column.any()) for column in missing.T])
+    asked = pairs.by_class(missing, len(source.class_names)).any(axis=0)
+    words.check_named(source.class_names, overrides, asked.tolist())
     given_up = surplus(have, want, missing, params.deficits, params.seed)
-    made = Deficits(have, want, missing, given_up, source.class_names, spoken)
+    made = Deficits(have, want, missing, given_up, source.class_names, spoken, source.domain_names, source.domain_words)
     made.save(workspace.deficits)
-    if nobody := unheld(have, source.class_names):
+    if nobody := unheld(have, source.pair_names):
         progress.say(f"deficits: classes that no client has are lacked by nobody: {nobody}")
     progress.say(f"deficits: {rule(made.lacking, params.deficits)}")
     progress.say(f"deficits: {missing.sum()} images to make for {(missing.sum(axis=1) > 0).sum()} clients")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import atomic, judges, progress
+from pipeline import atomic, dvc_yaml, judges, progress, shipped
 from pipeline.data import images
 from pipeline.data.images import Images
 from pipeline.errors import ParameterError, PipelineError
@@ -48,6 +48,19 @@ def run(workspace: Workspace, params: Params, of: str) -> None:
         raise type(error)(error.what, error.where, fix) from error
     atomic.write_text(place, json.dumps(found, indent=2, sort_keys=True) + "\n")
     progress.say(f"fingerprint of the {of}: {_news(found, before)}")
+
+
+def run_code(workspace: Workspace) -> None:
+    """Write a digest of the code of each stage, for a workspace that uses the installed package."""
+    changed = []
+    for stage, deps in dvc_yaml.code().items():
+        place, found = workspace.at(dvc_yaml.place(stage)), {"code": dvc_yaml.digest(deps)}
+        if _earlier(place) != found:
+            changed.append(stage)
+        atomic.write_text(place, json.dumps(found) + "\n")
+    progress.say(f"fingerprint of the code: {', '.join(changed) or 'none'} changed, gen-fedsd {shipped.version()}")
+    if workspace.at("dvc.yaml").read_text(encoding="utf-8") != dvc_yaml.for_workspace():
+        progress.say("dvc.yaml is not that of this version of gen-fedsd: to get it, delete it and run gen-fedsd init")
 
 
 def digest(workspace: Workspace, params: Params, of: str) -> str:

@@ -1,12 +1,15 @@
 """Stage ``partition``: look at every picture of the data set, and give every real training image to a client."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from pipeline import progress
+from pipeline.artifacts import pairs
 from pipeline.artifacts.partition import Partition, Source
 from pipeline.clients import owners
 from pipeline.clients.partition import partition
-from pipeline.data import decoded, histograms
+from pipeline.data import decoded, domains, histograms
 from pipeline.data.decoded import Decoded
 from pipeline.generation import words
 from pipeline.params import Params
@@ -28,7 +31,11 @@ def run(workspace: Workspace, params: Params) -> None:
     data.refuse_bad()
     spoken = words.for_classes(data.class_names, words.read(workspace, params.generate))
     owned = owners.given(params.partition, _split(data), workspace.at(""))
-    chosen, clients = partition(data.train_labels, len(data.class_names), params.partition, params.seed, owned)
+    of_rows = None if data.domains is None else data.domains.at(data.train_rows)
+    named = () if of_rows is None else of_rows.names
+    called = domains.spoken(named, params.data.group_words)
+    classes = len(data.class_names)
+    chosen, clients = partition(data.train_labels, classes, params.partition, params.seed, owned, of_rows)
     order = np.lexsort((chosen, clients))
     rows, clients = data.train_rows[chosen[order]], clients[order]
     mean, std = histograms.moments(histograms.of_rows(data.train.pixels, rows))
@@ -44,15 +51,28 @@ def run(workspace: Workspace, params: Params) -> None:
         mean=mean,
         std=std,
         client_names=owned.names if owned else None,
+        domains=None if data.domains is None else data.domains.numbers[rows].astype(np.int32),
+        domain_names=named,
+        domain_words=called,
     )
-    heatmap.save(workspace.partition_picture, made.counts(), made.class_names, "real images", made.client_names)
+    heatmap.save(workspace.partition_picture, made.pair_counts(), made.pair_names, "real images", made.client_names)
     made.save(workspace.partition)
     for remark in (*(owned.remarks if owned else ()), *holders(made)):
         progress.say(f"partition: {remark}")
     progress.say(f"partition: {len(rows)} images over {made.client_count} clients, {len(made.class_names)} classes")
     progress.say(f"partition: {skew.line(skew.measure('none', made.counts(), params.seed))}")
-    for line in words.lines(data.class_names, spoken):
+    for line in _of_domains(made):
         progress.say(f"partition: {line}")
+    for line in (*words.lines(data.class_names, spoken), *words.lines(named, called)):
+        progress.say(f"partition: {line}")
+
+
+def _of_domains(made: Partition) -> Iterator[str]:
+    """Yield how many images and clients each domain has."""
+    held = pairs.by_domain(made.pair_counts(), len(made.class_names))
+    if made.domain_names:
+        each = zip(made.domain_names, held.sum(axis=0).tolist(), (held > 0).sum(axis=0).tolist(), strict=True)
+        yield "domains: " + ", ".join(f"{name} {images} images of {clients} clients" for name, images, clients in each)
 
 
 def _split(data: Decoded) -> owners.Split:
