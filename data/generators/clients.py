@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from datasets.utils import disable_progress_bars
+from latent import command, pictures
+from latent import recipe as recipes
 from numpy.typing import NDArray
 
 from pipeline import atomic, progress
@@ -23,9 +25,6 @@ from pipeline.data import images
 from pipeline.data.images import Images
 from pipeline.errors import DataError, ParameterError
 from pipeline.params import DataParams
-
-from latent import command, pictures
-from latent import recipe as recipes
 
 
 def digests(found: Images) -> list[bytes]:

@@ -15,16 +15,15 @@ import diffusers
 import torch
 import transformers
 from diffusers import AutoencoderKL
-
-from pipeline import progress
-from pipeline.errors import ParameterError
-
 from latent import autoencoder, captions, command, diffusion, networks, pictures
 from latent import recipe as recipes
 from latent.output import Output
 from latent.pictures import Pictures
 from latent.recipe import Recipe
 from latent.training import Checkpoints
+
+from pipeline import progress
+from pipeline.errors import ParameterError
 
 
 def train(recipe: Recipe, output: Output, device: torch.device, seconds: float) -> None:

@@ -99,7 +99,7 @@ def test_what_is_finished_is_not_trained_again(
 
 def test_a_folder_with_another_training_is_refused(programs: Path, trained: Path, document: dict[str, Any]) -> None:
     document["diffusion"]["rate"] = 0.1
-    with pytest.raises(ParameterError, match="the folder has the training of another recipe: .*--out"):
+    with pytest.raises(ParameterError, match=r"the folder has the training of another recipe: .*--out"):
         train(programs, document, trained)
 
 

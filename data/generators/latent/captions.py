@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from latent.recipe import CaptionsRecipe
 from pipeline.errors import ParameterError
 from pipeline.generation import words
-
-from latent.recipe import CaptionsRecipe
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pipeline import atomic, progress
-from pipeline.errors import ParameterError
-
 from latent import networks
 from latent.recipe import Recipe
 from latent.training import Training
+from pipeline import atomic, progress
+from pipeline.errors import ParameterError
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from latent.recipe import DataRecipe
 from pipeline import progress
 from pipeline.data import images
 from pipeline.data.images import Images
 from pipeline.errors import DataError
 from pipeline.params import DataParams
-
-from latent.recipe import DataRecipe
 
 _READ_AT_ONCE = 1_000
 

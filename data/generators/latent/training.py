@@ -83,7 +83,7 @@ class Training:
         pictures: int,
         loss_of: Callable[[Tensor], Tensor],
         checkpoints: Checkpoints,
-        after: Callable[[int], None] = lambda step: None,
+        after: Callable[[int], None] | None = None,
     ) -> None:
         """Train from where the checkpoint is to the end; ``loss_of`` is given the numbers of a batch's pictures.
 
@@ -99,7 +99,8 @@ class Training:
                 self.seconds, clock = self.seconds + now - clock, now
                 if self._point():
                     advance(0, f"loss {self.curve[-1][1]:.4f}")
-                after(self.steps)
+                if after:
+                    after(self.steps)
                 if now - saved >= checkpoints.seconds:
                     self._save(checkpoints.path)
                     saved = time.monotonic()
@@ -159,7 +160,7 @@ class Training:
             for i, (weight, average) in enumerate(zip(self._weights, self._averaged, strict=True)):
                 weight.copy_(kept[f"weights.{i}"])
                 average.copy_(kept[f"averages.{i}"])
-                # In the layout of the weights, as AdamW makes them: sums in another layout may differ in their last bit.
+                # In the layout of the weights, as AdamW makes them: in another, results may differ in their last bit.
                 moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
                 for name, moment in moments.items():
                     moment.copy_(kept[f"{name}.{i}"])
