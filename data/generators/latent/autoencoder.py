@@ -36,7 +36,8 @@ def train(recipe: Recipe, pictures: Pictures, checkpoints: Checkpoints) -> tuple
         edges = sum(F.l1_loss(drawn.diff(dim=dim), real.diff(dim=dim)) for dim in (2, 3))
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
         divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum((1, 2, 3)).mean()
-        return F.l1_loss(drawn, real) + 0.5 * F.mse_loss(drawn, real) + 0.25 * edges + 5e-6 * divergence
+        loss: Tensor = F.l1_loss(drawn, real) + 0.5 * F.mse_loss(drawn, real) + 0.25 * edges + 5e-6 * divergence
+        return loss
 
     training.run(len(pictures), loss_of, checkpoints)
     best = training.averages[0]

@@ -60,7 +60,7 @@ class Training:
     def __init__(self, settings: Settings, modules: list[nn.Module], generator: torch.Generator) -> None:
         self.settings, self.generator, self.device = settings, generator, generator.device
         for module in modules:
-            module.to(device=self.device, memory_format=torch.channels_last)
+            module.to(self.device).to(memory_format=torch.channels_last)
         self.averages = [copy.deepcopy(module) for module in modules]
         self._weights: list[Tensor] = [p for module in modules for p in module.parameters()]
         self._averaged: list[Tensor] = [p for module in self.averages for p in module.parameters()]
