@@ -42,8 +42,13 @@ def written(value: Any) -> str:
     """Return a value as it stands in a line of YAML."""
     if isinstance(value, float) and 0 < abs(value) < 1e-3:
         return format(Decimal(repr(value)), "f")
-    dumped = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
-    return str(dumped).removesuffix("...\n").strip()
+    for readable in (True, False):  # as a rule with letters of all languages; YAML takes some characters for line ends
+        dumped = str(
+            yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=readable)
+        )
+        if yaml.safe_load(dumped) == value:
+            break
+    return dumped.removesuffix("...\n").strip()
 
 
 def _written(found: re.Match[str], value: Any) -> list[str]:

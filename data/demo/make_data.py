@@ -90,8 +90,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--idx", type=Path, default=IDX_FOLDER, help="folder of the four idx .gz files")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
+    parser.add_argument("--public", type=Path, help="write the public images here instead, as train.parquet")
     args = parser.parse_args()
     images, labels = read_split(args.idx, "train")
+    if args.public:
+        args.public.mkdir(parents=True, exist_ok=True)
+        write_parquet(args.public / "train.parquet", images[:PUBLIC], labels[:PUBLIC])
+        return
     rows = client_rows(labels)
     write_parquet(args.out / "train.parquet", images[rows], labels[rows])
     write_parquet(args.out / "test.parquet", *read_split(args.idx, "t10k"))

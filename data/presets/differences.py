@@ -34,6 +34,7 @@ _PACS: dict[str, tuple[int, ...]] = {
 COUNTS: dict[str, dict[str, tuple[int, ...]]] = {
     "demo": {"": (1_000,) * 10},
     "cifar10": {"": (5_000,) * 10},
+    "cifar10-clients": {"": (2_500,) * 10},
     "cifar100": {"": (500,) * 100},
     "imagenette": {"": (963, 955, 993, 858, 941, 956, 961, 931, 951, 960)},
     "imagenet100": {"": (1_267,) * 89 + (1_266,) * 11},  # 126,689 in all; those of each class are not published
@@ -245,5 +246,28 @@ PRESETS = {
         ),
         counts="cifar10",
         remark=_UNJUDGED,
+    ),
+    "cifar10-generators": Preset(
+        "CIFAR-10 and a generator that was trained on the other half of it: one cell of the sweep cifar10, which "
+        "asks how the gain depends on the generator.",
+        "data/cifar10-clients and data/models/cifar10, which two programs write from CIFAR-10 in two hours on two CPU "
+        "cores (docs/generators.md).",
+        {
+            "": {"seed": 1},
+            "data": {"path": "data/cifar10-clients"},
+            "partition": {"clients": 100, "max_images": 20000},
+            "deficits": {"rule": "global-mean"},
+            "generate": {"model": "data/models/cifar10/at-100", "steps": 10, "guidance": 1.5},
+            "fill": {"mirror": True},
+            "train": {
+                **{"fills": ["none", "oversample", "transforms", "synthetic", "real", "iid"]},
+                **{"references": ["central-synthetic"], "algorithms": ["fedavg"], "rounds": 60},
+                **{"clients_per_round": 10, "local_epochs": 2, "schedule": "constant", "augment": "shift-mirror"},
+            },
+        },
+        counts="cifar10-clients",
+        remark="The clients hold 20,000 of the 25,000 images that the generator has not seen; the stage evaluate and the "
+        "fill real take the other 5,000.",
+        gpu=False,
     ),
 }
