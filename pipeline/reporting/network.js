@@ -59,3 +59,97 @@ function transfer(bytes, mbits, rtt, trips) {
   const slow = Math.min(bytes, (WINDOW * (growth - 1)) / Math.LN2);
   return trips * rtt + rtt * Math.log2(1 + (slow * Math.LN2) / WINDOW) + (bytes - slow) / speed;
 }
+
+class Replays {
+  constructor(given) {
+    this.given = given;
+    const text = atob(given.uniforms), count = text.length / 2;
+    this.levels = new Float64Array(count);
+    for (let i = 0; i < count; i++) this.levels[i] = (text.charCodeAt(2 * i) + 256 * text.charCodeAt(2 * i + 1) + 0.5) / 65536;
+    this.slots = given.clients * (given.redraw + 1);
+  }
+
+  level(channel, draw, slot) {
+    const place = this.given.channels.indexOf(channel);
+    return this.levels[(place * this.given.draws + draw) * this.slots + slot];
+  }
+
+  // The links of all draws and clients; where they are drawn again in each of so many rounds, those of no round come first.
+  choose(choice) {
+    this.choice = choice;
+    this.kept = new Map();
+    const { given } = this, one = given.profiles[choice.profile], at = (values, level) => interpolated(one.quantiles, values, level);
+    this.links = [];
+    for (let draw = 0; draw < given.draws; draw++) {
+      for (let slot = 0; slot < this.slots; slot++) {
+        const down = this.level("down", draw, slot), apart = given.coupling === "independent";
+        const other = (channel, coupled) => (apart ? this.level(channel, draw, slot) : coupled);
+        this.links.push({
+          down: at(one.down, down),
+          up: at(one.up, other("up", down)),
+          rtt: at(one.rtt, other("rtt", 1 - down)) / 1000,
+          loss: given.loss_bound && one.loss ? at(one.loss, other("loss", 1 - down)) : 0,
+          slowness: Math.exp(given.compute_spread * normal(this.level("compute", draw, slot))),
+        });
+      }
+    }
+  }
+
+  // Seconds of each client of a table of work, in a round of so many clients.
+  arrivals(work, size, draw, number) {
+    const { given } = this, shift = given.redraw ? number * given.clients : 0, key = `${work} ${size} ${draw} ${shift}`;
+    if (!this.kept.has(key)) {
+      const share = given.server === null ? Infinity : given.server / size, found = new Map();
+      const [clients, samples, down, up] = given.work[work];
+      clients.forEach((client, row) => {
+        const link = this.links[draw * this.slots + shift + client];
+        const over = (bytes, mbits) => transfer(bytes * this.choice.scale, rate(mbits, link.rtt, link.loss, share), link.rtt, given.round_trips);
+        const seconds = over(down[row], link.down) + samples[row] * given.sample_seconds * link.slowness + over(up[row], link.up);
+        // Who received and sent nothing was dropped in the recorded run, and never arrives.
+        found.set(client, up[row] === 0 && down[row] > 0 ? Infinity : seconds);
+      });
+      this.kept.set(key, found);
+    }
+    return this.kept.get(key);
+  }
+
+  // When a round ends, and the share of its uploads that come too late.
+  round(who, work, draw, number) {
+    const clients = this.given.who[who], { first, deadline } = this.choice;
+    const known = this.arrivals(work, clients.length, draw, number);
+    const times = clients.map((client) => known.get(client)).sort((one, other) => one - other);
+    let wanted = clients.length;
+    if (first !== null) wanted = Math.min(wanted, first < 1 ? Math.ceil(+(first * wanted).toFixed(9)) : first);
+    if (deadline === null) wanted = Math.min(wanted, times.filter(Number.isFinite).length);
+    let end = wanted ? times[wanted - 1] : 0;
+    if (deadline !== null) end = Math.min(end, deadline);
+    return [end, clients.length ? times.filter((time) => time > end).length / clients.length : 0];
+  }
+
+  // Seconds to the end of each round of a run in one draw, and the mean share that is late.
+  run(one, draw) {
+    const ends = [];
+    let total = 0, late = 0, number = 0;
+    for (const [count, who, work] of one.rounds) {
+      let [end, share] = this.round(who, work, draw, number + 1);
+      for (let i = 0; i < count; i++) {
+        number += 1;
+        if (this.given.redraw && i) [end, share] = this.round(who, work, draw, number);
+        total += end;
+        late += share;
+        ends.push(total);
+      }
+    }
+    return { ends, late: number ? late / number : 0 };
+  }
+
+  // Seconds until the last client has its synthetic images; links of no round.
+  before(sizes, draw) {
+    const { given } = this, clients = sizes.filter((size) => size > 0).length;
+    const share = given.server === null ? Infinity : given.server / clients;
+    return Math.max(0, ...sizes.map((size, client) => {
+      const link = this.links[draw * this.slots + client];
+      return transfer(size, rate(link.down, link.rtt, link.loss, share), link.rtt, given.round_trips);
+    }));
+  }
+}
