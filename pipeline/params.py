@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pipeline import bad_params, progress, seeds, yaml_file
 from pipeline.errors import ParameterError
 from pipeline.evaluate_params import EvaluateParams, JudgeParams
+from pipeline.network_params import NetworkParams
 from pipeline.section import Section
 from pipeline.values import (
     ClassNames,
@@ -38,6 +39,7 @@ __all__ = [
     "GenerateParams",
     "JudgeParams",
     "LoraParams",
+    "NetworkParams",
     "Params",
     "PartitionParams",
     "ReportParams",
@@ -206,6 +208,7 @@ class TrainParams(Section):
     eval_every: Positive = 1
     last_rounds: Positive = 10
     stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
+    dropouts: str | None = None
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -256,6 +259,7 @@ class Params(Section):
     evaluate: EvaluateParams
     fill: FillParams
     train: TrainParams
+    network: NetworkParams = NetworkParams()
     report: ReportParams
 
     @property
@@ -279,7 +283,8 @@ def load(path: Path) -> Params:
     document = yaml_file.load(path)
     read = check(document, path)
     for name, section in read:
-        for key in sorted(section.retired & document[name].keys() if isinstance(section, Section) else ()):
+        given = document.get(name, {})  # a section with a default may be missing
+        for key in sorted(section.retired & given.keys() if isinstance(section, Section) else ()):
             progress.say(f"{path}: {name}.{key} is no longer used: delete it")
     if isinstance(augment := document["train"].get("augment"), bool):
         progress.say(f"{path}: train.augment: {str(augment).lower()} is now written {_AUGMENT[augment]}")

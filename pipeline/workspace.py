@@ -172,7 +172,7 @@ class Workspace:
         return self.cache / "runs"
 
     def fingerprint(self, of: str) -> Path:
-        """Return the place of the fingerprint of the images, the words, the model or the judge."""
+        """Return the place of the fingerprint of the images, the words, the drop-outs, the model or the judge."""
         return self.data / "fingerprints" / f"{_plain(of)}.json"
 
     def fill(self, name: str) -> Path:

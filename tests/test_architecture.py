@@ -24,7 +24,7 @@ PLUMBING = {
     f"pipeline.{name}"
     for name in (
         *("errors", "workspace", "atomic", "progress", "processes"),
-        *("params", "evaluate_params", "section", "values", "bad_params", "yaml_file", "printable"),
+        *("params", "evaluate_params", "network_params", "section", "values", "bad_params", "yaml_file", "printable"),
     )
 }
 

@@ -33,6 +33,11 @@ class Participation:
     bytes_up: int
     """Sent by it."""
 
+    @property
+    def dropped(self) -> bool:
+        """Whether it dropped out: it received, but nothing of it arrived."""
+        return self.bytes_up == 0 and self.bytes_down > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Round:

@@ -5,7 +5,7 @@ Commands import what they call when they run, since torch takes seconds to load 
 
 import typer
 
-from pipeline.cli import cache, evaluate, hub, images, pool, report, runs, stages, sweep
+from pipeline.cli import cache, evaluate, hub, images, network, pool, report, runs, stages, sweep
 
 app = typer.Typer(
     help="Fill federated clients' missing classes with Stable Diffusion images, and measure whether it helped.",
@@ -18,4 +18,5 @@ for group in (stages, evaluate, report, images, hub):
 app.add_typer(pool.commands, name="pool")
 app.add_typer(runs.commands, name="runs")
 app.add_typer(cache.commands, name="cache")
+app.add_typer(network.commands, name="network")
 app.add_typer(sweep.commands, name="sweep")

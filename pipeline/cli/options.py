@@ -37,12 +37,13 @@ class Kind(StrEnum):
 
     IMAGES = "images"
     WORDS = "words"
+    DROPOUTS = "dropouts"
     MODEL = "model"
     JUDGE = "judge"
 
 
 Kinds = Annotated[
-    list[Kind] | None, typer.Argument(help="Of the images, the words for classes, the model, the judge; default: all.")
+    list[Kind] | None, typer.Argument(help="Of images, words for classes, drop-outs, model, judge; default: all.")
 ]
 Client = Annotated[int, typer.Option(help="The client's number.")]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="A recipe's digest or its beginning; repeatable.")]

@@ -15,6 +15,7 @@ from pipeline.errors import ParameterError
 from pipeline.federated import algorithms
 from pipeline.federated.algorithm import Algorithm, LocalSettings
 from pipeline.federated.algorithms.fedavg import FedAvg
+from pipeline.federated.dropouts import Recorded
 from pipeline.federated.local import Normalisation
 from pipeline.federated.simulation import Client, Run, Schedule
 from pipeline.params import TrainParams
@@ -93,10 +94,12 @@ def runs(
     params: TrainParams,
     root_seed: int,
     starts: Mapping[int, str] | None = None,
+    recorded: Recorded | None = None,
 ) -> Iterator[tuple[str, int, Run]]:
     """Yield the budget, the seed and the run of each pair that the parameters and the holdings name.
 
-    ``starts`` are the digests, by seed, of the runs whose last weights these start from. Raises ParameterError if the
+    ``starts`` are the digests, by seed, of the runs whose last weights these start from; ``recorded`` are drop-outs,
+    some of which may be of these runs. Raises ParameterError if the
     algorithm cannot take its hyper-parameters, its learning rate falls to 0, or a central run has another than FedAvg.
     """
     weights, images = client_weights(holdings, params).tolist(), inputs.digest
@@ -107,6 +110,8 @@ def runs(
             made = run(clients, images, inputs, algorithm, params, derived)
             if holdings.rounds:
                 made = central(made, params, holdings.rounds)
+            if recorded:
+                made = recorded.put_into(made, holdings.fill, algorithm, budget, seed)
             yield budget, seed, replace(made, start=start)
 
 
@@ -169,7 +174,7 @@ def central(made: Run, params: TrainParams, rounds: int) -> Run:
 def alone(made: Run) -> Run:
     """Return the run in which each client of a federated run trains alone, on as many samples as in that run."""
     clients = tuple(replace(client, weight=int(client.samples > 0)) for client in made.clients)
-    return replace(made, clients=clients, eval_every=made.rounds, stop_at=None, last_rounds=1, alone=True)
+    return replace(made, clients=clients, eval_every=made.rounds, stop_at=None, last_rounds=1, alone=True, dropouts=())
 
 
 def _settings(params: TrainParams) -> LocalSettings:

@@ -26,7 +26,8 @@ _ENDING = ".safetensors"
 def digest(run: Run) -> str:
     """Return the identity of a run on this kind of hardware with this version of torch, 24 hexadecimal digits."""
     kind = "cuda" if torch.cuda.is_available() else "cpu"
-    identity = json.dumps([VERSION, torch.__version__, kind, repr(run)])
+    lost = [run.dropouts] if run.dropouts else []
+    identity = json.dumps([VERSION, torch.__version__, kind, repr(run), *lost])
     return hashlib.sha256(identity.encode()).hexdigest()[:24]
 
 

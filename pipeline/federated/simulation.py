@@ -109,6 +109,9 @@ class Run:
     """Digest of the run whose last weights this one starts from; None: from random ones, which the seed decides."""
     alone: bool = False
     """Whether each client trains alone, without a server (see ``alone``); the rounds then only say how long."""
+    dropouts: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+    """Rounds and clients, ascending, of updates that do not arrive. They enter the run's digest by themselves, so that
+    that of a run without any is as if there were no such field."""
 
 
 @dataclass
@@ -147,25 +150,27 @@ def simulate(
     Continues from ``at``, which may come from an earlier, interrupted run. ``on_round`` is called at the end of each
     round. The test of a round's weights is asked for together with the next round's training, since neither waits for
     the other. At the end the average of the last rounds' weights is tested, too.
+
+    A client that drops out receives the weights and trains, but nothing of that arrives, and it keeps none of it: it is
+    as it was before the round. So nobody has to compute it.
     """
     algorithm, trainable = run.algorithm, _trainable(run)
-    total = sum(client.weight for client in run.clients)
+    total, lost = sum(client.weight for client in run.clients), frozenset(run.dropouts)
     for number in range(len(at.rounds) + 1, run.rounds + 1):
         chosen, broadcast = choose(run, number), algorithm.broadcast(at.state)
-        train = [_train_task(run, at, broadcast, number, client) for client in chosen]
+        arriving = [client for client in chosen if (number, client) not in lost]
+        train = [_train_task(run, at, broadcast, number, client) for client in arriving]
         results = yield [*train, *(tests(run, at.weights) if _due(run, at) else [])]
         _note(run, at, results[len(train) :])
         if run.stop_at is not None and reached(at.rounds, run.stop_at):
             break
         updates = [update for update in results[: len(train)] if isinstance(update, Update)]
         at.state = algorithm.aggregate(at.state, updates, trainable, total)
-        at.client_states |= {i: one.client_state for i, one in zip(chosen, updates, strict=True) if one.client_state}
+        by_client = dict(zip(arriving, updates, strict=True))
+        at.client_states |= {i: one.client_state for i, one in by_client.items() if one.client_state}
         sent = _size(broadcast)
-        took_part = (
-            Participation(client, update.samples, update.steps, sent, _size(update.up))
-            for client, update in zip(chosen, updates, strict=True)
-        )
-        at.rounds.append(Round(number, tuple(took_part)))
+        took_part = tuple(_participation(run, client, sent, by_client.get(client)) for client in chosen)
+        at.rounds.append(Round(number, took_part))
         if run.stop_at is not None or number > run.rounds - run.last_rounds:
             at.recent = [*at.recent, at.weights][-run.last_rounds :]
         on_round(at)
@@ -208,6 +213,14 @@ def _train_task(run: Run, at: RunState, broadcast: State, number: int, client: i
         weight=run.clients[client].weight,
         seed=seeds.derive(run.seed, "batches", number, client),
     )
+
+
+def _participation(run: Run, client: int, sent: int, update: Update | None) -> Participation:
+    """Return what a client of a round did; without an update it did the same work, and nothing of it arrived."""
+    if update is not None:
+        return Participation(client, update.samples, update.steps, sent, _size(update.up))
+    samples = run.clients[client].samples
+    return Participation(client, samples, -(-samples // run.settings.batch_size), sent, 0)
 
 
 def _trainable(run: Run) -> int:

@@ -1,7 +1,7 @@
 """Stages ``fingerprint-images`` and ``fingerprint-model``: say what the things are that params.yaml only names.
 
-The first one looks at the images, and at the words for their classes; the second one at the model, its prompts, and
-who judges the images.
+The first one looks at the images, the words for their classes, and recorded drop-outs; the second one at the model,
+its prompts, and who judges the images.
 
 DVC runs both always; they are cheap, since digests of files are remembered. The other stages depend on what they write
 and not on the places themselves: changed content runs them, and the same content at another place does not.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import atomic, judges, progress
+from pipeline.artifacts import dropouts
 from pipeline.data import images
 from pipeline.data.images import Images
 from pipeline.errors import ParameterError, PipelineError
@@ -24,16 +25,17 @@ from pipeline.generation.gate import WHERE
 from pipeline.params import Params, PartitionParams
 from pipeline.workspace import Workspace
 
-IMAGES, WORDS, MODEL, JUDGE = "images", "words", "model", "judge"
-STAGES = {"fingerprint-images": (IMAGES, WORDS), "fingerprint-model": (MODEL, JUDGE)}
+IMAGES, WORDS, DROPOUTS, MODEL, JUDGE = "images", "words", "dropouts", "model", "judge"
+STAGES = {"fingerprint-images": (IMAGES, WORDS, DROPOUTS), "fingerprint-model": (MODEL, JUDGE)}
 _FILE = "file"  # the column of the files' names, where images are files
 Print = Mapping[str, Any]
 
 
 def run(workspace: Workspace, params: Params, of: str) -> None:
-    """Write the fingerprint of the images, the words, the model or the judge.
+    """Write the fingerprint of the images, the words, the drop-outs, the model or the judge.
 
-    Raises DataError, GenerationError or ParameterError if that cannot be found; an earlier fingerprint is then kept.
+    Raises ArtifactError, DataError, GenerationError or ParameterError if that cannot be found; an earlier fingerprint
+    is then kept.
     """
     place, before = workspace.fingerprint(of), _earlier(workspace.fingerprint(of))
     for text in _PLACES[of](params):
@@ -51,9 +53,9 @@ def run(workspace: Workspace, params: Params, of: str) -> None:
 
 
 def digest(workspace: Workspace, params: Params, of: str) -> str:
-    """Return a digest of the fingerprint of the images, of the words or of the model; nothing is written.
+    """Return a digest of the fingerprint of one of these; nothing is written.
 
-    Raises DataError, GenerationError or ParameterError if what it is of cannot be found.
+    Raises ArtifactError, DataError, GenerationError or ParameterError if what it is of cannot be found.
     """
     return hashlib.sha256(json.dumps(_PRINTS[of](workspace, params), sort_keys=True).encode()).hexdigest()[:16]
 
@@ -121,9 +123,17 @@ def _words(workspace: Workspace, params: Params) -> Print:
     return words.read(workspace, params.generate)
 
 
+def _dropouts(workspace: Workspace, params: Params) -> Print:
+    """Return which updates do not arrive, whatever the order and the form of the lines."""
+    if params.train.dropouts is None:
+        return {"dropouts": None}
+    return {"dropouts": _digest(sorted(set(map(str, dropouts.load(workspace.at(params.train.dropouts))))))}
+
+
 _PRINTS: Mapping[str, Callable[[Workspace, Params], Print]] = {
     IMAGES: _images,
     WORDS: _words,
+    DROPOUTS: _dropouts,
     MODEL: _model,
     JUDGE: _judge,
 }
@@ -132,6 +142,7 @@ _PLACES: Mapping[str, Callable[[Params], tuple[str, ...]]] = {
     WORDS: lambda params: (
         (params.generate.class_overrides,) if isinstance(params.generate.class_overrides, str) else ()
     ),
+    DROPOUTS: lambda params: (params.train.dropouts or "",),
     JUDGE: lambda params: (
         params.evaluate.judge.model.removeprefix("clip:"),
         params.evaluate.extractor.partition(":")[2],

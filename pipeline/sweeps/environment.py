@@ -16,6 +16,7 @@ _CONTENT = "content of "
 _PRINTS: Mapping[str, Any] = {
     "images": {"data": True, "partition": {"scheme", "column", "assignment"}},
     "words": {"generate": {"class_overrides"}},
+    "dropouts": {"train": {"dropouts"}},
     "model": {"generate": True},
     "judge": {"evaluate": {"judge", "extractor", "extractor_revision"}},
 }
@@ -56,7 +57,7 @@ class Conditions:
 
         found = dict(self.code)
         for name, read in _PRINTS.items():
-            if name == "judge" and not cell.evaluate:
+            if (name == "judge" and not cell.evaluate) or (name == "dropouts" and not cell.params.train.dropouts):
                 continue
             decisive = cell.params.model_dump(mode="json", include=read)
             key = json.dumps([name, decisive], sort_keys=True)
@@ -95,6 +96,7 @@ def _difference(name: str, before: Mapping[str, str], now: Mapping[str, str], pa
     places = {
         "images": f"data.path = {params.data.path}",
         "words": f"generate.class_overrides = {params.generate.class_overrides}",
+        "dropouts": f"train.dropouts = {params.train.dropouts}",
         "judge": f"evaluate.judge.model = {params.evaluate.judge.model}",
         "model": f"generate.model = {params.generate.model}, generate.prompts = {params.generate.prompts}",
     }

@@ -36,7 +36,7 @@ class Cell:
     @cached_property
     def _decisive(self) -> dict[str, Any]:
         """All parameters that decide results but those at their defaults, so that a new one changes no identity."""
-        without = {"report"} if self.evaluate else {"report", "evaluate"}
+        without = {"report", "network"} if self.evaluate else {"report", "network", "evaluate"}
         return self.params.model_dump(mode="json", exclude=without, exclude_defaults=True)
 
     @cached_property

@@ -66,6 +66,7 @@ def test_another_run_does_not_find_it(store: RunStore, run: MakeRun) -> None:
         "last_rounds": 2,
         "start": "a digest",
         "alone": True,
+        "dropouts": ((1, 0),),
     }
     assert set(others) == {field.name for field in fields(Run)}
     found = [replace(made, **{name: value}) for name, value in others.items()]
