@@ -1,6 +1,7 @@
 """Sweeps: a grid over parameters, whose cells are carried out once."""
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,6 +74,18 @@ def page(name: Name) -> None:
     from pipeline.sweeps import page
 
     text.echo(str(page.write(_plan(name))))
+
+
+@commands.command()
+def publish(
+    name: Name,
+    to: Annotated[Path, typer.Option(help="The folder, such as docs/results/NAME; files of these names are replaced.")],
+) -> None:
+    """Write the page, the tables, and what the page says as Markdown (README.md) into a folder that you commit."""
+    from pipeline.sweeps import page
+
+    for path in page.publish(_plan(name), to):
+        text.echo(str(path))
 
 
 def numbers(given: str | None) -> list[int] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.reporting import measures, page, sweep_charts, sweep_summary, sweep_tables
+from pipeline.reporting import measures, sweep_charts, sweep_summary, sweep_tables
 from pipeline.reporting.page import Charts, Folded, Page, Part, Section, Settings, Shown, Text, Verdict
 from pipeline.reporting.sweep_charts import Places
 from pipeline.reporting.sweep_summary import Setting, SweepSummary
@@ -26,7 +26,7 @@ _SKEW = (
 _QUALITY = "Means over the cells of a setting. Usefulness decides, then label agreement; distances only diagnose."
 
 
-def render(
+def make(
     *,
     name: str,
     about: str,
@@ -35,8 +35,8 @@ def render(
     curves: pa.Table,
     fill: str,
     settings: Mapping[str, str],
-) -> str:
-    """Return a sweep's page as HTML that loads nothing; equal tables give an equal page.
+) -> Page:
+    """Return a sweep's page; equal tables give an equal page.
 
     ``axes`` are the values of each axis as text, in order; ``results`` and ``curves`` the sweep's tables, ``fill`` the
     one that is compared with the controls, ``settings`` what else decides the results. Columns that the tables lack are
@@ -45,21 +45,20 @@ def render(
     found = sweep_summary.summarise(results, list(axes), fill)
     lines, rounds = results.to_pylist(), curves.to_pylist()
     places = Places(list(dict.fromkeys(str(line["fill"]) for line in [*lines, *rounds])))
-    made = Page(
+    return Page(
         title=f"gen-fedsd sweep: {name}",
         heading=f"{name}: {about}",
         verdict=verdict(found, lines),
         remarks=found.remarks,
         sections=[
             *_gains(found, axes, places),
-            _settings(found, places),
+            _settings(found, list(axes), places),
             _differences(found, list(axes)),
             *_costs(found, list(axes)),
             _rounds(rounds, list(axes), places),
             Section("What was run", [Settings({**_counts(lines, axes), **settings})]),
         ],
     )
-    return page.render(made)
 
 
 def verdict(found: SweepSummary, lines: Sequence[Mapping[str, Any]]) -> Verdict:
@@ -111,11 +110,13 @@ def _gains(found: SweepSummary, axes: Mapping[str, Sequence[str]], places: Place
     return [Section(f"Gain of {found.fill} over {axis}", parts)]
 
 
-def _settings(found: SweepSummary, places: Places) -> Section:
+def _settings(found: SweepSummary, axes: Sequence[str], places: Places) -> Section:
     parts = [
         _first_open(budget, found, Charts(sweep_charts.multiples(settings, found.fill, places), wide=True))
         for budget, settings in _by_budget(found).items()
     ]
+    table = sweep_tables.accuracies(found, axes)
+    parts.append(Folded("As a table", [Shown(table, len(axes) + 4)]))
     return Section("Accuracy in each setting", parts)
 
 

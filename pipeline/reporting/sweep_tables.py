@@ -21,6 +21,21 @@ def near(one: Comparison, fill: str) -> bool:
     return one.fill == fill and one.role in ("none", "best")
 
 
+def accuracies(found: SweepSummary, axes: Sequence[str]) -> Table:
+    """Return the accuracy of each fill in percent, means over replicates, with its interval."""
+    rows = [
+        (
+            *keys,
+            one.kind,
+            *(estimate.percent() if estimate else "-" for estimate in (one.primary, one.last, one.averaged)),
+            replicates(one.primary.partitions, one.primary.replicates),
+        )
+        for keys, one in _results(found, axes)
+    ]
+    names = ("kind", "accuracy, %", "last round", "averaged weights", "replicates")
+    return Table("", (*axes, *KEYS, *names), tuple(rows))
+
+
 def differences(found: SweepSummary, axes: Sequence[str], first: bool) -> Table:
     """Return the differences that are ``near``, or all others, with interval, p and replicates.
 

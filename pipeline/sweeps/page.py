@@ -1,23 +1,53 @@
-"""The page of a sweep, from its two tables."""
+"""The page of a sweep, from its two tables: for a browser, and as Markdown for readers of a repository."""
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 
 from pipeline import atomic
+from pipeline.errors import ParameterError
 from pipeline.params import TrainParams
-from pipeline.reporting import sweep_page
+from pipeline.reporting import markdown, sweep_page
+from pipeline.reporting import page as reporting
+from pipeline.reporting.page import Page
 from pipeline.sweeps import columns, grid, tables
 from pipeline.sweeps.runner import Plan
 
 
 def write(plan: Plan) -> Path:
     """Write the page of the cells that are done, and return its place; raise ArtifactError if there is none."""
+    atomic.write_text(plan.folder.page, reporting.render(make(plan)))
+    return plan.folder.page
+
+
+def publish(plan: Plan, place: Path) -> list[Path]:
+    """Write page, tables, and the page as Markdown with its line charts into a folder, and return the files.
+
+    Raises ArtifactError if no cell is done, ParameterError if the folder cannot be made.
+    """
+    made = make(plan)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParameterError(f"no folder can be made: {error.strerror}", place, "name another folder") from None
+    text, pictures = markdown.render(made, plan.folder.page.name)
+    texts = {plan.folder.page.name: reporting.render(made), "README.md": text, **pictures}
+    for name, text in texts.items():
+        atomic.write_text(place / name, text)
+    for table in (plan.folder.results, plan.folder.curves):
+        with atomic.replacing(place / table.name) as temporary:
+            shutil.copyfile(table, temporary)
+    return [place / name for name in (*texts, plan.folder.results.name, plan.folder.curves.name)]
+
+
+def make(plan: Plan) -> Page:
+    """Return the page of the cells that are done; raise ArtifactError if there is none."""
     with plan.folder.locked():
         tables.write(plan.sweep, plan.folder, plan.cells)
         results, curves = tables.load(plan.folder)
     made = list(plan.cells)
-    text = sweep_page.render(
+    return sweep_page.make(
         name=plan.sweep.name,
         about=plan.sweep.about,
         axes=grid.shown_axes(plan.sweep, made),
@@ -26,8 +56,6 @@ def write(plan: Plan) -> Path:
         fill=made[0].params.report.fill,
         settings=settings(plan),
     )
-    atomic.write_text(plan.folder.page, text)
-    return plan.folder.page
 
 
 def as_named(table: pa.Table, params: TrainParams) -> pa.Table:

@@ -92,10 +92,10 @@ def sweep() -> str:
         "generate.prompts": ("plain", "a prompt set with a very long name " * 2),
     }
     results_, curves = crowd.sweep(axes, list(crowd.FILLS)[2:7], 6)
-    return sweep_page.render(
+    return page.render(sweep_page.make(
         name="heterogeneity", about="how the gain depends on skew", axes=axes, results=results_, curves=curves,
         fill="synthetic", settings={"digest": "ab" * 32},
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def bare_sweep() -> str:
@@ -105,7 +105,7 @@ def bare_sweep() -> str:
     kept = [
         name for name in results_.column_names if not name.startswith(("target", "real_", "skew_", "images", "quality"))
     ]
-    return sweep_page.render(
+    return page.render(sweep_page.make(
         name="one", about="one setting", axes=axes, results=results_.select(kept), curves=curves.slice(0, 0),
         fill="synthetic", settings={},
-    )  # fmt: skip
+    ))  # fmt: skip

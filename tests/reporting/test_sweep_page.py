@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import ArtifactError
-from pipeline.reporting import sweep_page, sweep_summary, sweep_tables
+from pipeline.reporting import page, sweep_page, sweep_summary, sweep_tables
 from tests.reporting import pages
 from tests.reporting.charts.drawn import texts
 from tests.reporting.test_page import Parsed
@@ -32,10 +32,10 @@ DOUBT = (0.02, -0.3, 0.4, 0.02, 0.03, 0.01)
 
 
 def rendered(results: pa.Table, curves: pa.Table = CURVES) -> str:
-    return sweep_page.render(
+    return page.render(sweep_page.make(
         name="heterogeneity", about="it depends", axes=AXES, results=results, curves=curves, fill="synthetic",
         settings={"digest": "abc"},
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def test_the_verdict_comes_first_and_counts_settings_partitions_and_runs() -> None:

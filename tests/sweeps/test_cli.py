@@ -83,6 +83,19 @@ def test_the_page_is_made_of_what_is_done(done: Path, project: Path, sweep: dict
     text = page.write(plan).read_text()
     assert SWEEP["about"] in text
     assert "partition.labels_per_client" in text
+    place = done / "docs" / "results"
+    files = page.publish(plan, place)
+    assert sorted(place.iterdir()) == sorted(files)
+    assert (place / "sweep.html").read_text() == text
+    assert [(place / name).read_bytes() for name in ("results.parquet", "curves.parquet")] == [
+        plan.folder.results.read_bytes(),
+        plan.folder.curves.read_bytes(),
+    ]
+    assert SWEEP["about"] in (place / "README.md").read_text()
+    with pytest.raises(
+        ParameterError, match=r"^no folder can be made: File exists: .*sweep.html: name another folder$"
+    ):
+        page.publish(plan, place / "sweep.html")
     write_sweep(project, sweep)
     with pytest.raises(ArtifactError, match="no cell is done yet"):
         page.write(planned(project))
