@@ -7,8 +7,9 @@ from pipeline.data import decoded
 from pipeline.params import Params
 from pipeline.reporting import settings
 from pipeline.reporting.arms import ArmRuns
+from pipeline.reporting.network.study import Study
 from pipeline.reporting.page import Page, Section, Settings, Verdict
-from pipeline.reporting.sections import clients, cost, images, ledger, quality, results, skew
+from pipeline.reporting.sections import clients, cost, images, ledger, network, quality, results, skew
 from pipeline.reporting.summary import Summary
 from pipeline.reporting.verdict import chosen, headline, replicates
 from pipeline.workspace import Workspace
@@ -17,9 +18,14 @@ _NOTHING = "No verdict: the compared fill was not trained beside a control."
 
 
 def page(
-    workspace: Workspace, params: Params, summary: Summary, arms: Sequence[ArmRuns], describe: Callable[[str], str]
+    workspace: Workspace,
+    params: Params,
+    summary: Summary,
+    arms: Sequence[ArmRuns],
+    studied: Study,
+    describe: Callable[[str], str],
 ) -> Page:
-    """Return the page's content; ``describe`` says in one sentence what a fill is.
+    """Return the page's content; ``studied`` are the runs on networks, ``describe`` says in a sentence what a fill is.
 
     Raises ArtifactError if an artifact is missing or damaged, DataError if the real images are not those that were
     partitioned.
@@ -47,6 +53,7 @@ def page(
             images.make(params.report.images_per_class, split, shards, real.train, judged),
             clients.make(summary, arms, places, split.class_names),
             cost.make(summary, places, weight_bytes(arms)),
+            network.make(summary, studied, places),
             skew.make(summary, held, split, lacks, places),
             ledger.make(summary, arms, shards, settings.times(workspace.timings)),
             Section("What was run", [Settings({**run, "test images": tested, "manifest": summary.manifest})]),

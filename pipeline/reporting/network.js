@@ -153,3 +153,140 @@ class Replays {
     }));
   }
 }
+
+// Everything that the page shows of one case, from the times of its runs.
+function told(replays, cases, choice) {
+  const { given } = replays, times = cases.map((one, place) => given.runs[place].map((run) => every(given.draws, (draw) => replays.run(run, draw))));
+  return cases.map((one, place) => {
+    const before = every(given.draws, (draw) => replays.before(one.before, draw));
+    const until = one.target ? targets(given, place, times[place], before) : null;
+    const other = one.without < 0 ? null : times[one.without];
+    const budget = given.budget !== null ? 3600 * given.budget : other && 3600 * Number(middle(all(other, (run) => run.ends.at(-1) / 7200)).toPrecision(6));
+    const found = { hours: until && ends(until.flat()), known: until && share(until.flat(), Number.isFinite) };
+    found.before = one.before.length ? ends(before) : null;
+    found.round = ends(all(times[place], (run) => run.ends.at(-1) / run.ends.length));
+    found.late = mean(all(times[place], (run) => run.late));
+    found.budget = budget;
+    found.accuracy = budget === null ? null : ends(within(given, place, times[place], before, budget));
+    found.sooner = until && other && one.without !== place ? sooner(given, place, one.without, until, times) : null;
+    return found;
+  });
+}
+
+const every = (count, make) => Array.from({ length: count }, (_, place) => make(place));
+const all = (times, value) => times.flatMap((draws) => draws.map(value));
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const share = (values, test) => values.filter(test).length / values.length;
+const ends = (values) => quantiles(values, [0.05, 0.5, 0.95]);
+const middle = (values) => quantiles(values, [0.5])[0];
+
+// Seconds until the target, for each seed and draw; never is infinitely long.
+function targets(given, place, times, before) {
+  return times.map((draws, seed) => draws.map((run, draw) => {
+    const reached = given.runs[place][seed].reached;
+    return reached ? before[draw] + run.ends[reached - 1] : Infinity;
+  }));
+}
+
+function within(given, place, times, before, budget) {
+  return times.flatMap((draws, seed) => draws.map((run, draw) => {
+    const done = run.ends.filter((end) => before[draw] + end <= budget * (1 + 1e-5)).length;
+    const last = given.runs[place][seed].tests.filter(([number]) => number <= done).at(-1);
+    return last ? last[1] / 10000 : -Infinity;
+  }));
+}
+
+function sooner(given, place, without, until, times) {
+  const cases = given.cases, beside = targets(given, without, times[without], every(given.draws, () => 0)), pairs = [];
+  cases[place].seeds.forEach((seed, mine) => {
+    const theirs = cases[without].seeds.indexOf(seed);
+    if (theirs >= 0) until[mine].forEach((time, draw) => pairs.push(time < beside[theirs][draw]));
+  });
+  return pairs.length ? share(pairs, Boolean) : null;
+}
+
+function spread(found, known = 1) {
+  if (found === null) return "-";
+  if (known === 0) return "not reached";
+  const missing = known < 1 ? `; not reached in ${(100 * (1 - known)).toFixed(0)} %` : "";
+  return `${duration(found[1])} (${duration(found[0])} to ${duration(found[2])}${missing})`;
+}
+
+function accuracies(found) {
+  if (found.every((one) => one === -Infinity)) return "not tested";
+  const [low, median, high] = found.map((one) => (one === -Infinity ? "none" : (100 * one).toFixed(1)));
+  return `${median} (${low} to ${high})`;
+}
+
+function cells(found) {
+  return [
+    found.hours ? spread(found.hours, found.known) : "no target",
+    spread(found.before),
+    spread(found.round),
+    `${(100 * found.late).toFixed(1)} %`,
+    found.accuracy ? `${accuracies(found.accuracy)} in ${duration(found.budget)}` : "-",
+    found.sooner === null ? "-" : `${(100 * found.sooner).toFixed(0)} %`,
+  ];
+}
+
+// About five round numbers from 0 to beyond a value.
+function ticks(high) {
+  const wanted = (high > 1e-9 ? high : 1) / 4, power = 10 ** Math.floor(Math.log10(wanted));
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((one) => one >= wanted * (1 - 1e-9));
+  return every(Math.ceil((high > 1e-9 ? high : 1) / step - 1e-9) + 1, (place) => place * step);
+}
+
+function draw(charts, places, found) {
+  const known = found.flatMap((one) => (one.hours ? [one.hours[1], one.hours[2]] : [])).filter(Number.isFinite);
+  const [name, size] = UNITS.find((unit) => Math.max(...known, 0) < unit[2]), marks = ticks(Math.max(...known, 0) / size);
+  const at = (seconds) => `${Math.min(100, (100 * seconds) / size / marks.at(-1)).toFixed(2)}%`;
+  charts.forEach((chart, turn) => {
+    chart.querySelector(".unit").textContent = `${name} until the target; the whisker is the middle 90 %`;
+    const rows = [...chart.querySelectorAll(".row")], axis = rows.pop();
+    rows.forEach((row, place) => {
+      const one = found[places[turn][place]], hours = one.hours, label = row.dataset.tip.split(": ")[0];
+      const bar = row.querySelector(".track"), colour = row.dataset.colour;
+      const lines = marks.map((mark) => `<line class="grid" x1="${at(mark * size)}" x2="${at(mark * size)}" y1="0" y2="18"/>`);
+      const reached = hours && Number.isFinite(hours[1]), text = hours ? (reached ? duration(hours[1]) : "not reached") : "no target";
+      if (reached) {
+        lines.push(`<rect class="bar ${colour}" x="0" y="4" width="${at(hours[1])}" height="10"/>`);
+        if (Number.isFinite(hours[2])) {
+          lines.push(`<line class="whisker" x1="${at(hours[0])}" x2="${at(hours[2])}" y1="9" y2="9"/>`);
+          for (const end of [hours[0], hours[2]]) lines.push(`<line class="whisker" x1="${at(end)}" x2="${at(end)}" y1="5" y2="13"/>`);
+        }
+      }
+      bar.innerHTML = lines.join("");
+      row.querySelector(".value").textContent = text;
+      row.dataset.tip = `${label}: ${hours ? spread(hours, one.known) : text}`;
+    });
+    axis.querySelector(".track").innerHTML = marks.map((mark, place) => {
+      const kind = place ? (place === marks.length - 1 ? "end" : "mid") : "first";
+      return `<text class="${kind}" x="${at(mark * size)}" y="11">${+mark.toFixed(2)}</text>`;
+    }).join("");
+  });
+}
+
+function number(field) {
+  const value = Number(field.value);
+  return field.value.trim() && value > 0 ? value : null;
+}
+
+for (const box of document.querySelectorAll(".live")) {
+  const given = JSON.parse(box.querySelector("template").content.textContent), replays = new Replays(given);
+  const form = box.querySelector("form"), charts = [...box.querySelectorAll(".chart")], lines = [...box.querySelectorAll("table tr")].slice(1);
+  for (const row of box.querySelectorAll(".row .bar")) row.closest(".row").dataset.colour = row.getAttribute("class").split(" ")[1];
+  const show = () => {
+    const { profile, deadline, first, size } = form.elements, megabytes = number(size) || given.model;
+    const choice = { profile: profile.value, deadline: number(deadline), first: number(first), scale: given.model ? megabytes / given.model : 1 };
+    replays.choose(choice);
+    const found = told(replays, given.cases, choice), late = Math.max(...found.map((one) => one.late));
+    draw(charts, given.charts, found);
+    found.forEach((one, place) => cells(one).forEach((text, cell) => { lines[place].cells[3 + cell].textContent = text; }));
+    box.querySelector("caption").textContent = choice.profile;
+    const lost = late ? ` Up to ${(100 * late).toFixed(1)} % of an arm's updates come too late; accuracies are those of the runs in which all count.` : "";
+    form.querySelector("output").textContent = `The first ${given.draws} draws.${lost}`;
+  };
+  form.hidden = false;
+  form.addEventListener("change", show);
+  form.addEventListener("submit", (event) => { event.preventDefault(); show(); });
+}

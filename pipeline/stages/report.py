@@ -1,9 +1,13 @@
 """Stage ``report``: one page for people, and the same numbers as DVC metrics and plots."""
 
+from dataclasses import replace
+
 from pipeline import atomic, progress
 from pipeline.artifacts import alone, holdings, manifest, partition
+from pipeline.evaluation.network.replay import networks
 from pipeline.params import Params
 from pipeline.reporting import arms, content, curves, kinds, page, skew, summary
+from pipeline.reporting.network import study
 from pipeline.reporting.summarise import summarise
 from pipeline.workspace import Workspace
 
@@ -37,9 +41,20 @@ def run(workspace: Workspace, params: Params) -> None:
         alone=[model for fill in params.train.alone for model in alone.load(workspace.alone(fill))],
         skew=skew.of_fills(split.counts(), {fill: held[fill].counts for fill in params.train.fills}, params.seed),
     )
+    studied = study.study(
+        federated,
+        held,
+        shards,
+        networks(params.network, params.training_seed, workspace.at("")),
+        fill=params.report.fill,
+        controls=[one.fill for one in numbers.fills if one.kind == "control"],
+        target=params.report.target_accuracy,
+    )
+    found = {name: getattr(studied, name) for name in ("network", "within_bytes", "break_even")}
+    numbers = replace(numbers, **found)
     from pipeline import fills  # its files can load torchvision
 
-    text = page.render(content.page(workspace, params, numbers, federated, fills.describe))
+    text = page.render(content.page(workspace, params, numbers, federated, studied, fills.describe))
     curves.save(workspace.report_curves, federated)
     summary.save(workspace.report_metrics, numbers)
     atomic.write_text(workspace.report_page, text)

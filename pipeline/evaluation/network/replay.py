@@ -108,7 +108,7 @@ def clients(run: RunHistory, network: Network, number: int) -> ClientTimes:
     return ClientTimes(every[0], every[1], every[2], np.stack(kept))
 
 
-def distribute(sizes: Sequence[int], network: Network) -> Floats:
+def distribute(sizes: Sequence[int], network: Network, chosen: Sequence[int] | None = None) -> Floats:
     """Return the seconds, (draw, client), in which each client receives so many bytes once, all at the same time.
 
     It is what a fill costs before training starts: the shards of each client, or the generator's weights. With
@@ -118,7 +118,7 @@ def distribute(sizes: Sequence[int], network: Network) -> Floats:
     share = None if options.server is None else options.server / max(int((sent > 0).sum()), 1)
     number = 0 if options.redraw else None
     found = []
-    for draw in range(options.draws):
+    for draw in range(options.draws) if chosen is None else chosen:
         links = _links(network, draws.uniforms(network.seed, draw, len(sent), number))
         found.append(_over(sent, links.down, links, share, options))
     return np.stack(found)

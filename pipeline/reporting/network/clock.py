@@ -28,41 +28,51 @@ class Clock:
     def rounds(self, run: RunHistory, scale: float = 1.0) -> Timed:
         """Return when the rounds of a run end, with ``scale`` times as many bytes both ways.
 
-        Rounds in which the same clients do the same work are equal, unless links are drawn again in each.
+        Rounds in which the same clients do the same work are equal, unless links are drawn again in each. A run with
+        recorded drop-outs is timed in the one draw in which these clients are late.
         """
+        chosen = (run.seed,) if has_drop_outs(run) else None
         if self.network.options.redraw:
             rounds, places = list(run.rounds), np.arange(len(run.rounds))
         else:
             first: dict[tuple[Participation, ...], int] = {}
             places = np.array([first.setdefault(done.participants, len(first)) for done in run.rounds], np.int64)
             rounds = [Round(number, clients) for number, clients in enumerate(first, start=1)]
-        found = replay.replay(replace(run, rounds=tuple(_scaled(rounds, scale))), self.network)
+        found = replay.replay(replace(run, rounds=tuple(_scaled(rounds, scale))), self.network, chosen)
         starts, sizes = found.starts[:-1], np.diff(found.starts)
         # An empty last round would start behind all participations.
         missed = np.pad(~found.kept, ((0, 0), (0, 1))).astype(np.float64)
         late = np.where(sizes > 0, np.add.reduceat(missed, starts, axis=1), 0.0) / np.maximum(sizes, 1)
-        return Timed(run, np.cumsum(found.seconds[:, places], axis=1), late[:, places])
+        return Timed(run, np.cumsum(found.seconds[:, places], axis=1), late[:, places], chosen)
 
-    def before(self, one_off: OneOff) -> Float64:
-        """Return when the last client has its synthetic images, seconds (draws,); 0 where none is sent any."""
-        received = replay.distribute(one_off.down.tolist(), self.network)
-        return np.asarray((received + self._drawing(one_off)).max(axis=1, initial=0.0))
+    def before(self, one_off: OneOff, chosen: Sequence[int] | None = None) -> Float64:
+        """Return when the last client has its synthetic images, seconds (draws,); 0 where none is sent any.
+
+        ``chosen`` are the draws, None stands for all.
+        """
+        received = replay.distribute(one_off.down.tolist(), self.network, chosen)
+        return np.asarray((received + self._drawing(one_off, chosen)).max(axis=1, initial=0.0))
 
     def drawing_seconds(self, one_off: OneOff) -> float:
         """Return how long a client draws its images, mean over the clients that do and over the draws; 0 for none."""
         drawing = one_off.drawn > 0
-        return float(self._drawing(one_off)[:, drawing].mean()) if drawing.any() else 0.0
+        return float(self._drawing(one_off, None)[:, drawing].mean()) if drawing.any() else 0.0
 
-    def _drawing(self, one_off: OneOff) -> Float64:
+    def _drawing(self, one_off: OneOff, chosen: Sequence[int] | None) -> Float64:
         """Return the seconds in which clients draw their images, (draws, clients)."""
-        return np.asarray(one_off.drawn * self.image_seconds * self._slowness(len(one_off.drawn)))
-
-    def _slowness(self, clients: int) -> Float64:
-        """Return the seconds of compute of each client over those of the reference device, (draws, clients)."""
-        options = self.network.options
-        every = [draws.uniforms(self.network.seed, draw, clients) for draw in range(options.draws)]
+        options, clients = self.network.options, len(one_off.drawn)
+        numbers = range(options.draws) if chosen is None else chosen
+        if not one_off.drawn.any():
+            return np.zeros((len(numbers), clients))
+        number = 0 if options.redraw else None
+        every = (draws.uniforms(self.network.seed, draw, clients, number) for draw in numbers)
         links = (draws.links(self.network.profile, one, options.coupling, options.compute_spread) for one in every)
-        return np.stack([one.slowness for one in links])
+        return np.asarray(one_off.drawn * self.image_seconds * np.stack([one.slowness for one in links]))
+
+
+def has_drop_outs(run: RunHistory) -> bool:
+    """Return whether some client dropped out of a round of a run."""
+    return any(one.dropped for done in run.rounds for one in done.participants)
 
 
 def _scaled(rounds: Sequence[Round], scale: float) -> Iterator[Round]:

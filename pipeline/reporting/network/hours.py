@@ -46,7 +46,7 @@ class Clock(Protocol):
     def drawing_seconds(self, one_off: OneOff) -> float:
         """Return how long a client draws its images, mean over the clients that do and over the draws; 0 for none."""
 
-    def before(self, one_off: OneOff) -> Float64:
+    def before(self, one_off: OneOff, chosen: Sequence[int] | None = None) -> Float64:
         """Return when the last client has its synthetic images, seconds (draws,); 0 where none is sent any."""
 
 
@@ -65,21 +65,21 @@ def on_network(cases: Sequence[Case], clock: Clock, hours: float | None) -> list
 def _one(
     case: Case, here: timed.Runs, without: tuple[Case, timed.Runs] | None, clock: Clock, hours: float | None
 ) -> OnNetwork:
-    before = clock.before(case.one_off)
+    before = _before(case, here, clock)
     budget = hours
     if budget is None and without is not None:
         budget = ranges.over({at: _HALF * one.ends[:, -1] / HOUR for at, one in without[1].items()}).median
     until = None if case.target is None else timed.to_target(here, case.target, before)
     shorter = longer = None
     if until is not None and without is not None and case.target is not None and case.fill != BEFORE:
-        shorter, longer = _beside(until, timed.to_target(without[1], case.target, clock.before(without[0].one_off)))
+        shorter, longer = _beside(until, timed.to_target(without[1], case.target, _before(*without, clock)))
     return OnNetwork(
         profile=clock.profile,
         algorithm=case.algorithm,
         budget=case.budget,
         fill=case.fill,
         hours=None if until is None else _hours(until),
-        before_hours=_hours({(0, 0): before}) if case.one_off.clients.any() else None,
+        before_hours=_hours(before) if case.one_off.clients.any() else None,
         round_seconds=ranges.over({at: one.ends[:, -1] / len(one.run.rounds) for at, one in here.items()}),
         late=_late(here),
         budget_hours=budget,
@@ -87,6 +87,12 @@ def _one(
         shorter=shorter,
         longer=longer,
     )
+
+
+def _before(case: Case, here: timed.Runs, clock: Clock) -> dict[Replicate, Float64]:
+    """Return the seconds before the first round of each run, (draws,)."""
+    every = clock.before(case.one_off)
+    return {at: every if one.draws is None else clock.before(case.one_off, one.draws) for at, one in here.items()}
 
 
 def _hours(seconds: Mapping[Replicate, Float64]) -> ranges.Range:

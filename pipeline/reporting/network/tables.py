@@ -101,40 +101,45 @@ def size(megabytes: float | None) -> str:
     """Return from which megabytes of weights on something pays."""
     if megabytes is None:
         return "never"
+    if not megabytes:
+        return "any"
     return f"{megabytes:.3g}" if megabytes < 100 else f"{megabytes:,.0f}"
 
 
 def sentence(one: BreakEven, way: Pays) -> str:
     """Return in words whether one way pays for the weights of the run, and for which it would."""
-    once = f"{_once(way)} once"
     control = named(one.control_algorithm, one.control)
-    head = f"With {one.algorithm} at equal {one.budget}, {one.fill} sends each client {once}."
-    if way.hopeless:
-        head += (
-            f" That never pays for weights of {one.model_megabytes:g} MB: it is more than {control} moves in all rounds "
-            "until the target."
-        )
-    elif way.bytes_from is None:
-        head += f" That never pays: the fill moves no fewer bytes until the target than {control} does."
-    elif way.bytes_from > one.model_megabytes:
-        head += f" That does not pay in bytes for weights of {one.model_megabytes:g} MB."
-    else:
-        head += f" That pays in bytes for weights of {one.model_megabytes:g} MB."
-    rounds = f"the {_rounds(one.rounds)} rounds of the fill and the {_rounds(one.control_rounds)} of {control}"
+    weights = f"weights of {one.model_megabytes:g} MB"
+    head = f"With {one.algorithm} at equal {one.budget}, the fill {one.fill} {_once(way)}."
     if way.bytes_from is None:
-        return head
-    sooner = [f"{name} {size(found)} MB" if found is not None else f"{name} never" for name, found in way.hours_from.items()]
-    return (
-        f"{head} With {rounds}, it moves fewer bytes from {size(way.bytes_from)} MB of weights on, and is sooner from: "
-        f"{', '.join(sooner)}."
-    )
+        return f"{head} That never pays: until the target the fill moves no fewer bytes than {control}."
+    if way.hopeless:
+        head += f" That never pays for {weights}: it is more than {control} moves until the target in all."
+    elif way.bytes_from > one.model_megabytes:
+        head += f" That does not pay for {weights}: it is more bytes than the fill saves."
+    else:
+        head += f" That pays in bytes for {weights}."
+    rounds = f"{_rounds(one.rounds)} rounds in place of the {_rounds(one.control_rounds)} of {control}"
+    sooner = ", ".join(f"{name} {_from(found)}" for name, found in way.hours_from.items())
+    return f"{head} With {rounds}, it saves bytes {_from(way.bytes_from)}, and time: {sooner}."
+
+
+def _from(megabytes: float | None) -> str:
+    if megabytes is None:
+        return "never"
+    return f"from {size(megabytes)} MB of weights on" if megabytes else "with weights of any size"
 
 
 def _once(way: Pays) -> str:
-    size_ = f"{way.client_megabytes:,.2f} MB of images"
     if way.way == "images":
-        return size_
+        return f"sends each client {way.client_megabytes:,.2f} MB of images once"
     return (
-        f"the generator, {way.client_megabytes:,.0f} MB, which then draws for {durations.text(HOUR * way.client_hours)} "
-        f"and takes {way.client_watt_hours:,.1f} Wh,"
+        f"could send each client the generator once, {way.client_megabytes:,.0f} MB, and the client would draw for "
+        f"{durations.text(HOUR * way.client_hours)} with {way.client_watt_hours:,.1f} Wh"
     )
+
+
+def share(found: Range) -> str:
+    """Return a share of times: ``0.43 (0.31 to 0.88)``."""
+    middle, low, high = ("never" if one is None else durations.digits(one) for one in (found.median, found.low, found.high))
+    return f"{middle} ({low} to {high}) of the control's time"

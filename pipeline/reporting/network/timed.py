@@ -12,6 +12,8 @@ from pipeline.reporting import measures
 from pipeline.reporting.statistics import Replicate
 
 Float64 = NDArray[np.float64]
+_SAME = 1 + 1e-5
+"""Half of equal rounds ends with a round; rounding of a budget does not decide whether that one counts."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,19 @@ class Timed:
     """Seconds from the start of the first round to the end of each, (draws, rounds)."""
     late: Float64
     """Share of the uploads of each round that are not waited for, (draws, rounds)."""
+    draws: tuple[int, ...] | None = None
+    """Which draws these are; None: all of the network's, in order."""
 
 
 Runs = Mapping[Replicate, Timed]
 
 
-def to_target(runs: Runs, target: float, before: Float64) -> dict[Replicate, Float64]:
+def to_target(runs: Runs, target: float, before: Mapping[Replicate, Float64]) -> dict[Replicate, Float64]:
     """Return the seconds until a target, (draws,) for each replicate; infinite for a run that never reaches it.
 
-    ``before`` are the seconds before the first round, (draws,).
+    ``before`` are the seconds before the first round, (draws,) for each replicate.
     """
-    return {at: before + _until(one, target) for at, one in runs.items()}
+    return {at: before[at] + _until(one, target) for at, one in runs.items()}
 
 
 def _until(one: Timed, target: float) -> Float64:
@@ -41,12 +45,12 @@ def _until(one: Timed, target: float) -> Float64:
     return np.full(len(one.ends), np.inf) if reached is None else one.ends[:, reached.number - 1]
 
 
-def within(runs: Runs, seconds: float, before: Float64) -> dict[Replicate, Float64]:
+def within(runs: Runs, seconds: float, before: Mapping[Replicate, Float64]) -> dict[Replicate, Float64]:
     """Return the accuracy of the last test by so many seconds, (draws,) for each replicate; -inf where there is none.
 
     That is no mean over the last rounds, so it goes up and down with them, and no best test either.
     """
-    return {at: _last(one.run, before[:, None] + one.ends <= seconds) for at, one in runs.items()}
+    return {at: _last(one.run, before[at][:, None] + one.ends <= seconds * _SAME) for at, one in runs.items()}
 
 
 def within_bytes(runs: Mapping[Replicate, RunHistory], budget: float, before: float) -> dict[Replicate, Float64]:
@@ -57,7 +61,7 @@ def within_bytes(runs: Mapping[Replicate, RunHistory], budget: float, before: fl
     found = {}
     for at, run in runs.items():
         sent = np.cumsum([done.bytes_down + done.bytes_up for done in run.rounds], dtype=np.float64)
-        found[at] = _last(run, (before + sent <= budget)[None])
+        found[at] = _last(run, (before + sent <= budget * _SAME)[None])
     return found
 
 
