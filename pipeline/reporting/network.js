@@ -162,7 +162,7 @@ function told(replays, cases, choice) {
     const until = one.target ? targets(given, place, times[place], before) : null;
     const other = one.without < 0 ? null : times[one.without];
     const budget = given.budget !== null ? 3600 * given.budget : other && 3600 * Number(middle(all(other, (run) => run.ends.at(-1) / 7200)).toPrecision(6));
-    const found = { hours: until && ends(until.flat()), known: until && share(until.flat(), Number.isFinite) };
+    const found = { by: one.by, hours: until && ends(until.flat()), known: until && share(until.flat(), Number.isFinite) };
     found.before = one.before.length ? ends(before) : null;
     found.round = ends(all(times[place], (run) => run.ends.at(-1) / run.ends.length));
     found.late = mean(all(times[place], (run) => run.late));
@@ -205,10 +205,10 @@ function sooner(given, place, without, until, times) {
   return pairs.length ? share(pairs, Boolean) : null;
 }
 
-function spread(found, known = 1) {
+function spread(found, known = 1, by = 0) {
   if (found === null) return "-";
-  if (known === 0) return "not reached";
-  const missing = known < 1 ? `; not reached in ${(100 * (1 - known)).toFixed(0)} %` : "";
+  if (known === 0) return `not reached by round ${by}`;
+  const missing = known < 1 ? `; ${(100 * (1 - known)).toFixed(0)} % not by round ${by}` : "";
   return `${duration(found[1])} (${duration(found[0])} to ${duration(found[2])}${missing})`;
 }
 
@@ -220,7 +220,7 @@ function accuracies(found) {
 
 function cells(found) {
   return [
-    found.hours ? spread(found.hours, found.known) : "no target",
+    found.hours ? spread(found.hours, found.known, found.by) : "no target",
     spread(found.before),
     spread(found.round),
     `${(100 * found.late).toFixed(1)} %`,
@@ -247,7 +247,7 @@ function draw(charts, places, found) {
       const one = found[places[turn][place]], hours = one.hours, label = row.dataset.tip.split(": ")[0];
       const bar = row.querySelector(".track"), colour = row.dataset.colour;
       const lines = marks.map((mark) => `<line class="grid" x1="${at(mark * size)}" x2="${at(mark * size)}" y1="0" y2="18"/>`);
-      const reached = hours && Number.isFinite(hours[1]), text = hours ? (reached ? duration(hours[1]) : "not reached") : "no target";
+      const reached = hours && Number.isFinite(hours[1]), text = hours ? (reached ? duration(hours[1]) : `not reached by round ${one.by}`) : "no target";
       if (reached) {
         lines.push(`<rect class="bar ${colour}" x="0" y="4" width="${at(hours[1])}" height="10"/>`);
         if (Number.isFinite(hours[2])) {
@@ -257,7 +257,7 @@ function draw(charts, places, found) {
       }
       bar.innerHTML = lines.join("");
       row.querySelector(".value").textContent = text;
-      row.dataset.tip = `${label}: ${hours ? spread(hours, one.known) : text}`;
+      row.dataset.tip = `${label}: ${hours ? spread(hours, one.known, one.by) : text}`;
     });
     axis.querySelector(".track").innerHTML = marks.map((mark, place) => {
       const kind = place ? (place === marks.length - 1 ? "end" : "mid") : "first";
@@ -281,7 +281,7 @@ for (const box of document.querySelectorAll(".live")) {
     replays.choose(choice);
     const found = told(replays, given.cases, choice), late = Math.max(...found.map((one) => one.late));
     draw(charts, given.charts, found);
-    found.forEach((one, place) => cells(one).forEach((text, cell) => { lines[place].cells[3 + cell].textContent = text; }));
+    found.forEach((one, place) => cells(one).forEach((text, cell) => { lines[place].cells[2 + cell].textContent = text; }));
     box.querySelector("caption").textContent = choice.profile;
     const lost = late ? ` Up to ${(100 * late).toFixed(1)} % of an arm's updates come too late; accuracies are those of the runs in which all count.` : "";
     form.querySelector("output").textContent = `The first ${given.draws} draws.${lost}`;

@@ -15,6 +15,7 @@ from pipeline.artifacts import history
 from pipeline.artifacts.history import Participation, RunHistory
 from pipeline.evaluation.network.draws import CHANNELS, uniforms
 from pipeline.evaluation.network.replay import Network
+from pipeline.reporting.network import timed
 from pipeline.reporting.network.hours import Case
 from pipeline.reporting.network.study import Study
 from pipeline.reporting.skew import BEFORE
@@ -121,6 +122,7 @@ def live(study: Study) -> dict[str, Any] | None:
         {
             "without": plain.get(case.key, -1),
             "target": case.target is not None,
+            "by": 0 if case.target is None else timed.censored_at(case.runs, case.target) or 0,
             "seeds": [seed for _, seed in sorted(case.runs)],
             "before": case.one_off.down.tolist() if case.one_off.clients.any() else [],
         }

@@ -79,6 +79,7 @@ def _one(
         budget=case.budget,
         fill=case.fill,
         hours=None if until is None else _hours(until),
+        censored_at=None if case.target is None else timed.censored_at(case.runs, case.target),
         before_hours=_hours(before) if case.one_off.clients.any() else None,
         round_seconds=ranges.over({at: one.ends[:, -1] / len(one.run.rounds) for at, one in here.items()}),
         late=_late(here),

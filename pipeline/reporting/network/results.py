@@ -21,6 +21,8 @@ class OnNetwork:
     fill: str
     hours: Range | None
     """Until the target, with what is sent before the first round; None without a target."""
+    censored_at: int | None
+    """The first round at which a run ended that had not reached the target; None if every seed reaches it."""
     before_hours: Range | None
     """Until the last client has its synthetic images; None if nobody is sent any."""
     round_seconds: Range

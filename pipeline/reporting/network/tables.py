@@ -10,7 +10,7 @@ from pipeline.reporting.tables import Table
 from pipeline.reporting.verdict import named
 
 HEAD = (
-    *("algorithm", "fill", "budget"),
+    *("algorithm, budget", "fill"),
     *("time until the target", "of it before round 1", "one round", "too late", "accuracy within"),
     "sooner than no fill",
 )
@@ -28,8 +28,8 @@ def _row(one: OnNetwork) -> tuple[str, ...]:
         within = f"{accuracy(one.accuracy)} in {durations.text(HOUR * one.budget_hours)}"
     sooner = "-" if one.shorter is None else f"{100 * one.shorter:.0f} %"
     return (
-        *(one.algorithm, one.fill, f"equal {one.budget}"),
-        "no target" if one.hours is None else spread(one.hours, HOUR),
+        *(f"{one.algorithm}, equal {one.budget}", one.fill),
+        "no target" if one.hours is None else spread(one.hours, HOUR, one.censored_at),
         "-" if one.before_hours is None else spread(one.before_hours, HOUR),
         spread(one.round_seconds, 1.0),
         f"{100 * one.late:.1f} %",
@@ -38,11 +38,15 @@ def _row(one: OnNetwork) -> tuple[str, ...]:
     )
 
 
-def spread(found: Range, size: float) -> str:
-    """Return a range of times, of ``size`` seconds each: ``2.10 h (1.20 h to 4.50 h)``."""
+def spread(found: Range, size: float, censored_at: int | None = None) -> str:
+    """Return a range of times, of ``size`` seconds each: ``2.10 h (1.20 h to 4.50 h)``.
+
+    ``censored_at`` is the round by which some run has not reached what the times are until.
+    """
+    by = "" if censored_at is None else f" by round {censored_at}"
     if found.known == 0:
-        return "not reached"
-    missing = "" if found.known == 1 else f"; not reached in {100 * (1 - found.known):.0f} %"
+        return f"not reached{by}"
+    missing = "" if found.known == 1 else f"; {100 * (1 - found.known):.0f} % not{by}"
     middle, low, high = (end_text(one, size) for one in (found.median, found.low, found.high))
     return f"{middle} ({low} to {high}{missing})"
 
@@ -120,8 +124,11 @@ def sentence(one: BreakEven, way: Pays) -> str:
     else:
         head += f" That pays in bytes for {weights}."
     rounds = f"{_rounds(one.rounds)} rounds in place of the {_rounds(one.control_rounds)} of {control}"
-    sooner = ", ".join(f"{name} {_from(found)}" for name, found in way.hours_from.items())
-    return f"{head} With {rounds}, it saves bytes {_from(way.bytes_from)}, and time: {sooner}."
+    answers: dict[str, list[str]] = {}
+    for name, found in way.hours_from.items():
+        answers.setdefault(_from(found), []).append(name)
+    sooner = "; ".join(f"{', '.join(names)}: {answer}" for answer, names in answers.items())
+    return f"{head} With {rounds}, it saves bytes {_from(way.bytes_from)}. It saves time on {sooner}."
 
 
 def _from(megabytes: float | None) -> str:

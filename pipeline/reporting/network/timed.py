@@ -76,3 +76,8 @@ def _last(run: RunHistory, done: NDArray[np.bool_]) -> Float64:
 def moved(runs: Mapping[Replicate, RunHistory]) -> float:
     """Return the bytes of all rounds, all clients, both ways, mean over replicates."""
     return float(np.mean([measures.moved(run, len(run.rounds)) for run in runs.values()]))
+
+
+def censored_at(runs: Mapping[Replicate, RunHistory], target: float) -> int | None:
+    """Return the first round at which a run ended that had not reached a target; None if every run reaches it."""
+    return min((len(run.rounds) for run in runs.values() if history.reached(run.rounds, target) is None), default=None)

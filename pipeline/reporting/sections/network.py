@@ -51,12 +51,12 @@ def make(summary: Summary, study: Study, places: Mapping[str, int]) -> Section:
     data = embedded.live(study)
     shown: list[Part] = [
         Charts(_bars(summary, found, places), wide=True),
-        Shown(tables.hours(found, profiles[0]), 3),
+        Shown(tables.hours(found, profiles[0]), 2),
     ]
     if data is not None:
         data["charts"] = [[place for place, one in enumerate(found) if (one.algorithm, one.budget) == key]
                           for key in keys(summary) if any((one.algorithm, one.budget) == key for one in found)]  # fmt: skip
-        shown = [Live(_form(profiles, data, study.clients), shown, as_json(data))]
+        shown = [Live(_form(profiles, data), shown, as_json(data))]
     else:
         why = "runs have recorded drop-outs" if study.drop_outs else "the numbers are too many for a page"
         shown.append(Text(_NO_FORM.format(f"{why}.")))
@@ -64,7 +64,7 @@ def make(summary: Summary, study: Study, places: Mapping[str, int]) -> Section:
     if any(one.late for one in summary.network):
         parts.append(Text(_LATE))
     parts += [Text(_WITHIN), *_pays(summary.break_even)]
-    others = [Shown(tables.hours(summary.network, name), 3) for name in profiles[1:]]
+    others = [Shown(tables.hours(summary.network, name), 2) for name in profiles[1:]]
     parts.append(Folded("All numbers", [*others, Shown(tables.within_bytes(summary.within_bytes), 3)]))
     return Section(_TITLE, parts)
 
@@ -90,20 +90,20 @@ def unit(name: str) -> str:
 def _bar(one: OnNetwork, place: int, factor: float) -> Row:
     if one.hours is None:
         return Row(one.fill, None, "no target", place)
-    text = tables.spread(one.hours, HOUR)
+    text = tables.spread(one.hours, HOUR, one.censored_at)
     middle, low, high = (None if end is None else factor * end for end in (one.hours.median, one.hours.low, one.hours.high))
     if middle is None:
-        return Row(one.fill, None, "not reached", place, tip=text)
+        return Row(one.fill, None, f"not reached by round {one.censored_at}", place, tip=text)
     return Row(one.fill, middle, tables.end_text(one.hours.median, HOUR), place, low, high, tip=text)
 
 
-def _form(profiles: Sequence[str], data: Mapping[str, object], clients: int) -> Markup:
+def _form(profiles: Sequence[str], data: Mapping[str, object]) -> Markup:
     """Return the fields of the form that the page's script reads."""
     options = [element("option", name) for name in profiles]
     fields = [
         element("label", "network", element("select", *options, name="profile")),
         _field("deadline of a round, s", "deadline", data["deadline"], "none"),
-        _field("clients that end a round", "first", data["first"], f"all, or 1 to {clients}, or a share"),
+        _field("clients that end a round, number or share", "first", data["first"], "all"),
         _field("weights, MB", "size", f"{data['model']:.4g}", ""),
         element("output", f"the first {data['draws']} draws"),
     ]
