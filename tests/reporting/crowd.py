@@ -182,9 +182,9 @@ def sweep(
                         skews = {f"{when}_{name}": 0.5 for when in ("real", "skew", "floor") for name in SKEW}
                         images = {"images_real": 2000, "images_added": 9000, "images_dropped": 0}
                         images |= {"image_bytes": 5 * 10**7 * (FILLS[fill] == "synthetic")}
-                        images |= {f"alone_clients_{name}": 0.4 for name in ClientSpread.__dataclass_fields__}
+                        alone = {f"alone_clients_{name}": 0.4 for name in ClientSpread.__dataclass_fields__}
                         judged = {"quality_agreement": 0.9, "quality_verdict": "good", "quality_judge": f"x {cell:064}"}
-                        results.append(keys | key | more | found | target | images | skews | judged)
+                        results.append(keys | key | more | found | target | images | skews | alone | judged)
                         curves += [
                             {**keys, **key, "round": done.number, "accuracy": (done.accuracy or 0) + gain, "bytes": 1}
                             for done in one.tested
