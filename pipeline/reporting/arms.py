@@ -68,8 +68,7 @@ class ArmRuns:
 
     def of_clients(self, seed: int) -> Shares:
         """Return each client's accuracy, mean over the last rounds of a seed; empty if none is known."""
-        known = self.clients.get(seed, {})
-        return measures.by_column([known.get(done.number, ()) for done in measures.last(self.runs[seed])])
+        return measures.of_clients(self.runs[seed], self.clients.get(seed, {}))
 
     def by_class(self) -> Shares:
         """Return the accuracy on each class, mean over the last rounds and over the seeds for which it is known.

@@ -4,7 +4,7 @@ All accuracies are shares of 1. Nothing here selects a round by its accuracy on 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Self
 
@@ -95,7 +95,7 @@ def measure(run: RunHistory, clients: Mapping[int, Sequence[float | None]] | Non
     if not run.tested:
         raise ValueError(f"no tested round: {run.fill}, {run.algorithm}, {run.budget}, seed {run.seed}")
     final = last(run)
-    seen = by_column([(clients or {}).get(done.number, ()) for done in final])
+    seen = of_clients(run, clients or {})
     return RunMeasures(
         primary=float(np.mean([done.accuracy for done in final])),
         primary_rounds=len(final),
@@ -113,6 +113,11 @@ def measure(run: RunHistory, clients: Mapping[int, Sequence[float | None]] | Non
 def last(run: RunHistory) -> list[Round]:
     """Return the tested rounds among the last ``last_rounds``; if there is none among them, the last tested one."""
     return run.last or run.tested[-1:]
+
+
+def of_clients(run: RunHistory, clients: Mapping[int, Sequence[float | None]]) -> tuple[float | None, ...]:
+    """Return each client's accuracy, mean over the last rounds; empty if none is known. ``clients`` are by round."""
+    return by_column([clients.get(done.number, ()) for done in last(run)])
 
 
 def by_column(rows: Sequence[Sequence[float | None]]) -> tuple[float | None, ...]:
@@ -170,6 +175,15 @@ def reach_once(run: RunHistory, target: float, sent: int) -> Reach | None:
     Its one model is the end of one training, so one test decides. ``sent`` are the bytes of its weights to all clients.
     """
     return Reach(0, sent) if measure(run).primary >= target else None
+
+
+def sent(runs: Iterable[RunHistory]) -> int:
+    """Return the bytes of a model's weights, the least that any run sent to a client in a round: nobody sends less.
+
+    Central runs, which send nothing, do not count; 0 if there are no others.
+    """
+    sizes = {one.bytes_down for run in runs for done in run.rounds for one in done.participants}
+    return min(sizes - {0}, default=0)
 
 
 def moved(run: RunHistory, number: int) -> int:

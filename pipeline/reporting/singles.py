@@ -30,19 +30,27 @@ def _better_off(arm: ArmRuns, models: Mapping[int, Sequence[Model]]) -> BetterOf
 
     A client's accuracy in the federation is the mean over the last rounds, that of its own model is of its end.
     """
-    own, whole = [], []
-    for seed, found in models.items():
-        if seed not in arm.runs:
-            continue
-        seen = arm.of_clients(seed)
-        both = [(seen[one.client], one.own) for one in found if one.client < len(seen)]
-        known = [together > single for together, single in both if together is not None and single is not None]
-        if known:
-            own.append(np.mean(known))
-        whole.append(np.mean([arm.measures[seed].primary > one.whole for one in found]))
-    if not whole:
+    found = [
+        better_off(arm.of_clients(seed), arm.measures[seed].primary, each)
+        for seed, each in models.items()
+        if seed in arm.runs
+    ]
+    own = [share for share, _ in found if share is not None]
+    if not found:
         return None
     return BetterOff(
         round(float(np.mean(own)), DECIMALS) if own else None,
-        round(float(np.mean(whole)), DECIMALS),
+        round(float(np.mean([share for _, share in found])), DECIMALS),
     )
+
+
+def better_off(seen: Sequence[float | None], primary: float, models: Sequence[Model]) -> tuple[float | None, float]:
+    """Return the shares of clients that one run makes better off, by their own labels and by the whole test split.
+
+    ``seen`` is the accuracy that each client sees in the federation, empty if unknown; ``primary`` the run's number;
+    ``models`` are the clients' own, at least one. The first share is None if no client's accuracies are both known.
+    """
+    both = [(seen[one.client], one.own) for one in models if one.client < len(seen)]
+    known = [together > single for together, single in both if together is not None and single is not None]
+    whole = float(np.mean([primary > one.whole for one in models]))
+    return float(np.mean(known)) if known else None, whole

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline import printable
 from pipeline.artifacts.alone import Alone as Model
-from pipeline.reporting import remarks, singles
+from pipeline.reporting import measures, remarks, singles
 from pipeline.reporting.arms import ArmRuns, ordered
 from pipeline.reporting.kinds import Fill
 from pipeline.reporting.skew import BEFORE, FillSkew
@@ -39,7 +39,7 @@ def summarise(
     usable, pairs = ordered([arm for arm in arms if arm.runs]), _pairs(arms, fill)
     controls = {one.fill for one in fills if one.kind == "control"} - {fill}
     judged = [_judge(arm, [one for one in usable if one.fill in controls]) for arm in usable if arm.fill == fill]
-    weights = min((size for arm in usable for size in arm.sent()), default=0)
+    weights = measures.sent(run for arm in usable for run in arm.runs.values())
     return Summary(
         manifest=manifest,
         fill=fill,

@@ -9,10 +9,11 @@ from pipeline.reporting.charts import lines, rows
 from pipeline.reporting.charts.lines import Line, Point
 from pipeline.reporting.charts.rows import Row
 from pipeline.reporting.sections.results import SHARES, row
-from pipeline.reporting.sweep_summary import Comparison, Setting
+from pipeline.reporting.sweep_summary import Comparison, FillResult, Setting
 from pipeline.reporting.verdict import named, replicates
 
 PERCENT = "percent of the test images; the whisker is the 95 % interval"
+COST = "MB until the target, images included; hollow: at least so many, not every run reaches it by its last round"
 POINTS = "points of accuracy; the band is the 95 % interval"
 
 
@@ -42,6 +43,7 @@ def multiples(settings: Sequence[Setting], fill: str, places: Places) -> list[Ma
         found = by_axes.setdefault(label(setting.axes), [])
         for one in setting.fills:
             name = one.fill if len(algorithms) == 1 else f"{one.fill}, {setting.algorithm}"
+            name = f"{one.fill} (central run)" if one.central else name
             tip = f"{one.primary.percent()}, {replicates(one.primary.partitions, one.primary.replicates)}"
             found.append(row(name, one.primary, places.of(one.fill), tip, strong=one.fill == fill))
     ticks = rows.ticks_of([bar for found in by_axes.values() for bar in found], ends=SHARES)
@@ -74,6 +76,42 @@ def gains(settings: Sequence[Setting], fill: str, axis: str, values: Sequence[st
         lines.draw(made, f"Gain over {axis}: {title}", across=axis, up=POINTS, ticks=ticks, names=values)
         for title, made in drawn
     ]
+
+
+def costs(settings: Sequence[Setting], axis: str, places: Places) -> list[Markup]:
+    """Return charts of what every fill moves until the target along an axis of numbers, images included.
+
+    There is a chart for each algorithm and each choice of the other axes' values; all have the same vertical axis. A
+    fill of which a run never reaches the target has a hollow dot: a lower bound.
+    """
+    grouped: dict[tuple[str, str], dict[str, list[Point]]] = {}
+    for setting in sorted(settings, key=lambda one: float(one.axes[axis])):
+        title = ", ".join(part for part in (setting.algorithm, label(setting.axes, axis)) if part)
+        group = grouped.setdefault((title, setting.budget), {})
+        for one in setting.fills:
+            if point := _cost(one, float(setting.axes[axis])):
+                group.setdefault(one.fill, []).append(point)
+    made = [
+        (title, [Line(fill, places.of(fill), found) for fill, found in group.items()])
+        for (title, _), group in grouped.items()
+        if group
+    ]
+    ticks = lines.ticks_of([line for _, drawn in made for line in drawn], 0.0)
+    return [lines.draw(drawn, f"Cost over {axis}: {title}", across=axis, up=COST, ticks=ticks) for title, drawn in made]
+
+
+def _cost(one: FillResult, x: float) -> Point | None:
+    """Return the megabytes of a fill; None if the table does not say, or a central run never reaches the target."""
+    found = one.target
+    if found is None:
+        return None
+    if one.central or found.replicates == found.of:
+        note = f"{found.replicates} of {found.of} runs reach it" if found.replicates < found.of else ""
+        return None if found.whole is None else Point(x, found.whole, note=note)
+    last = f" by round {one.numbers['rounds']:.0f}" if "rounds" in one.numbers else ""
+    return None if found.least is None else Point(
+        x, found.least, note=f"at least: {found.of - found.replicates} of {found.of} runs do not reach it{last}"
+    )  # fmt: skip
 
 
 def points(found: Iterable[tuple[int, Comparison]]) -> list[Point]:

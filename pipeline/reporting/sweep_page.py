@@ -1,5 +1,6 @@
 """The page of a sweep: the verdict, gains along the axes, and small multiples of all settings."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from pipeline.reporting import measures, sweep_charts, sweep_summary, sweep_tabl
 from pipeline.reporting.page import Charts, Folded, Page, Part, Section, Settings, Shown, Text, Verdict
 from pipeline.reporting.sweep_charts import Places
 from pipeline.reporting.sweep_summary import Setting, SweepSummary
+from pipeline.reporting.tables import Table
 from pipeline.reporting.verdict import EQUAL_WORK
 
 _BOLD = (
@@ -17,10 +19,18 @@ _BOLD = (
 )
 _TARGETS = (
     "A target is reached by two tests in a row at or above it; round and bytes are means over the runs that reach "
-    "it. The runs that never do are counted, and no number stands in for them."
+    "it. The runs that never do are counted, and no number stands in for them. Images count once, as large as all "
+    "clients' shards. A central run sends its weights once to each client, after its training. In the charts, runs "
+    "that never reach the target count with all that they moved, so a hollow dot is a lower bound."
+)
+_ALONE = (
+    "Each client trained alone, with the steps that it takes in all rounds of the federation: accuracy on the test "
+    "images of each class, weighted by the client's own real labels. Better off: the share of clients for which the "
+    "federation is more accurate than their own model. Each number is a mean over runs."
 )
 _SKEW = (
-    "Means over the partitions. Distances are from 0 (all clients alike) to 1, effective classes are a plain mean over "
+    "Means over the partitions; in parentheses: what clients show that hold as many images as with the fill, dealt at "
+    "random. Distances are from 0 (all clients alike) to 1, effective classes are a plain mean over "
     "clients, a missing cell is a client without an image of a class that others hold."
 )
 _QUALITY = "Means over the cells of a setting. Usefulness decides, then label agreement; distances only diagnose."
@@ -54,7 +64,7 @@ def make(
             *_gains(found, axes, places),
             _settings(found, list(axes), places),
             _differences(found, list(axes)),
-            *_costs(found, list(axes)),
+            *_costs(found, axes, places),
             _rounds(rounds, list(axes), places),
             Section("What was run", [Settings({**_counts(lines, axes), **settings})]),
         ],
@@ -133,30 +143,45 @@ def _first_open(budget: str, found: SweepSummary, part: Part) -> Part:
     return part if budget == claimed(found) else Folded(f"At equal {budget}", [part])
 
 
-def _costs(found: SweepSummary, axes: Sequence[str]) -> list[Section]:
+def _costs(found: SweepSummary, axes: Mapping[str, Sequence[str]], places: Places) -> list[Section]:
     """Return the sections of bytes, clients, skew and images; those without numbers say so."""
-    names, made = len(axes), []
-    for title, told, table, texts, without in (
-        ("Bytes moved until the target", _TARGETS, sweep_tables.targets(found, axes), names + 3, "No target was set."),
-        (
-            "Clients",
-            measures.OVER_CLIENTS,
-            sweep_tables.clients(found, axes),
-            names + 3,
-            "No accuracy over clients was measured.",
-        ),
-        (
-            "Images and skew of the clients",
-            _SKEW,
-            sweep_tables.holdings(found, axes),
-            names + 1,
-            "Nobody counted images.",
-        ),
-        ("Are the images good?", _QUALITY, sweep_tables.quality(found, axes), names, "No images were evaluated."),
-    ):
-        parts: list[Part] = [Text(told), Shown(table, texts)] if table.rows else [Text(without)]
-        made.append(Section(title, parts))
-    return made
+    names, keys = list(axes), len(axes) + 3
+    alone = sweep_tables.alone(found, names)
+    each: list[Part] = [Text(_ALONE), Shown(alone, keys)] if alone.rows else [Text("No client was trained alone.")]
+    targets = _told(_TARGETS, sweep_tables.targets(found, names), keys, "No target was set.")
+    spread = _told(
+        measures.OVER_CLIENTS, sweep_tables.clients(found, names), keys, "No accuracy over clients was measured."
+    )
+    held = _told(_SKEW, sweep_tables.holdings(found, names), len(axes) + 1, "Nobody counted images.")
+    quality = sweep_tables.quality(found, names)
+    texts = len(axes) + sum(name in ("verdict", "judge", "extractor") for name in quality.head)
+    return [
+        Section("Bytes moved until the target", [*_over_numbers(found, axes, places), *targets]),
+        Section("Clients", spread),
+        Section("Each client alone", each),
+        Section("Images and skew of the clients", held),
+        Section("Are the images good?", _told(_QUALITY, quality, texts, "No images were evaluated.")),
+    ]
+
+
+def _told(told: str, table: Table, texts: int, without: str) -> list[Part]:
+    return [Text(told), Shown(table, texts)] if table.rows else [Text(without)]
+
+
+def _over_numbers(found: SweepSummary, axes: Mapping[str, Sequence[str]], places: Places) -> list[Part]:
+    """Return charts of bytes along the first axis that has several values, all of them numbers."""
+    axis = next((name for name, values in axes.items() if len(values) > 1 and all(map(_is_number, values))), None)
+    if axis is None:
+        return []
+    made = ((budget, sweep_charts.costs(of, axis, places)) for budget, of in _by_budget(found).items())
+    return [_first_open(budget, found, Charts(charts, wide=True)) for budget, charts in made if charts]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _rounds(rounds: Sequence[Mapping[str, Any]], axes: Sequence[str], places: Places) -> Section:

@@ -4,6 +4,7 @@ They are made of the sweep's table of results, a row for each cell, fill, algori
 Replicates are (partition seed, training seed), and differences are paired by them.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,20 +18,9 @@ from pipeline.reporting.skew import BEFORE
 from pipeline.reporting.statistics import Difference, Estimate, Replicate, estimate, paired
 from pipeline.reporting.summary import Rival, Verdict
 from pipeline.reporting.sweep_rows import Row, read
+from pipeline.reporting.sweep_targets import Reached, reached
 
 Role = Literal["none", "best", "weakest", "other"]
-
-
-@dataclass(frozen=True)
-class Reached:
-    """How many replicates reach the target, which comes from the runs without a fill, and what they moved by then."""
-
-    replicates: int
-    of: int
-    rounds: float | None
-    """Mean over the replicates that reach it; None if none does."""
-    megabytes: float | None
-    """All clients, both ways, without images; likewise."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +29,8 @@ class FillResult:
 
     fill: str
     kind: Kind
+    central: bool
+    """Whether its runs are central ones, which are compared with nothing."""
     primary: Estimate
     """Accuracy, mean over the last rounds of a run."""
     last: Estimate | None
@@ -51,6 +43,8 @@ class FillResult:
     """The primary number of each replicate."""
     numbers: Mapping[str, float]
     """The mean of every other number of the table over the replicates that have it, by column."""
+    texts: Mapping[str, Mapping[str, int]]
+    """Of every other text of the table, how many replicates have it, by column and text."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +78,8 @@ class Setting:
     """The compared fill beside the best and the weakest control; None without it or without a control."""
     sentence: str
     """The verdict in words; empty without one."""
+    competed: frozenset[str] = frozenset()
+    """The algorithms of the controls that the compared fill's best one is chosen from."""
 
     @property
     def title(self) -> str:
@@ -126,19 +122,22 @@ def _settings(axes: Mapping[str, str], rows: Sequence[Row], fill: str) -> Iterat
     for row in rows:
         arms.setdefault((row.algorithm, row.budget, row.fill), []).append(row)
     values = {key: {row.replicate: row.primary for row in found} for key, found in arms.items()}
-    controls = [key for key, found in arms.items() if found[0].kind == "control"]
+    federated = {key: found for key, found in values.items() if not arms[key][0].central}
+    controls = [key for key in federated if arms[key][0].kind == "control"]
     for algorithm, budget in dict.fromkeys(key[:2] for key in arms):
         here = [key for key in arms if key[:2] == (algorithm, budget)]
-        rivals = {key[2]: _rivals(key, controls, values) for key in here}
+        rivals = {key[2]: _rivals(key, controls, values) for key in here if key in federated}
         judged = _verdict((algorithm, budget, fill), rivals.get(fill, []))
+        compared = [one for key in here if key in federated for one in _compare(key, rivals[key[2]], federated, fill)]
         yield Setting(
             axes=axes,
             algorithm=algorithm,
             budget=budget,
             fills=tuple(_result(arms[key]) for key in here),
-            comparisons=tuple(one for key in here for one in _compare(key, here, rivals[key[2]], values, fill)),
+            comparisons=tuple(compared),
             verdict=judged,
             sentence=verdict.sentence(judged) if judged else "",
+            competed=frozenset(one.algorithm for one in rivals.get(fill, [])),
         )
 
 
@@ -158,7 +157,7 @@ def _rivals(key: Key, controls: Sequence[Key], values: Values) -> list[Rival]:
     return sorted(rivals, key=lambda one: one.difference.mean)
 
 
-def _compare(key: Key, here: Sequence[Key], rivals: Sequence[Rival], values: Values, fill: str) -> Iterator[Comparison]:
+def _compare(key: Key, rivals: Sequence[Rival], values: Values, fill: str) -> Iterator[Comparison]:
     """Yield what a fill is compared with; a control that plays two roles is there twice."""
     algorithm, budget, name = key
     ends: list[tuple[Role, Rival]] = [("best", rivals[0])] if rivals else []
@@ -167,7 +166,7 @@ def _compare(key: Key, here: Sequence[Key], rivals: Sequence[Rival], values: Val
     for role, one in ends:
         lone = values[key].keys() ^ values[one.algorithm, budget, one.fill].keys()
         yield Comparison(name, one.fill, one.algorithm, role, one.difference, len(lone))
-    for other in here:
+    for other in (other for other in values if other[:2] == key[:2]):
         common, lone = values[key].keys() & values[other].keys(), values[key].keys() ^ values[other].keys()
         if common and other != key and (other[2] == BEFORE or name == fill):
             role = "none" if other[2] == BEFORE else "other"
@@ -184,29 +183,21 @@ def _verdict(key: Key, rivals: Sequence[Rival]) -> Verdict | None:
 
 def _result(rows: Sequence[Row]) -> FillResult:
     names = dict.fromkeys(name for row in rows for name in row.numbers)
+    texts = dict.fromkeys(name for row in rows for name in row.texts)
     columns = {name: {row.replicate: row.numbers[name] for row in rows if name in row.numbers} for name in names}
     primary = {row.replicate: row.primary for row in rows}
     return FillResult(
         fill=rows[0].fill,
         kind=rows[0].kind,
+        central=rows[0].central,
         primary=estimate(primary),
         last=estimate(columns["last"]) if "last" in columns else None,
         averaged=estimate(columns["averaged"]) if "averaged" in columns else None,
-        target=_reached(rows),
+        target=reached(rows),
         values=primary,
         numbers={name: float(np.mean(list(found.values()))) for name, found in columns.items()},
+        texts={name: Counter(row.texts[name] for row in rows if name in row.texts) for name in texts},
     )
-
-
-def _reached(rows: Sequence[Row]) -> Reached | None:
-    asked = [row.numbers for row in rows if "target" in row.numbers]
-    found = [numbers for numbers in asked if "target_round" in numbers and "target_bytes" in numbers]
-    if not asked:
-        return None
-    if not found:
-        return Reached(0, len(asked), None, None)
-    rounds, moved = ([numbers[name] for numbers in found] for name in ("target_round", "target_bytes"))
-    return Reached(len(found), len(asked), float(np.mean(rounds)), float(np.mean(moved)) / 1e6)
 
 
 def _headline(settings: Sequence[Setting], fill: str) -> str:
@@ -233,7 +224,7 @@ def _headline(settings: Sequence[Setting], fill: str) -> str:
 
 
 def _remarks(settings: Sequence[Setting]) -> Iterator[str]:
-    """Say which arms lack replicates that others of their setting have, and how many tests there are."""
+    """Say which arms lack replicates that others of their setting have, what competed, and how many tests there are."""
     for setting in settings:
         everyone = set().union(*(one.values for one in setting.fills))
         for one in setting.fills:
@@ -242,10 +233,27 @@ def _remarks(settings: Sequence[Setting]) -> Iterator[str]:
                     f"{one.fill} has {len(one.values)} of {len(everyone)} replicates; differences pair what both have"
                 )
                 yield f"{setting.title}: {what}"
-    found = [one.difference for setting in settings for one in setting.comparisons]
+    central = dict.fromkeys(one.fill for setting in settings for one in setting.fills if one.central)
+    if central:
+        yield f"{', '.join(central)}: trained centrally, with other work than any budget; shown, and compared with none"
+    competed = {rival for setting in settings for rival in setting.competed}
+    if len(competed) == 1:
+        name = competed.pop()
+        yield f"the best control is the best of {name} only: no control was trained with another algorithm"
+    found = _tests(settings)
     few = [gap for gap in found if verdict.doubts(gap)]
     if few:
         yield f"{len(few)} of {len(found)} differences are no claims: {verdict.doubts(few[0])}"
     tested = len(found) - len(few)
     if tested > 1:
         yield f"{tested} differences are tested, each at p < .05 by itself: p is not corrected for their number"
+
+
+def _tests(settings: Sequence[Setting]) -> list[Difference]:
+    """Return every difference once, whichever roles its control plays, and whichever of the two comes first."""
+    found: dict[tuple[object, ...], Difference] = {}
+    for setting in settings:
+        for one in setting.comparisons:
+            pair = frozenset({(setting.algorithm, one.fill), (one.algorithm, one.control)})
+            found.setdefault((*setting.axes.values(), setting.budget, pair), one.difference)
+    return list(found.values())

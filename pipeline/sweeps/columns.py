@@ -9,6 +9,8 @@ from pipeline.reporting.measures import ClientSpread, RunMeasures
 SKEW = ("hellinger", "jensen_shannon", "total_variation", "effective_classes", "missing_cells", "gini")
 QUALITY = "quality_"
 """What names of columns begin with that come from the evaluation of images."""
+QUALITY_TEXTS = tuple(f"{QUALITY}{name}" for name in ("verdict", "judge", "extractor"))
+"""Those that hold texts: the verdict, and the name and the digest of who judged and of whose features were compared."""
 
 RUN = {
     "train_seed": pa.int64(),
@@ -16,8 +18,11 @@ RUN = {
     "kind": pa.string(),
     "algorithm": pa.string(),
     "budget": pa.string(),
+    "central": pa.bool_(),
 }
-"""What a run of a cell is known by."""
+"""What a run of a cell is known by; ``central``: one model is trained in one place, not in rounds."""
+PARTITION = {"partition_seed": pa.int64(), "partition_digest": pa.string()}
+"""The seed is the cell's; the digest stands for who holds which image, so equal ones are one partition."""
 _INTEGERS = ("primary_rounds", "rounds", "bytes_down", "bytes_up")
 MEASURES = {
     name: pa.int64() if name in _INTEGERS else pa.float64()
@@ -28,19 +33,29 @@ MEASURES = {
 }
 TARGET = {"target": pa.float64(), "target_round": pa.int64(), "target_bytes": pa.int64()}
 """The accuracy whose cost is measured; round and bytes are missing if the run never reached it."""
-ALONE = {"alone_own": pa.float64(), "alone_whole": pa.float64()}
-"""Mean over clients that each train alone, on their own labels and on all test images; missing if they did not."""
-IMAGES = {"images_real": pa.int64(), "images_added": pa.int64(), "images_dropped": pa.int64()}
-SKEWS = {f"{when}_{name}": pa.float64() for when in ("real", "skew") for name in SKEW}
-"""``real_``: of the clients' real images; ``skew_``: of what they hold with the fill."""
-RESULTS = RUN | MEASURES | TARGET | ALONE | IMAGES | SKEWS
-CURVES = {name: kind for name, kind in RUN.items() if name != "kind"} | {
+ALONE = {
+    name: pa.float64()
+    for name in (
+        *("alone_own", "alone_whole", "alone_better", "alone_better_whole"),
+        *(f"alone_clients_{name}" for name in ClientSpread.__dataclass_fields__),
+    )
+}
+"""Clients that each train alone, missing if they did not: means over clients, on their own labels and on all test
+images; shares of clients that the run makes better off, by either accuracy; the distribution on their own labels.
+"""
+IMAGES = {name: pa.int64() for name in ("images_real", "images_added", "images_dropped", "image_bytes")}
+"""``image_bytes``: size of all clients' synthetic images, 0 for a fill that has none."""
+SKEWS = {f"{when}_{name}": pa.float64() for when in ("real", "skew", "floor") for name in SKEW}
+"""``real_``: of the clients' real images; ``skew_``: of what they hold with the fill; ``floor_``: expected of IID
+clients that hold as many images as with the fill.
+"""
+RESULTS = {"partition_digest": PARTITION["partition_digest"]} | RUN | MEASURES | TARGET | ALONE | IMAGES | SKEWS
+CURVES = {name: kind for name, kind in RUN.items() if name not in ("kind", "central")} | {
     "round": pa.int64(),
     "accuracy": pa.float64(),
     "bytes": pa.int64(),
 }
 CELL = {"sweep": pa.string(), "cell": pa.int64(), "digest": pa.string()}
-PARTITION = {"partition_seed": pa.int64()}
 NAMES = frozenset({*CELL, *PARTITION, *RESULTS, *CURVES})
 """No axis may have one of these names."""
 

@@ -13,6 +13,8 @@ from pipeline.sweeps.grid import Cell
 from pipeline.workspace import Workspace
 
 _CONTENT = "content of "
+_RENDERERS = ("diffusers", "transformers")
+"""Packages whose code decides images, beside torch."""
 _PRINTS: Mapping[str, Any] = {
     "images": {"data": True, "partition": {"scheme", "column", "assignment"}},
     "words": {"generate": {"class_overrides"}},
@@ -38,6 +40,7 @@ def current(devices: Sequence[str]) -> dict[str, str]:
         "format of images": str(recipe.FORMAT_VERSION),
         "format of the pool": f"{schema.PLAIN} to {schema.SCORED}",
         "version of torch": torch.__version__,
+        **{f"version of {name}": importlib.metadata.version(name) for name in _RENDERERS},
         "device that renders": kind(devices[0]),
         "device that trains": "cuda" if torch.cuda.is_available() else "cpu",
         "dtype that auto stands for": resolve_dtype("auto", list(devices)),

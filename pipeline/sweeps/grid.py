@@ -90,7 +90,23 @@ def cells(sweep: Sweep, base: Path) -> list[Cell]:
         if (other := known.setdefault(cell.digest, cell)) is not cell:
             where = f"{sweep.path}, axes: {other.title}; {cell.title}"
             raise ParameterError("two cells have the same parameters", where, "leave one of the values out")
+    _check_replicates(sweep, made)
     return made
+
+
+def _check_replicates(sweep: Sweep, made: list[Cell]) -> None:
+    """Raise ParameterError if two cells differ in ``partition.seed`` only, and nothing of their partition is drawn."""
+    known: dict[str, Cell] = {}
+    for cell in made:
+        given = cell.params.partition
+        if given.scheme in ("column", "assignment") and given.max_images is None:
+            partition = given.model_copy(update={"seed": None})
+            same = Cell(cell.labels, cell.params.model_copy(update={"partition": partition}), cell.evaluate)
+            if known.setdefault(same.digest, cell) is not cell:
+                what = f"partition.seed changes no partition: scheme {given.scheme} draws nothing"
+                where = f"{sweep.path}, axes (cell: {cell.title})"
+                fix = "leave partition.seed out and list train.seeds under set, or set partition.max_images"
+                raise ParameterError(what, where, fix)
 
 
 def _made(sweep: Sweep, document: Mapping[str, Any]) -> Iterator[Cell]:

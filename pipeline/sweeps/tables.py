@@ -48,7 +48,7 @@ def _with_cell(part: pa.Table, sweep: Sweep, place: Place, cell: Cell, axes: Map
     values = {"sweep": sweep.name, "cell": place.number, "digest": cell.digest}
     described = {name: (values[name], kind) for name, kind in columns.CELL.items()}
     described |= {name: (cell.labels[name], pa.string()) for name in axes}
-    described |= {name: (cell.partition_seed, kind) for name, kind in columns.PARTITION.items()}
+    described["partition_seed"] = (cell.partition_seed, columns.PARTITION["partition_seed"])
     before = {name: pa.array([value] * len(part), kind) for name, (value, kind) in described.items()}
     return pa.table({**before, **dict(zip(part.column_names, part.columns, strict=True))})
 

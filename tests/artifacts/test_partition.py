@@ -37,6 +37,19 @@ def test_rows_by_client() -> None:
     assert [rows.tolist() for rows in example().by_client()] == [[4, 5, 9], [], [2]]
 
 
+def test_the_digest_is_that_of_who_holds_which_image() -> None:
+    """Statistics of the images are no part of it; another holder, image, client or data set is."""
+    made = example()
+    assert replace(made, mean=(0.0, 0.0, 0.0), image_size=8).digest() == made.digest()
+    others = [
+        replace(made, clients=np.array([0, 0, 1, 2], np.int32)),
+        replace(made, rows=np.array([4, 5, 9, 3])),
+        replace(made, client_count=4),
+        replace(made, fingerprint="abd"),
+    ]
+    assert len({one.digest() for one in (made, *others)}) == 5
+
+
 def test_round_trip(project: Path) -> None:
     made = example()
     made.save(PLACE)

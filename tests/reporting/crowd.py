@@ -18,7 +18,7 @@ from pipeline.network_params import NetworkParams
 from pipeline.reporting import skew
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.kinds import Fill
-from pipeline.reporting.measures import measure
+from pipeline.reporting.measures import ClientSpread, measure
 from pipeline.reporting.network.study import Study
 from pipeline.reporting.network.study import study as study_of
 from pipeline.reporting.summarise import summarise
@@ -204,9 +204,12 @@ def sweep(
                         found["primary"] = (found["primary"] or 0.0) + gain
                         target = {"target": 0.6, "target_round": 12 if gain > 0.03 else None}
                         more = {"target_bytes": 10**8 if target["target_round"] else None, "kind": FILLS[fill]}
-                        skews = {f"{when}_{name}": 0.5 for when in ("real", "skew") for name in SKEW}
+                        skews = {f"{when}_{name}": 0.5 for when in ("real", "skew", "floor") for name in SKEW}
                         images = {"images_real": 2000, "images_added": 9000, "images_dropped": 0}
-                        results.append(keys | key | more | found | target | images | skews | {"quality_agreement": 0.9})
+                        images |= {"image_bytes": 5 * 10**7 * (FILLS[fill] == "synthetic")}
+                        alone = {f"alone_clients_{name}": 0.4 for name in ClientSpread.__dataclass_fields__}
+                        judged = {"quality_agreement": 0.9, "quality_verdict": "good", "quality_judge": f"x {cell:064}"}
+                        results.append(keys | key | more | found | target | images | skews | alone | judged)
                         curves += [
                             {**keys, **key, "round": done.number, "accuracy": (done.accuracy or 0) + gain, "bytes": 1}
                             for done in one.tested

@@ -89,10 +89,15 @@ MANIFEST = Manifest("r" * 16, {}, "own", crowd.names(2), ())
 
 
 def sweep() -> str:
-    """Return the page of a sweep over two axes whose values have long names."""
+    """Return the page of a sweep over two axes, one whose values have long names, and one of numbers."""
     axes = {
-        "heterogeneity": ("iid", "2 labels", "</script><script>alert(1)</script>"),
-        "generate.prompts": ("plain", "a prompt set with a very long name " * 2),
+        "heterogeneity": (
+            "iid",
+            "2 labels",
+            "</script><script>alert(1)</script>",
+            "a partition with a very long name " * 2,
+        ),
+        "deficits.ratio": ("0.1", "1"),
     }
     results_, curves = crowd.sweep(axes, list(crowd.FILLS)[2:7], 6)
     return page.render(sweep_page.make(
@@ -106,7 +111,9 @@ def bare_sweep() -> str:
     axes = {"partition.alpha": ("0.1",)}
     results_, curves = crowd.sweep(axes, ("none", "synthetic"), 1)
     kept = [
-        name for name in results_.column_names if not name.startswith(("target", "real_", "skew_", "images", "quality"))
+        name
+        for name in results_.column_names
+        if not name.startswith(("target", "real_", "skew_", "floor_", "image", "alone", "quality"))
     ]
     return page.render(sweep_page.make(
         name="one", about="one setting", axes=axes, results=results_.select(kept), curves=curves.slice(0, 0),

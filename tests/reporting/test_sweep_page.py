@@ -58,6 +58,7 @@ def test_the_verdict_comes_first_and_counts_settings_partitions_and_runs() -> No
         "Differences of synthetic from no fill and from the best control",
         "Bytes moved until the target",
         "Clients",
+        "Each client alone",
         "Images and skew of the clients",
         "Are the images good?",
         "Accuracy over rounds",
@@ -94,13 +95,57 @@ def test_runs_that_never_reach_the_target_are_counted_and_no_number_stands_for_t
     for line in lines:
         reached = line["fill"] == "synthetic" and line["partition_seed"] < 3
         line |= {"target_round": 4 if reached else None, "target_bytes": 2_000_000 if reached else None}
+        line |= {"image_bytes": 500_000 if line["fill"] == "synthetic" else 0}
     found = sweep_summary.summarise(pa.Table.from_pylist(lines), ["alpha"], "synthetic")
     rows = {row[3]: row[4:] for row in sweep_tables.targets(found, ["alpha"]).rows}
     assert rows == {
-        "none": ("60.0", "0 of 6", "not reached by round 30", "-"),
-        "transforms": ("60.0", "0 of 6", "not reached by round 30", "-"),
-        "synthetic": ("60.0", "3 of 6", "4.0 (others: not reached by round 30)", "2.0"),
+        "none": ("60.0", "0 of 6", "not reached by round 30", "-", "0.0", "-"),
+        "transforms": ("60.0", "0 of 6", "not reached by round 30", "-", "0.0", "-"),
+        "synthetic": ("60.0", "3 of 6", "4.0 (others: not reached by round 30)", "2.0", "0.5", "2.5"),
     }
+
+
+def test_bytes_lie_over_an_axis_of_numbers_and_runs_that_never_reach_the_target_are_lower_bounds() -> None:
+    """At alpha 1 every run of synthetic moves 2 MB of weights and 0.5 of images. At 0.1 half of them reach it so, the
+    others move 9 MB in all: (2 + 9) / 2 + 0.5 = 6. The others never reach it: 9. Values are in order of number.
+    """
+    lines = table({"1": SIX, "0.1": SIX}, target=0.6, rounds=30, bytes_down=5 * 10**6, bytes_up=4 * 10**6).to_pylist()
+    for line in lines:
+        mine = line["fill"] == "synthetic"
+        reached = mine and (line["alpha"] == "1" or line["partition_seed"] < 3)
+        line |= {"target_round": 4 if reached else None, "target_bytes": 2_000_000 if reached else None}
+        line |= {"image_bytes": 500_000 if mine else 0}
+    names = dict.fromkeys(name for line in lines for name in line)
+    text = rendered(pa.Table.from_pylist([dict.fromkeys(names) | line for line in lines]))
+    (chart,) = [one for one in re.findall(r'<figure class="chart lines".*?</figure>', text, re.S) if "Cost over" in one]
+    tips = [tip.split("&#10;") for tip in re.findall(r'data-tip="(.*?)"', chart)]
+    never = "at least: 6 of 6 runs do not reach it by round 30"
+    assert tips == [
+        [
+            "alpha 0.1", f"none: 9, {never}", f"transforms: 9, {never}",
+            "synthetic: 6, at least: 3 of 6 runs do not reach it by round 30",
+        ],
+        ["alpha 1", f"none: 9, {never}", f"transforms: 9, {never}", "synthetic: 2.5"],
+    ]  # fmt: skip
+    assert len(re.findall(r'class="dot hollow', chart)) == 5
+    assert "Cost over" not in rendered(table({"0.1": SIX, "1": SIX}))
+
+
+def test_clients_alone_floors_and_judges_are_shown() -> None:
+    """Six runs; five judges have other weights than the sixth."""
+    more = {f"alone_clients_{name}": 0.25 for name in ("mean", "deviation", "worst_tenth", "best_tenth", "worst")}
+    more |= {"alone_better": 0.75, "images_real": 10, "real_gini": 0.5, "skew_gini": 0.25, "floor_gini": 0.25}
+    more |= {"real_hellinger": 0.75, "skew_hellinger": 0.5, "floor_hellinger": 0.125}
+    lines = table({"0.1": SIX}, **more, quality_verdict="good").to_pylist()
+    for line in lines:
+        line["quality_judge"] = "trained " + ("a" if line["partition_seed"] else "b") * 64
+        line["quality_verdict"] = "good" if line["partition_seed"] else "bad"
+    found = sweep_summary.summarise(pa.Table.from_pylist(lines), ["alpha"], "synthetic")
+    (first, *_) = sweep_tables.alone(found, ["alpha"]).rows
+    assert first == ("0.1", "fedavg", "equal steps", "none", *["25.0"] * 5, "-", "75.0", "-")
+    (first, *_) = sweep_tables.holdings(found, ["alpha"]).rows
+    assert (first[5], first[-1]) == ("0.75 / 0.50 (0.12)", "0.50 / 0.25")
+    assert sweep_tables.quality(found, ["alpha"]).rows == (("0.1", "trained (2 digests)", "bad: 1 of 6, good: 5 of 6"),)
 
 
 def test_what_the_tables_lack_is_said() -> None:
@@ -117,10 +162,10 @@ def test_what_the_tables_lack_is_said() -> None:
 
 
 def test_every_part_is_shown_where_its_columns_are_there() -> None:
-    """Two axes, five fills, two algorithms, six partitions: a curve for each of 6 settings and 2 algorithms."""
+    """Two axes, five fills, two algorithms, six partitions: a curve for each of 8 settings and 2 algorithms."""
     text = pages.sweep()
     found = Parsed(text)
-    assert "At equal steps: 12 charts" in text
+    assert "At equal steps: 16 charts" in text
     assert any("worst 10 %" in table_[0] for table_ in found.tables)
     assert any("hellinger, before / with" in table_[0] for table_ in found.tables)
     assert any("agreement" in table_[0] for table_ in found.tables)

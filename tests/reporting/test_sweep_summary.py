@@ -7,7 +7,8 @@ import pytest
 from pipeline.errors import ArtifactError
 from pipeline.reporting import sweep_summary
 from pipeline.reporting.statistics import Difference
-from pipeline.reporting.sweep_summary import Reached, Setting, SweepSummary
+from pipeline.reporting.sweep_summary import Setting, SweepSummary
+from pipeline.reporting.sweep_targets import Reached
 
 KINDS = {"synthetic": "synthetic", "gated": "synthetic", "iid": "bound"}
 SIX = range(1, 7)
@@ -44,7 +45,10 @@ def rows(
 
 
 def summarise(*parts: list[dict[str, Any]], axes: tuple[str, ...] = ("alpha",)) -> SweepSummary:
-    return sweep_summary.summarise(pa.Table.from_pylist([row for part in parts for row in part]), axes, "synthetic")
+    made = [row for part in parts for row in part]
+    names = dict.fromkeys(name for row in made for name in row)
+    whole = pa.Table.from_pylist([dict.fromkeys(names) | row for row in made])
+    return sweep_summary.summarise(whole, axes, "synthetic")
 
 
 def difference(setting: Setting, fill: str, role: str) -> tuple[str, str, Difference, int]:
@@ -111,7 +115,7 @@ def test_replicates_that_one_side_lacks_are_counted_and_left_out() -> None:
         "alpha 0.1, fedavg, equal steps: none has 12 of 13 replicates; differences pair what both have",
         "alpha 0.1, fedavg, equal steps: synthetic has 11 of 13 replicates; differences pair what both have",
     )
-    assert found.remarks[2].endswith(
+    assert found.remarks[-1].endswith(
         "differences are no claims: fewer than 6 partitions: no test can be below p = .05, so this is no claim"
     )
 
@@ -175,3 +179,91 @@ def test_a_table_that_lacks_columns_is_refused() -> None:
         sweep_summary.summarise(table, ["alpha", "ratio"], "synthetic")
     with pytest.raises(ArtifactError, match="kind 'odd' of the fill 'none'"):
         summarise(rows("none", 0.3, kind="odd"))
+
+
+def test_equal_partitions_count_once_in_whatever_order_the_rows_are() -> None:
+    """Six seeds give a setting three partitions, each twice: 3 of 6 runs of each fill count, those of seeds 1 to 3.
+
+    The same digest at another setting is another partition. Another training seed of an equal partition counts, as one
+    more run of that partition.
+    """
+    made = rows("none", 0.5, seeds=[1]) + rows("synthetic", 0.9, seeds=[1])
+    for row in made:
+        row["partition_digest"] = "abc"[(row["partition_seed"] - 1) % 3]
+    other = [row | {"alpha": "1"} for row in made if row["partition_seed"] in (4, 5)]
+    second = [row | {"train_seed": 2} for row in made if row["partition_seed"] == 4]
+    for parts in (made + other + second, second + other + made[::-1]):
+        found = summarise(parts)
+        by_alpha = {setting.axes["alpha"]: setting for setting in found.settings}
+        values = by_alpha["0.1"].fills[0].values
+        assert set(values) == {(1, 1), (2, 1), (3, 1), (1, 2)}
+        assert set(by_alpha["1"].fills[0].values) == {(4, 1), (5, 1)}
+        assert found.remarks[0] == (
+            "6 runs are left out: another partition seed gave their setting a partition that it has already, which "
+            "counts once"
+        )
+
+
+def test_a_fill_has_one_kind_whatever_its_first_row_is() -> None:
+    """Where the ratio is 0 the synthetic fill adds nothing: its runs are those of a control, yet it is none.
+
+    So of the two other fills, none is the only control of transforms; with the kind of the first row it would be gated.
+    """
+    gated = rows("gated", 0.6)
+    for row in gated[:3]:
+        row["kind"] = "control"
+    made = rows("none", 0.3), rows("transforms", 0.4), gated, rows("iid", 0.9, kind="synthetic")
+    found = summarise(*made, rows("gated", 0.6, kind="control", alpha="1"), rows("iid", 0.9, alpha="1"))
+    kinds = {(setting.axes["alpha"], one.fill): one.kind for setting in found.settings for one in setting.fills}
+    assert (kinds["0.1", "gated"], kinds["1", "gated"], kinds["0.1", "iid"]) == ("synthetic", "synthetic", "bound")
+    assert difference(found.settings[0], "transforms", "best")[0] == "none"
+
+
+def test_central_runs_are_results_and_compared_with_nothing() -> None:
+    """The table writes their budget as steps, since they are trained by steps: 2,000, and not those of the others."""
+    found = summarise(
+        rows("none", 0.3), rows("synthetic", 0.6),
+        rows("central-real", 0.9, kind="bound", central=True), rows("pooled", 0.2, kind="control", central=True),
+    )  # fmt: skip
+    (setting,) = found.settings
+    assert [(one.fill, one.central) for one in setting.fills] == [
+        ("none", False), ("synthetic", False), ("central-real", True), ("pooled", True),
+    ]  # fmt: skip
+    assert {(one.fill, one.control) for one in setting.comparisons} == {("synthetic", "none")}
+    assert setting.verdict is not None
+    assert setting.verdict.best.fill == setting.verdict.weakest.fill == "none"
+    assert (
+        "central-real, pooled: trained centrally, with other work than any budget; shown, and compared with none"
+        in found.remarks
+    )
+
+
+def test_each_difference_is_one_test_whatever_roles_it_plays() -> None:
+    """Three fills with fedavg (a0, at, as), two with fedadam (d0, ds); d0 is the best control of all, a0 the weakest.
+
+    as: d0 (best), a0 (no fill, and weakest), at. at: d0, a0 (twice). a0: at. ds: d0 (no fill, and best), a0. d0: at. So
+    12 differences are listed, of 7 pairs: as-d0, as-a0, as-at, at-d0, at-a0, ds-d0, ds-a0.
+    """
+    found = summarise(
+        rows("none", 0.3), rows("transforms", 0.4), rows("synthetic", 0.6),
+        rows("none", 0.5, algorithm="fedadam"), rows("synthetic", 0.7, algorithm="fedadam"),
+    )  # fmt: skip
+    assert sum(len(setting.comparisons) for setting in found.settings) == 12
+    assert found.remarks[-1].startswith("7 differences are tested, each at p < .05 by itself")
+
+
+def test_a_best_control_of_one_algorithm_is_called_that() -> None:
+    """Algorithms that trained no control, and controls of another budget, do not compete."""
+    told = "the best control is the best of fedavg only: no control was trained with another algorithm"
+    alone = rows("none", 0.3), rows("synthetic", 0.6), rows("synthetic", 0.6, algorithm="moon")
+    assert told in summarise(*alone).remarks
+    assert told not in summarise(*alone, rows("none", 0.2, algorithm="moon")).remarks
+    assert not [one for one in summarise(rows("none", 0.3)).remarks if one.startswith("the best control")]
+
+
+def test_texts_of_the_table_are_counted() -> None:
+    """Two partitions of two seeds each: three runs are good, one is not."""
+    made = rows("none", 0.5, partitions=[1, 2], quality_verdict="good")
+    made[0]["quality_verdict"] = "bad"
+    (result,) = summarise(made).settings[0].fills
+    assert result.texts == {"quality_verdict": {"bad": 1, "good": 3}}

@@ -149,3 +149,22 @@ def test_the_shipped_sweeps_can_be_carried_out() -> None:
         assert len({cell.partition_seed for cell in made}) >= 6
         settings = {tuple(text for name, text in cell.labels.items() if name != "partition.seed") for cell in made}
         assert len(made) == len(settings) * len({cell.partition_seed for cell in made})
+
+
+def test_replicates_of_a_partition_that_nothing_draws_are_refused(project: Path, sweep: dict[str, Any]) -> None:
+    """A column says who holds which image, so partition.seed could only choose ``max_images`` of them."""
+    settings = {"partition.scheme": "column", "partition.column": "writer", "partition.clients": None}
+    axes = {"train.learning_rate": [0.1, 0.2], "partition.seed": [1, 2]}
+    given = {**sweep, "set": {**sweep["set"], **settings}, "axes": axes}
+    write_sweep(project, given)
+    with pytest.raises(ParameterError) as raised:
+        planned(project)
+    assert str(raised.value) == (
+        "partition.seed changes no partition: scheme column draws nothing: "
+        f"{project / 'sweeps/labels.yaml'}, axes (cell: train.learning_rate 0.1, partition.seed 2): "
+        "leave partition.seed out and list train.seeds under set, or set partition.max_images"
+    )
+    write_sweep(project, {**given, "axes": {**axes, "partition.seed": [1]}})
+    assert len(planned(project).cells) == 2
+    write_sweep(project, {**given, "set": {**given["set"], "partition.max_images": 5}})
+    assert len(planned(project).cells) == 4

@@ -1,5 +1,6 @@
 """Sweeps that are carried out, with the real stages on small data: states, numbers, failures, tables."""
 
+import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import yaml
 
 from pipeline import params
 from pipeline.artifacts import history
+from pipeline.artifacts import partition as partition_file
 from pipeline.errors import ArtifactError, ParameterError
 from pipeline.federated import runs as run_store
 from pipeline.federated.workers import ExecutionOptions
@@ -65,6 +67,8 @@ def test_rows_are_those_of_the_stages_in_a_workspace_of_its_own(done: Path, tmp_
     assert {(row["fill"], row["budget"]): row["primary"] for row in rows} == expected
     assert {row["partition.labels_per_client"] for row in rows} == {"2"}
     assert {row["partition_seed"] for row in rows} == {1}
+    assert {row["partition_digest"] for row in rows} == {partition_file.load(workspace.partition).digest()}
+    assert len({row["partition_digest"] for row in results.to_pylist()}) == 4
     assert "partition.seed" not in results.column_names
     assert {row["kind"] for row in rows if row["fill"] == "synthetic"} == {"synthetic"}
     assert all((row["images_added"] > 0) == (row["fill"] == "synthetic") for row in rows)
@@ -195,10 +199,17 @@ def test_a_bug_in_one_cell_costs_the_others_nothing(
     assert "Traceback" in place.log.read_text()
 
 
+def other_version(patch: pytest.MonkeyPatch, package: str, version: str) -> None:
+    real = importlib.metadata.version
+    patch.setattr("importlib.metadata.version", lambda name: version if name == package else real(name))
+
+
 CHANGES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "version of what runs compute 999": lambda patch: patch.setattr(run_store, "VERSION", 999),
     "version of torch 0.0": lambda patch: patch.setattr("torch.__version__", "0.0"),
     "version of gen-fedsd 99": lambda patch: patch.setattr("importlib.metadata.version", lambda _: "99"),
+    "version of diffusers 98": lambda patch: other_version(patch, "diffusers", "98"),
+    "version of transformers 97": lambda patch: other_version(patch, "transformers", "97"),
     "device that trains cuda": lambda patch: patch.setattr("torch.cuda.is_available", lambda: True),
 }
 

@@ -26,6 +26,8 @@ class Point:
     mean: float
     low: float | None = None
     high: float | None = None
+    note: str = ""
+    """What makes it another kind of value than the others, such as a lower bound: its dot is hollow."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,10 @@ def _stroke(line: Line, x: Scale, y: Scale) -> list[Markup]:
     drawn = [(x.at(point.x), y.at(point.mean)) for point in line.points]
     if len(drawn) > 1:
         made.append(element("path", d=_path(drawn), class_=f"line {colour}", stroke_dasharray=dashes or None))
-    if len(drawn) <= _MARKED:
-        made.extend(element("circle", cx=at, cy=up, r=3, class_=f"dot {colour}") for at, up in drawn)
+    for point, (at, up) in zip(line.points, drawn, strict=True):
+        if point.note or len(drawn) <= _MARKED:
+            kind = "dot hollow" if point.note else "dot"
+            made.append(element("circle", cx=at, cy=up, r=3, class_=f"{kind} {colour}"))
     return made
 
 
@@ -178,6 +182,7 @@ def _hits(
 
 
 def _value(point: Point) -> str:
-    if point.low is None or point.high is None:
-        return number(point.mean)
-    return f"{number(point.mean)} ({number(point.low)} to {number(point.high)})"
+    text = number(point.mean)
+    if point.low is not None and point.high is not None:
+        text = f"{text} ({number(point.low)} to {number(point.high)})"
+    return f"{text}, {point.note}" if point.note else text
