@@ -35,9 +35,10 @@ def values(line: Mapping[str, str], name: str) -> list[float]:
 def mixture(lines: Sequence[Mapping[str, str]], name: str, tests: str) -> list[float]:
     """Return the quantiles of SOURCE of all tests of all countries.
 
-    The distribution of a country is linear between its quantiles, without the tests below p1 and above p99.
+    The distribution of a country is linear between its quantiles; tests below p1 and above p99 are as at these.
     """
     places = np.unique([value for line in lines for value in values(line, name)])
+    places = np.append(places, np.nextafter(places[-1], np.inf))  # everything is below it
     below = np.zeros(len(places))
     for line in lines:
         own = dict(zip(values(line, name), ALL, strict=True))  # of equal values the highest quantile

@@ -47,7 +47,7 @@ def load(path: Path) -> list[Dropout]:
             lines = csv.reader(file, strict=True)
             head = next(lines, [])
             if len(set(head)) < len(head) or not set(_NUMBERS) <= set(head) <= {*_NUMBERS, *_ARM}:
-                raise ArtifactError(f"columns {', '.join(head)}", path, _FIX)
+                raise ArtifactError(f"columns {', '.join(head) or 'missing'}", path, _FIX)
             return [_read(head, line, f"{path}, line {lines.line_num}") for line in lines if line]
     except OSError as error:
         raise ArtifactError(f"cannot be read ({error.strerror})", path, _FIX) from None

@@ -60,7 +60,8 @@ def times_text(found: "Sequence[Times]") -> str:
     rows = [("profile", "algorithm", "budget", "fill", "seconds a round", "10 % to 90 %", "hours in all", "dropped")]
     for one in found:
         low, middle, high = one.seconds
-        shown = (f"{middle:,.3g}", f"{low:,.3g} to {high:,.3g}", f"{one.hours:,.3g}", f"{100 * one.dropped:.1f} %")
+        spread = f"{_short(low)} to {_short(high)}"
+        shown = (_short(middle), spread, _short(one.hours), f"{100 * one.dropped:.1f} %")
         rows.append((one.profile, one.algorithm, one.budget, one.fill, *shown))
     return text.table(rows)
 
@@ -73,6 +74,10 @@ def written_text(done: "Written") -> str:
         lines.append(f"{done.ended_early} runs ended before the last round: all updates of later rounds arrive")
     lines.append(f"to train so: train.dropouts: {done.path}")
     return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _ends(values: "Sequence[float]") -> str:

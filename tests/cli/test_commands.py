@@ -70,7 +70,7 @@ MISTAKES = (
     ),
     (["train", "--algorithm", "../fedavg"], "unknown algorithm '../fedavg': --algorithm: one of fedadam"),
     (["fill", "--fill", "../../x"], "unknown fill '../../x': --fill: one of central-real, "),
-    (["fingerprint", "fills"], "'fills' is not one of 'images', 'words', 'model'"),
+    (["fingerprint", "fills"], "'fills' is not one of 'images', 'words', 'dropouts', 'model'"),
     (["regenerate", "--client", "x"], "Invalid value for '--client'"),
     (["status", "--devices", "cpu"], "No such option: --devices"),
     (["fly"], "No such command 'fly': command line"),

@@ -4,7 +4,7 @@ So all profiles, fills and algorithms are compared on the same draws (common ran
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,11 @@ class Links:
     """Share of packets; 0 where the profile has none."""
     slowness: Floats
     """Seconds of compute over those of the reference device."""
+
+    def of(self, clients: NDArray[np.int64]) -> "Links":
+        """Return the links of some clients, by their place along the last axis."""
+        down, up, rtt, loss, slowness = (getattr(self, field.name)[..., clients] for field in fields(self))
+        return Links(down, up, rtt, loss, slowness)
 
 
 def uniforms(seed: int, draw: int, clients: int, number: int | None = None) -> Uniforms:

@@ -76,12 +76,12 @@ def _read(path: Path, name: str) -> Profile:
 def _columns(rows: Sequence[tuple[int, str]], path: Path) -> list[tuple[float, ...]]:
     """Return the columns in the order of ``_COLUMNS``, of which the last may be missing."""
     cells = [(number, [cell.strip() for cell in line]) for number, line in _split(rows, path)]
-    head = cells[0][1] if cells else []
+    if len(cells) < 2:
+        raise ParameterError("holds no quantile", path, _FIX)
+    head = cells[0][1]
     names = [name for name in _COLUMNS if name in head]
     if sorted(head) != sorted(names) or names[:4] != list(_COLUMNS[:4]):
         raise ParameterError(f"columns {', '.join(head)}", path, _FIX)
-    if len(cells) < 2:
-        raise ParameterError("holds no quantile", path, _FIX)
     columns = []
     for name in names:
         place = head.index(name)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from pipeline.evaluation.network.profiles import Profile
 from pipeline.network_params import NetworkParams
 
 Int64 = NDArray[np.int64]
+_AT_ONCE = 1_000_000
+"""Participations, over draws, whose times are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -88,24 +91,22 @@ def replay(run: RunHistory, network: Network, chosen: Sequence[int] | None = Non
     A draw is known by its number. Drop-outs of training seed s are recorded in draw s, so a run that has them is to be
     replayed in the draw ``run.seed``: in others, other clients are slow.
     """
-    flat, options = _Flat.of(run), network.options
-    numbers = range(options.draws) if chosen is None else chosen
-    parts = np.zeros((5, len(numbers), len(run.rounds)))
-    kept = np.zeros((len(numbers), len(flat.client)), np.bool)
-    for place, draw in enumerate(numbers):
-        times = _times(flat, network, draw)
-        kept[place] = _end(flat, times, options, parts[:, place])
+    flat = _Flat.of(run)
+    numbers = tuple(range(network.options.draws) if chosen is None else chosen)
+    parts, kept = np.zeros((5, len(numbers), len(run.rounds))), np.zeros((len(numbers), len(flat.client)), np.bool)
+    step = max(_AT_ONCE // max(len(flat.client), 1), 1)
+    for start in range(0, len(numbers), step):
+        some = slice(start, start + step)
+        kept[some] = _end(flat, _times(flat, network, numbers[some]), network.options, parts[:, some])
     seconds, down, compute, up, waiting = list(parts)
     return Replay(seconds, down, compute, up, waiting, kept, flat.starts)
 
 
 def clients(run: RunHistory, network: Network, number: int) -> ClientTimes:
     """Return what the participants of round ``number`` (from 1) do in each draw."""
-    flat = _Flat.of(run, number)
-    parts = np.zeros((5, network.options.draws, 1))
-    every = np.stack([_times(flat, network, draw) for draw in range(network.options.draws)], axis=1)
-    kept = [_end(flat, every[:, draw], network.options, parts[:, draw]) for draw in range(network.options.draws)]
-    return ClientTimes(every[0], every[1], every[2], np.stack(kept))
+    flat, draws_ = _Flat.of(run, number), network.options.draws
+    times = _times(flat, network, tuple(range(draws_)))
+    return ClientTimes(times[0], times[1], times[2], _end(flat, times, network.options, np.zeros((5, draws_, 1))))
 
 
 def distribute(sizes: Sequence[int], network: Network, chosen: Sequence[int] | None = None) -> Floats:
@@ -116,12 +117,10 @@ def distribute(sizes: Sequence[int], network: Network, chosen: Sequence[int] | N
     """
     sent, options = np.asarray(sizes, np.int64), network.options
     share = None if options.server is None else options.server / max(int((sent > 0).sum()), 1)
-    number = 0 if options.redraw else None
-    found = []
-    for draw in range(options.draws) if chosen is None else chosen:
-        links = _links(network, draws.uniforms(network.seed, draw, len(sent), number))
-        found.append(_over(sent, links.down, links, share, options))
-    return np.stack(found)
+    numbers = tuple(range(options.draws)) if chosen is None else tuple(chosen)
+    drawn = _drawn(network.seed, numbers, len(sent), (0,) if options.redraw else (None,))
+    links = _links(network, drawn[:, :, 0, : len(sent)])
+    return _over(sent, links.down, links, share, options)
 
 
 @dataclass(frozen=True)
@@ -164,15 +163,23 @@ class _Flat:
         return self.place, np.arange(len(self.place)) - self.starts[self.place]
 
 
-def _times(flat: _Flat, network: Network, draw: int) -> Floats:
-    """Return the seconds of down, compute and up of each participation, (3, participation), in one draw."""
-    options, count = network.options, int(flat.client.max(initial=-1)) + 1
+@lru_cache(maxsize=8)
+def _drawn(seed: int, numbers: tuple[int, ...], clients: int, rounds: tuple[int | None, ...]) -> draws.Uniforms:
+    """Return the numbers of draws, (channel, draw, round, client), for at least so many clients."""
+    count = 1 << max(clients - 1, 0).bit_length()  # so that runs with about as many clients share an array
+    found = [[draws.uniforms(seed, draw, count, number) for number in rounds] for draw in numbers]
+    return np.array(found, np.uint16).reshape(len(numbers), len(rounds), -1, count).transpose(2, 0, 1, 3)
+
+
+def _times(flat: _Flat, network: Network, numbers: tuple[int, ...]) -> Floats:
+    """Return the seconds of down, compute and up, (3, draw, participation)."""
+    options, count = network.options, int(flat.client.max(initial=0)) + 1
+    rounds = tuple(flat.numbers.tolist()) if options.redraw else (None,)
+    drawn = _drawn(network.seed, numbers, count, rounds)
     if options.redraw:
-        every = np.stack([draws.uniforms(network.seed, draw, count, number) for number in flat.numbers.tolist()])
-        chosen = every[flat.place, :, flat.client].T
+        links = _links(network, drawn[:, :, flat.place, flat.client])
     else:
-        chosen = draws.uniforms(network.seed, draw, count)[:, flat.client]
-    links = _links(network, chosen)
+        links = _links(network, drawn[:, :, 0]).of(flat.client)
     share = None if options.server is None else options.server / flat.sizes[flat.place]
     return np.stack(
         [
@@ -194,35 +201,35 @@ def _over(sent: Int64, mbits: Floats, links: Links, share: ArrayLike | None, opt
 
 
 def _end(flat: _Flat, times: Floats, options: NetworkParams, parts: Floats) -> NDArray[np.bool]:
-    """Write a draw's seconds, down, compute, up and waiting to ``parts``, (5, round); return who arrives in time."""
+    """Write seconds, down, compute, up and waiting to ``parts``, (5, draw, round); return who arrives in time."""
     arrival = np.where((flat.up == 0) & (flat.down > 0), np.inf, times.sum(axis=0))  # drop-outs never arrive
-    matrix = np.full((len(flat.numbers), int(flat.sizes.max(initial=0)) + 1), np.inf)
-    matrix[flat.cells] = arrival
-    end = _ends(np.sort(matrix, axis=1), np.isfinite(matrix).sum(axis=1), flat.sizes, options)
-    kept = arrival <= end[flat.place]
-    matrix[flat.cells] = np.where(kept, arrival, -np.inf)
-    matrix[np.isposinf(matrix)] = -np.inf
-    someone = np.isfinite(matrix).any(axis=1)
-    last = flat.starts[:-1][someone] + matrix.argmax(axis=1)[someone]
-    parts[0] = end
-    parts[1:4, someone] = times[:, last]
-    parts[4] = end
-    parts[4, someone] = end[someone] - arrival[last]
+    shape = (len(arrival), len(flat.numbers), int(flat.sizes.max(initial=0)) + 1)
+    matrix = np.full(shape, np.inf)
+    matrix[:, *flat.cells] = arrival
+    end = _ends(np.sort(matrix, axis=-1), flat.sizes, options)
+    kept: NDArray[np.bool] = arrival <= end[:, flat.place]
+    matrix = np.full(shape, -np.inf)
+    matrix[:, *flat.cells] = np.where(kept, arrival, -np.inf)
+    drawn, rounds = np.nonzero(np.isfinite(matrix).any(axis=-1))  # where somebody counts
+    last = flat.starts[rounds] + matrix.argmax(axis=-1)[drawn, rounds]
+    parts[0] = parts[4] = end
+    parts[1:4, drawn, rounds] = times[:, drawn, last]
+    parts[4, drawn, rounds] -= arrival[drawn, last]
     return kept
 
 
-def _ends(arrivals: Floats, arriving: Int64, sizes: Int64, options: NetworkParams) -> Floats:
-    """Return when each round ends, (round,), from its arrivals in ascending order, (round, participant)."""
-    wanted = sizes if options.first is None else np.minimum(_wanted(options.first, sizes), sizes)
-    if options.deadline is None:
-        wanted = np.minimum(wanted, arriving)
-    rows = np.arange(len(sizes))
-    end = np.where(wanted > 0, arrivals[rows, np.maximum(wanted - 1, 0)], 0.0)
+def _ends(arrivals: Floats, sizes: Int64, options: NetworkParams) -> Floats:
+    """Return when each round ends, (draw, round), from arrivals in ascending order, (draw, round, participant)."""
+    wanted = np.broadcast_to(sizes if options.first is None else _wanted(options.first, sizes), arrivals.shape[:2])
+    if options.deadline is None:  # nobody waits for those who never arrive
+        wanted = np.minimum(wanted, np.isfinite(arrivals).sum(axis=-1))
+    place = np.maximum(wanted - 1, 0)[..., None]
+    end = np.where(wanted > 0, np.take_along_axis(arrivals, place, axis=-1)[..., 0], 0.0)
     return end if options.deadline is None else np.minimum(end, options.deadline)
 
 
 def _wanted(first: float, sizes: Int64) -> Int64:
-    """Return how many updates end a round: a number, or a share of the clients of the round, rounded up."""
+    """Return how many updates end a round, at most all: a number, or a share of the round's clients, rounded up."""
     if isinstance(first, float):
         return np.array([math.ceil(round(first * size, 9)) for size in sizes.tolist()], np.int64)
-    return np.full(len(sizes), first, np.int64)
+    return np.minimum(sizes, first)

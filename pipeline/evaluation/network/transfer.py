@@ -10,7 +10,7 @@ SEGMENT = 1460
 WINDOW = 10 * SEGMENT
 """Bytes that a sender may send before the first acknowledgement (RFC 6928)."""
 MATHIS = 1.5**0.5
-"""The constant C for losses at even distances and an acknowledgement of each segment (Mathis et al., table 1)."""
+"""The constant C for losses at even distances and an acknowledgement of each segment (Mathis et al.)."""
 
 
 def rate(mbits: ArrayLike, rtt: ArrayLike, loss: ArrayLike = 0.0, share: ArrayLike | None = None) -> Floats:
@@ -20,7 +20,7 @@ def rate(mbits: ArrayLike, rtt: ArrayLike, loss: ArrayLike = 0.0, share: ArrayLi
     TCP reaches with this ``rtt`` (seconds) and ``loss`` (share of packets): SEGMENT / rtt * C / sqrt(loss), from
     Mathis, Semke, Mahdavi and Ott, "The Macroscopic Behavior of the TCP Congestion Avoidance Algorithm", 1997.
     """
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):  # infinite: no bound
         bound = 8e-6 * SEGMENT * MATHIS / (np.asarray(rtt, np.float64) * np.sqrt(loss))
     limited = np.minimum(np.asarray(mbits, np.float64), bound)
     return limited if share is None else np.minimum(limited, share)
