@@ -46,7 +46,7 @@ class Beside:
     """A fill beside no fill, paired by partition and seed."""
 
     ratio: float | None
-    """Of times, median over replicates; None if it lies beyond all that is known, or neither ever reaches the target."""
+    """Of times, median over replicates; None if it is beyond all that is known, or neither reaches the target."""
     sooner: int
     """Partitions."""
     of: int
@@ -93,7 +93,7 @@ def section(table: pa.Table | None, axes: Sequence[str], fill: str) -> Section:
         found = arms.setdefault((at, line["algorithm"], line["budget"], line["profile"]), {})
         hours = math.inf if line["hours"] is None else float(line["hours"])
         found.setdefault(line["fill"], {})[least[unit], line["train_seed"]] = hours
-    parts: list[Part] = [Text(_ABOUT.format(least=LEAST)), *_charts(arms, axes, fill)]
+    parts: list[Part] = [Text(_ABOUT.format(least=LEAST)), *_charts(arms, fill)]
     rows = [_row(key, name, found) for key, found in arms.items() for name in found]
     head = (*axes, "algorithm", "budget", "profile", "fill", "runs that reach it", "time, median", "over no fill",
             "sooner, partitions", "p")  # fmt: skip
@@ -119,14 +119,14 @@ def _ratio(ratio: float | None) -> str:
     return "-" if ratio is None else durations.digits(ratio)
 
 
-def _charts(arms: Mapping[Key, Mapping[str, Hours]], axes: Sequence[str], fill: str) -> list[Part]:
+def _charts(arms: Mapping[Key, Mapping[str, Hours]], fill: str) -> list[Part]:
     """Return for each algorithm, at equal work if that was trained, the ratios of profiles and settings as tiles."""
     budgets = [budget for _, _, budget, _ in arms]
     chosen = EQUAL_WORK if EQUAL_WORK in budgets else budgets[0]
     drawn = []
     for algorithm in dict.fromkeys(key[1] for key in arms):
         here = {key: found for key, found in arms.items() if key[1:3] == (algorithm, chosen)}
-        settings, profiles = (list(dict.fromkeys(key[place] for key in here)) for place in (0, 3))
+        settings, profiles = list(dict.fromkeys(key[0] for key in here)), list(dict.fromkeys(key[3] for key in here))
         lines = [
             [_tile(here.get((at, algorithm, chosen, profile), {}), fill) for profile in profiles] for at in settings
         ]
@@ -136,7 +136,9 @@ def _charts(arms: Mapping[Key, Mapping[str, Hours]], axes: Sequence[str], fill: 
     return [Charts(drawn, wide=True)] if drawn else []
 
 
-def _chart(lines: Sequence[Sequence[Tile]], heads: Sequence[str], profiles: Sequence[str], title: str, fill: str) -> Markup:
+def _chart(
+    lines: Sequence[Sequence[Tile]], heads: Sequence[str], profiles: Sequence[str], title: str, fill: str
+) -> Markup:
     return tiles.draw(lines, heads, profiles, title, unit=_TILES.format(fill), across="network")
 
 

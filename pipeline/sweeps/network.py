@@ -39,7 +39,11 @@ def table(plan: Plan) -> pa.Table:
         place = plan.place(cell) if cell.digest in plan.numbers else None
         if place is None or place.made_with(cell) is None:
             continue
-        keys = {"cell": place.number, **{name: cell.labels[name] for name in axes}, "partition_seed": cell.partition_seed}
+        keys = {
+            "cell": place.number,
+            **{name: cell.labels[name] for name in axes},
+            "partition_seed": cell.partition_seed,
+        }
         made += [{**keys, **row} for row in _cell(workspace_of(plan.project, place), cell.params)]
     kinds = {"cell": pa.int64(), **dict.fromkeys(axes, pa.string()), **columns.PARTITION, **COLUMNS}
     return pa.Table.from_pylist(made, pa.schema(list(kinds.items())))

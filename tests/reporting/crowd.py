@@ -123,8 +123,11 @@ def summary(found: Sequence[ArmRuns], class_names: Sequence[str]) -> Summary:
     )
 
 
-def study(found: Sequence[ArmRuns], **options: Any) -> Study:
-    """Return what arms do on a few draws of two profiles, with shards of a megabyte a client."""
+def study(found: Sequence[ArmRuns], fill: str = "synthetic", **options: Any) -> Study:
+    """Return what arms do on a few draws of two profiles, with shards of a megabyte a client.
+
+    Whether ``fill`` pays is the part that takes time.
+    """
     rows = tuple(np.arange(9) for _ in range(CLIENTS))
     held = {
         fill: Holdings(
@@ -137,7 +140,7 @@ def study(found: Sequence[ArmRuns], **options: Any) -> Study:
     given = NetworkParams(**{"profiles": ("world", "LAN"), "draws": 7, **options})
     controls = [fill for fill, kind in FILLS.items() if kind == "control"]
     return study_of(
-        found, held, Manifest("r" * 16, {}, "own", ("a",), shards), networks(given, 1), fill="synthetic",
+        found, held, Manifest("r" * 16, {}, "own", ("a",), shards), networks(given, 1), fill=fill,
         controls=controls, target=None,
     )  # fmt: skip
 

@@ -60,7 +60,9 @@ def report(shown: Shown) -> str:
     numbers, names = shown.numbers, shown.names
     places = {fill: place for place, fill in enumerate(dict.fromkeys(arm.fill for arm in shown.arms))}
     studied = crowd.study(shown.arms)
-    numbers = replace(numbers, network=studied.network, within_bytes=studied.within_bytes, break_even=studied.break_even)
+    numbers = replace(
+        numbers, network=studied.network, within_bytes=studied.within_bytes, break_even=studied.break_even
+    )
     held = crowd.counts(len(names), np.random.default_rng(6))
     clients_ = [f"client {name}" for name in crowd.names(len(held))]
     maps = [cells.draw(held, names, clients_, title, 20) for title in ("Before", "After")]

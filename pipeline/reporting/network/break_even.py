@@ -14,8 +14,9 @@ from pipeline.artifacts.history import RunHistory
 from pipeline.reporting import measures
 from pipeline.reporting.network import by_size, ranges
 from pipeline.reporting.network.by_size import BySize, Share
+from pipeline.reporting.network.clock import Clock
 from pipeline.reporting.network.durations import HOUR
-from pipeline.reporting.network.hours import Case, Clock
+from pipeline.reporting.network.hours import Case
 from pipeline.reporting.network.one_off import OneOff
 from pipeline.reporting.network.results import BreakEven, Pays
 

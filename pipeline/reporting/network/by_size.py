@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.artifacts import history
 from pipeline.artifacts.history import RunHistory
 from pipeline.reporting.network import ranges
-from pipeline.reporting.network.hours import Clock
+from pipeline.reporting.network.clock import Clock
 from pipeline.reporting.network.ranges import Float64, Range
 from pipeline.reporting.statistics import Replicate
 
@@ -40,7 +40,7 @@ class BySize:
         self._kept = dict[tuple[int, int], Float64]()
 
     def until(self, run: RunHistory, rounds: int, megabytes: float) -> Float64:
-        """Return the seconds until the end of a round, (draws,), for weights of a size between the smallest and largest."""
+        """Return the seconds until the end of a round, (draws,), for weights of a size."""
         right = int(np.searchsorted(self._nodes, megabytes).clip(1, len(self._nodes) - 1))
         low, high = self._nodes[right - 1], self._nodes[right]
         share = (megabytes - low) / (high - low)

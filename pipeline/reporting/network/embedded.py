@@ -112,7 +112,9 @@ def live(study: Study) -> dict[str, Any] | None:
     if study.drop_outs or not cases or not study.networks:
         return None
     every = [run for case in cases for run in case.runs.values()]
-    clients = max([study.clients, *(one.client + 1 for run in every for done in run.rounds for one in done.participants)])
+    clients = max(
+        [study.clients, *(one.client + 1 for run in every for done in run.rounds for one in done.participants)]
+    )
     found = links(study.networks, clients, max(len(run.rounds) for run in every))
     if found is None:
         return None

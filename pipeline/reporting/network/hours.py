@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from pipeline.artifacts.history import RunHistory
 from pipeline.reporting.network import ranges, timed
+from pipeline.reporting.network.clock import Clock
 from pipeline.reporting.network.durations import HOUR
 from pipeline.reporting.network.one_off import OneOff
 from pipeline.reporting.network.ranges import Float64
 from pipeline.reporting.network.results import OnNetwork, WithinBytes
-from pipeline.reporting.network.timed import Timed
 from pipeline.reporting.skew import BEFORE
 from pipeline.reporting.statistics import Replicate
 
@@ -35,23 +34,8 @@ class Case:
         return self.algorithm, self.budget
 
 
-class Clock(Protocol):
-    """The draws of one profile; equal clients have equal links whatever they send."""
-
-    profile: str
-
-    def rounds(self, run: RunHistory, scale: float = 1.0) -> Timed:
-        """Return when the rounds of a run end, with ``scale`` times as many bytes both ways."""
-
-    def drawing_seconds(self, one_off: OneOff) -> float:
-        """Return how long a client draws its images, mean over the clients that do and over the draws; 0 for none."""
-
-    def before(self, one_off: OneOff, chosen: Sequence[int] | None = None) -> Float64:
-        """Return when the last client has its synthetic images, seconds (draws,); 0 where none is sent any."""
-
-
 def on_network(cases: Sequence[Case], clock: Clock, hours: float | None) -> list[OnNetwork]:
-    """Return the numbers of each case; ``hours`` are the budget, None for half of what all rounds take without a fill."""
+    """Return the numbers of each case; ``hours`` are the budget, None for half of all rounds' time without a fill."""
     times = [{at: clock.rounds(run) for at, run in case.runs.items()} for case in cases]
     plain = {case.key: place for place, case in enumerate(cases) if case.fill == BEFORE}
     found = []

@@ -148,5 +148,7 @@ def _once(way: Pays) -> str:
 
 def share(found: Range) -> str:
     """Return a share of times: ``0.43 (0.31 to 0.88)``."""
-    middle, low, high = ("never" if one is None else durations.digits(one) for one in (found.median, found.low, found.high))
+    middle, low, high = (
+        "never" if one is None else durations.digits(one) for one in (found.median, found.low, found.high)
+    )
     return f"{middle} ({low} to {high}) of the control's time"

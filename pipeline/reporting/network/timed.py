@@ -70,7 +70,7 @@ def _last(run: RunHistory, done: NDArray[np.bool_]) -> Float64:
     tested = np.array([-1, *(each.number - 1 for each in run.tested)])
     accuracies = np.array([-np.inf, *(each.accuracy or 0.0 for each in run.tested)])
     rounds = done.sum(axis=1)  # a round is done only if all before it are
-    return accuracies[np.searchsorted(tested, rounds - 1, side="right") - 1]
+    return np.asarray(accuracies[np.searchsorted(tested, rounds - 1, side="right") - 1])
 
 
 def moved(runs: Mapping[Replicate, RunHistory]) -> float:

@@ -54,8 +54,10 @@ def make(summary: Summary, study: Study, places: Mapping[str, int]) -> Section:
         Shown(tables.hours(found, profiles[0]), 2),
     ]
     if data is not None:
-        data["charts"] = [[place for place, one in enumerate(found) if (one.algorithm, one.budget) == key]
-                          for key in keys(summary) if any((one.algorithm, one.budget) == key for one in found)]  # fmt: skip
+        charts: dict[tuple[str, str], list[int]] = {}
+        for place, one in enumerate(found):
+            charts.setdefault((one.algorithm, one.budget), []).append(place)
+        data["charts"] = [charts[key] for key in keys(summary) if key in charts]
         shown = [Live(_form(profiles, data), shown, as_json(data))]
     else:
         why = "runs have recorded drop-outs" if study.drop_outs else "the numbers are too many for a page"
@@ -91,7 +93,9 @@ def _bar(one: OnNetwork, place: int, factor: float) -> Row:
     if one.hours is None:
         return Row(one.fill, None, "no target", place)
     text = tables.spread(one.hours, HOUR, one.censored_at)
-    middle, low, high = (None if end is None else factor * end for end in (one.hours.median, one.hours.low, one.hours.high))
+    middle, low, high = (
+        None if end is None else factor * end for end in (one.hours.median, one.hours.low, one.hours.high)
+    )
     if middle is None:
         return Row(one.fill, None, f"not reached by round {one.censored_at}", place, tip=text)
     return Row(one.fill, middle, tables.end_text(one.hours.median, HOUR), place, low, high, tip=text)
@@ -131,7 +135,9 @@ def _tiles(one: BreakEven, way: Pays) -> Markup:
     title = f"{one.fill}: {_TITLES[way.way].format(way.client_megabytes)}"
     sizes = list(next(iter(way.hours.values())))
     heads = [f"{size}*" if float(size) == one.model_megabytes else size for size in sizes]
-    lines = [[_tile(by_size[size].median, tables.share(by_size[size])) for size in sizes] for by_size in way.hours.values()]
+    lines = [
+        [_tile(by_size[size].median, tables.share(by_size[size])) for size in sizes] for by_size in way.hours.values()
+    ]
     return tiles.draw(lines, list(way.hours), heads, title, unit="time of the fill over time of the control",
                       across="MB of weights; * this model")  # fmt: skip
 

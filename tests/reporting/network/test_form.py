@@ -21,6 +21,8 @@ from tests.reporting.browser import Browser
 PROGRAM = browser.found()
 FILLS = ("none", "synthetic")
 ROUNDS, SENT = 12, 300_000
+ASIDE = "no fill of these"
+"""What is compared, so that nobody asks whether it pays."""
 
 
 def run(fill: str, seed: int, scale: int = 1) -> RunHistory:
@@ -53,7 +55,7 @@ LOADS: Sequence[dict[str, Any]] = [{}, {"redraw": True, "coupling": "independent
 
 def written(folder: Path, **options: Any) -> Path:
     """Write a page of nothing but the section."""
-    found, studied = arms(), crowd.study(arms(), **options)
+    found, studied = arms(), crowd.study(arms(), ASIDE, **options)
     numbers = replace(crowd.summary(found, ("a",)), network=studied.network, break_even=studied.break_even)
     section = network.make(numbers, studied, {fill: place for place, fill in enumerate(FILLS)})
     path = folder / f"{len(options)}.html"
@@ -71,7 +73,9 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 def cells(window: Browser) -> list[list[str]]:
     """Return the table as the page shows it, without its head."""
-    script = "[...document.querySelectorAll('.live table tr')].map((row) => [...row.cells].map((one) => one.textContent))"
+    script = (
+        "[...document.querySelectorAll('.live table tr')].map((row) => [...row.cells].map((one) => one.textContent))"
+    )
     shown: list[list[str]] = window.evaluate(script)
     return shown[1:]
 
@@ -79,7 +83,9 @@ def cells(window: Browser) -> list[list[str]]:
 def choose(window: Browser, chosen: dict[str, str]) -> None:
     fields = "const fields = document.querySelector('.live form').elements;"
     sets = "".join(f"fields.{name}.value = '{value}';" for name, value in chosen.items())
-    window.evaluate(f"(() => {{ {fields} {sets} fields.profile.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()")
+    window.evaluate(
+        f"(() => {{ {fields} {sets} fields.profile.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()"
+    )
 
 
 def numbers(texts: Sequence[str]) -> tuple[list[str], list[float]]:
@@ -95,7 +101,7 @@ def test_the_form_shows_what_python_computes(window: Browser, tmp_path: Path, op
     before = cells(window)
     for chosen, given, scale in SETTINGS:
         choose(window, {"profile": "world", "deadline": "", "first": "", "size": "0.3"} | chosen)
-        studied = crowd.study(arms(scale), **{**options, **given})
+        studied = crowd.study(arms(scale), ASIDE, **{**options, **given})
         # Images stay as large as they are.
         name = given.get("profiles", ("world",))[0]
         for shown, wanted in zip(cells(window), tables.hours(studied.network, name).rows, strict=True):
@@ -117,7 +123,9 @@ def test_bars_follow_the_form_and_late_updates_are_said(window: Browser, tmp_pat
     assert [float(one[:-1]) for one in drawn] == pytest.approx([float(one[:-1]) for one in static], abs=0.02)
     choose(window, {"deadline": "0.001"})
     assert window.evaluate(widths) != drawn
-    assert "100.0 % of an arm's updates come too late" in window.evaluate("document.querySelector('output').textContent")
+    assert "100.0 % of an arm's updates come too late" in window.evaluate(
+        "document.querySelector('output').textContent"
+    )
     assert window.look(390).nothing
 
 
@@ -128,8 +136,8 @@ def test_without_scripts_the_numbers_stand_and_the_form_is_hidden(tmp_path: Path
 
 
 def test_what_is_embedded_is_small_and_left_out_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """20 clients, 7 draws, 2 channels of 2 bytes: 560 bytes, 4/3 of that in base64. With room for 39 numbers, no draw."""
-    studied = crowd.study(arms())
+    """20 clients, 7 draws, 2 channels of 2 bytes: 560 bytes, 4/3 of that in base64. 39 numbers are no draw."""
+    studied = crowd.study(arms(), ASIDE)
     found = embedded.live(studied)
     assert found is not None
     assert len(found["uniforms"]) == 4 * -(-560 // 3)
@@ -139,5 +147,7 @@ def test_what_is_embedded_is_small_and_left_out_where_it_is_not(monkeypatch: pyt
     assert fewer["draws"] == 3
     monkeypatch.setattr(embedded, "MOST_NUMBERS", 39)
     assert embedded.live(studied) is None
-    section = network.make(replace(crowd.summary(arms(), ("a",)), network=studied.network), studied, {"none": 0, "synthetic": 1})
+    section = network.make(
+        replace(crowd.summary(arms(), ("a",)), network=studied.network), studied, {"none": 0, "synthetic": 1}
+    )
     assert any("too many for a page" in getattr(part, "text", "") for part in section.parts)

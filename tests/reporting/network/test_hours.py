@@ -82,7 +82,7 @@ def test_equal_rounds_are_replayed_once_and_each_in_its_place() -> None:
 
 
 def test_a_run_with_drop_outs_is_timed_in_the_draw_of_its_seed() -> None:
-    """Seed 1 stands for draw 1; client 1 dropped out, so only client 0 is waited for, and half of the uploads are lost."""
+    """Seed 1 stands for draw 1; client 1 dropped out, so only client 0 is waited for."""
     taking = (Participation(0, 64, 1, 1_000, 500), Participation(1, 64, 1, 1_000, 0))
     found = clock().rounds(replace(run([0.5]), rounds=(Round(1, taking),)))
     assert (found.draws, found.ends.tolist(), found.late.tolist()) == ((1,), [[pytest.approx(0.002)]], [[0.5]])

@@ -47,7 +47,7 @@ def test_shares_weigh_as_ranges_do() -> None:
 
 def test_nothing_and_no_numbers_are_refused() -> None:
     for values in ({}, {(0, 1): np.array([])}, {(0, 1): np.array([math.nan])}):
-        with pytest.raises(ValueError, match="no value|no number"):
+        with pytest.raises(ValueError, match=r"no value|no number"):
             ranges.over(values)
 
 
