@@ -27,8 +27,7 @@ def page(
 ) -> Page:
     """Return the page's content; ``studied`` are the runs on networks, ``describe`` says in a sentence what a fill is.
 
-    Raises ArtifactError if an artifact is missing or damaged, DataError if the real images are not those that were
-    partitioned.
+    Raises ArtifactError if an artifact is missing or damaged, DataError if the real images are not the partitioned ones.
     """
     split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
     lacks = deficits.load(workspace.deficits)
@@ -40,7 +39,6 @@ def page(
     fills = {fill: describe(fill) for fill in (*places, *(one.fill for one in summary.references))}
     which = f"{split.client_count} clients, {len(split.class_names)} classes, {settings.scheme(params.partition)}"
     run = settings.table(params, split, shards, real.inventory, lacks)
-    tested = f"{sum(real.inventory.test_counts):,}"
     return Page(
         title="gen-fedsd report",
         heading=f"Does filling the missing classes help? {which}",
@@ -56,7 +54,7 @@ def page(
             network.make(summary, studied, places),
             skew.make(summary, held, split, lacks, places),
             ledger.make(summary, arms, shards, settings.times(workspace.timings)),
-            Section("What was run", [Settings({**run, "test images": tested, "manifest": summary.manifest})]),
+            Section("What was run", [Settings({**run, "test images": f"{sum(real.inventory.test_counts):,}", "manifest": summary.manifest})]),
         ],
     )
 

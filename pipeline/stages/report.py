@@ -1,14 +1,20 @@
 """Stage ``report``: one page for people, and the same numbers as DVC metrics and plots."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline import atomic, progress
 from pipeline.artifacts import alone, holdings, manifest, partition
+from pipeline.artifacts.holdings import Holdings
+from pipeline.artifacts.manifest import Manifest
 from pipeline.evaluation.network.replay import networks
 from pipeline.params import Params
 from pipeline.reporting import arms, content, curves, kinds, page, skew, summary
+from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.network import study
+from pipeline.reporting.network.study import Study
 from pipeline.reporting.summarise import summarise
+from pipeline.reporting.summary import Summary
 from pipeline.workspace import Workspace
 
 
@@ -41,17 +47,10 @@ def run(workspace: Workspace, params: Params) -> None:
         alone=[model for fill in params.train.alone for model in alone.load(workspace.alone(fill))],
         skew=skew.of_fills(split.counts(), {fill: held[fill].counts for fill in params.train.fills}, params.seed),
     )
-    studied = study.study(
-        federated,
-        held,
-        shards,
-        networks(params.network, params.training_seed, workspace.at("")),
-        fill=params.report.fill,
-        controls=[one.fill for one in numbers.fills if one.kind == "control"],
-        target=params.report.target_accuracy,
+    studied = _studied(workspace, params, federated, held, shards, numbers)
+    numbers = replace(
+        numbers, network=studied.network, within_bytes=studied.within_bytes, break_even=studied.break_even
     )
-    found = {name: getattr(studied, name) for name in ("network", "within_bytes", "break_even")}
-    numbers = replace(numbers, **found)
     from pipeline import fills  # its files can load torchvision
 
     text = page.render(content.page(workspace, params, numbers, federated, studied, fills.describe))
@@ -61,3 +60,23 @@ def run(workspace: Workspace, params: Params) -> None:
     for remark in numbers.remarks:
         progress.say(f"report: {remark}")
     progress.say(f"report: {workspace.report_page}")
+
+
+def _studied(
+    workspace: Workspace,
+    params: Params,
+    federated: Sequence[ArmRuns],
+    held: Mapping[str, Holdings],
+    shards: Manifest,
+    numbers: Summary,
+) -> Study:
+    """Return what the runs do on the networks of the parameters."""
+    return study.study(
+        federated,
+        held,
+        shards,
+        networks(params.network, params.training_seed, workspace.at("")),
+        fill=params.report.fill,
+        controls=[one.fill for one in numbers.fills if one.kind == "control"],
+        target=params.report.target_accuracy,
+    )

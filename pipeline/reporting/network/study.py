@@ -51,18 +51,7 @@ def study(
     ``held`` are the holdings of each fill, ``fill`` is the compared one, ``controls`` are fills without synthetic
     images; ``target`` is the accuracy of params.yaml. Whether the fill pays is asked for the arm of the verdict.
     """
-    usable = ordered([arm for arm in arms if arm.runs])
-    cases = tuple(
-        Case(
-            arm.algorithm,
-            arm.budget,
-            arm.fill,
-            {(_PARTITION, seed): run for seed, run in arm.runs.items()},
-            target_of(arm, usable, target),
-            one_off.images(held[arm.fill], shards),
-        )
-        for arm in usable
-    )
+    cases = _cases(arms, held, shards, target)
     options = networks[0].options if networks else NetworkParams()
     clocks = [Clock(network, options.image_seconds) for network in networks]
     found = Study(
@@ -80,6 +69,23 @@ def study(
     others = [case for case in cases if case.fill in controls]
     made = break_even.break_even(mine, others, [mine.one_off, generator], clocks, options.image_watts)
     return found if made is None else Study(**{**vars(found), "break_even": (made,)})
+
+
+def _cases(
+    arms: Sequence[ArmRuns], held: Mapping[str, Holdings], shards: Manifest, target: float | None
+) -> tuple[Case, ...]:
+    usable = ordered([arm for arm in arms if arm.runs])
+    return tuple(
+        Case(
+            arm.algorithm,
+            arm.budget,
+            arm.fill,
+            {(_PARTITION, seed): run for seed, run in arm.runs.items()},
+            target_of(arm, usable, target),
+            one_off.images(held[arm.fill], shards),
+        )
+        for arm in usable
+    )
 
 
 def _compared(cases: Sequence[Case], fill: str) -> Case | None:

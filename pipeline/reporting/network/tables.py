@@ -28,7 +28,7 @@ def _row(one: OnNetwork) -> tuple[str, ...]:
         within = f"{accuracy(one.accuracy)} in {durations.text(HOUR * one.budget_hours)}"
     sooner = "-" if one.shorter is None else f"{100 * one.shorter:.0f} %"
     return (
-        *(f"{one.algorithm}, equal {one.budget}", one.fill),
+        *(f"{one.algorithm}, {one.budget}", one.fill),
         "no target" if one.hours is None else spread(one.hours, HOUR, one.censored_at),
         "-" if one.before_hours is None else spread(one.before_hours, HOUR),
         spread(one.round_seconds, 1.0),
