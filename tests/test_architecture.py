@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import grimp
@@ -59,8 +60,27 @@ def graph() -> grimp.ImportGraph:
 
 
 def modules(graph: grimp.ImportGraph, stage: str) -> set[str]:
-    name = f"pipeline.stages.{command(stage)}"
-    return {name, *graph.find_upstream_modules(name)}
+    """Return what runs in a stage: its module, what that imports, also by name, and the packages around them."""
+    found: set[str] = set()
+    new = {f"pipeline.stages.{command(stage)}"}
+    while new:
+        name = new.pop()
+        found.add(name)
+        package, _, _ = name.rpartition(".")
+        by_name = graph.find_children(name) if loads_by_name(name) else set()
+        new |= ({package} - {""} | graph.find_modules_directly_imported_by(name) | by_name) - found
+    return found
+
+
+@cache
+def loads_by_name(module: str) -> bool:
+    """Return whether a package imports its own modules by a name that it is given."""
+    return "importlib.import_module(" in ast.unparse(source(module))
+
+
+def has_code(module: str) -> bool:
+    """Return whether a file has more than a docstring."""
+    return any(not isinstance(node, ast.Expr) for node in source(module).body)
 
 
 def source(module: str) -> ast.Module:
@@ -90,10 +110,24 @@ def test_every_stage_file_is_what_some_dvc_stage_runs() -> None:
 
 @pytest.mark.parametrize("stage", DEPENDENT)
 def test_dvc_deps_cover_every_module_that_the_stage_imports(graph: grimp.ImportGraph, stage: str) -> None:
+    """Also those that are loaded by name, such as fills and algorithms, and the code of packages."""
     listed = [dep for dep in DVC[stage]["deps"] if dep.startswith("pipeline/")]
-    covered = {dep.removesuffix(".py").replace("/", ".") for dep in listed}
-    needed = {name for name in modules(graph, stage) - PLUMBING if not (ROOT / Path(*name.split("."))).is_dir()}
+    covered = {dep.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for dep in listed}
+    needed = {name for name in modules(graph, stage) - PLUMBING if has_code(name)}
     assert {name for name in needed if not any(name == c or name.startswith(f"{c}.") for c in covered)} == set()
+    assert {c for c in covered if not any(name == c or name.startswith(f"{c}.") for name in needed)} == set()
+
+
+def test_modules_that_are_loaded_by_name_count_as_imported(graph: grimp.ImportGraph) -> None:
+    """The fill transforms imports own, which imports rounding; only the packages themselves load by name."""
+    assert "pipeline.clients.rounding" in modules(graph, "fill") & modules(graph, "train")
+    assert "pipeline.federated.algorithms.scaffold" in modules(graph, "train")
+    assert {name for name in graph.modules if loads_by_name(name)} == {
+        "pipeline.federated.algorithms",
+        "pipeline.fills",
+    }
+    for name in ("pipeline.federated.algorithms", "pipeline.fills"):
+        assert re.search(r"import_module\(f['\"]{__name__}\.{", ast.unparse(source(name)))
 
 
 @pytest.mark.parametrize("stage", DEPENDENT)

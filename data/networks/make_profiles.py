@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 COUNTRIES = ("US", "DE", "IN", "NG", "BR", "FR", "GB", "ID", "JP", "KE", "KR", "MX", "ZA")
-FOLDER = Path(__file__).parents[2] / "pipeline" / "evaluation" / "network" / "profiles"
+FOLDER = Path(__file__).parents[2] / "pipeline" / "evaluation" / "network" / "shipped"
 SOURCE = (5, 10, 25, 50, 75, 90, 95)
 ALL = (1, *SOURCE, 99)
 COLUMNS = {

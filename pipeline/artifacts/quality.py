@@ -15,6 +15,8 @@ from pipeline import atomic
 from pipeline.artifacts import parquet
 from pipeline.errors import ArtifactError
 
+MOST_PAIRS = 12
+"""Synthetic images beside training images, and beside each other, in the picture of copies."""
 Verdict = Literal["good", "doubtful", "bad", "unknown"]
 Failure = Literal["poor generation", "distribution mismatch", "low diversity", "copies"]
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -74,8 +76,12 @@ class Copies:
     """Equal, pixel for pixel, to an earlier synthetic image."""
     near: int
     """Nearly equal to an earlier synthetic image, exact ones included."""
+    compared: int
+    """N: of each class as many synthetic images as real ones, in which shares of near repetitions are counted."""
+    near_synthetic: float | None
+    """Share of the N synthetic images that are nearly equal to an earlier one of them; more images repeat more."""
     near_real: float | None
-    """Share of as many real images that are nearly equal to an earlier one: what is usual for this data set."""
+    """Share of the N real ones, likewise: what is usual for this data set. None: there are none to compare."""
     training: int
     """Equal or nearly equal to a real training image."""
     close: float | None

@@ -66,8 +66,22 @@ def compared_text(sides: Sequence[tuple[str, "Report"]], sheet: str, numbers: st
         rows += [(letter, *_row(one)) for letter, one in zip("AB", of_sides, strict=True)]
     verdicts = [f"{letter} ({title}): {report.sentence}" for letter, (title, report) in zip("AB", sides, strict=True)]
     verdicts.append(verdict.between(sides[0][1], sides[1][1]))
+    verdicts += _measured_by([report for _, report in sides])
     where = [f"The images side by side: {sheet}", f"The numbers: {numbers}"]
     return "\n".join([text.table(rows), "", *_legend(sides[0][1]), "", *verdicts, *where])
+
+
+def _measured_by(reports: "Sequence[Report]") -> list[str]:
+    """Return judge and extractor of both sides with their digests, and a warning where the sides differ in one."""
+    said = []
+    for what, models in {
+        "judge": [report.judge for report in reports],
+        "extractor": [report.extractor for report in reports],
+    }.items():
+        said += [f"{letter}: {what} {one.name}, digest {one.digest}" for letter, one in zip("AB", models, strict=True)]
+        if models[0] != models[1]:
+            said.append(f"warning: the sides have different {what}s, so the numbers that depend on it do not compare")
+    return said
 
 
 def _row(one: "Quality") -> tuple[str, ...]:
@@ -81,7 +95,7 @@ def _row(one: "Quality") -> tuple[str, ...]:
         *map(_spread, (useful.synthetic, useful.real, useful.both)),
         *map(_percent, (one.agreement, one.judge_accuracy)),
         *("" if d is None else f"{d.value:.2f} ({'?' if d.floor is None else f'{d.floor:.2f}'})" for d in shown),
-        _percent(copies.near / copies.images if copies.images else None),
+        f"{_percent(copies.near_synthetic)} ({_percent(copies.near_real)}) of {copies.compared}",
         _percent(copies.close),
         f"{one.used} of {one.images}",
     )
@@ -96,8 +110,8 @@ def _legend(report: "Report") -> list[str]:
         "own accuracy on real images",
         f"density, coverage: Clipped Density and Coverage (real against real in parentheses), features of "
         f"{report.extractor.name}; they diagnose and decide nothing",
-        "repeats: percent of near duplicates among the synthetic images; copies: percent nearer to a training image "
-        "than all but 1 % of other real images are",
+        "repeats: percent of near duplicates among synthetic images (among as many real ones), of N each; copies: "
+        "percent nearer to a training image than all but 1 % of other real images are (1 is expected)",
         f"real images: {report.real}",
     ]
 

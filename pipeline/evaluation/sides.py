@@ -91,9 +91,28 @@ def reference(data: Decoded, split: Partition, per_class: int | None, against: i
         split=split,
         parts=parts,
         reference=Side.of(data.train, parts.reference, classes, per_class),
-        validation=Side.of(data.train, parts.validation, classes, -(-_MOST_VALIDATION // classes)),
-        training=Side.of(data.train, trained, classes, -(-against // classes)),
+        validation=_limited(data.train, parts.validation, classes, _MOST_VALIDATION),
+        training=_limited(data.train, trained, classes, against),
     )
+
+
+def level(counts: Int64, most: int) -> int:
+    """Return the number of images of a class to take at most, so that all classes together have at least ``most``.
+
+    It is the smallest such number; what classes with few images lack is taken from the others. If all ``counts``
+    (classes,) together are fewer, it is the largest of them.
+    """
+    ordered, left = np.sort(counts).tolist(), most
+    for place, count in enumerate(ordered):
+        each = -(-left // (len(ordered) - place))
+        if each <= count:
+            return each
+        left -= count
+    return max(ordered, default=0)
+
+
+def _limited(images: Stored, rows: Int64, classes: int, most: int) -> Side:
+    return Side.of(images, rows, classes, level(np.bincount(images.labels[rows], minlength=classes), most))
 
 
 def shared(least: int, *sides: Side) -> Int64:

@@ -91,8 +91,8 @@ def _failures(
         return ()
     found: list[Failure] = ["poor generation"] if agreeing in ("bad", "doubtful") else []
     # What real images have in common, too, is no fault of synthetic ones.
-    usual = copies.near_real or 0.0
-    repeated = copies.images > 0 and copies.near / copies.images > usual + params.most_repeated
+    share = copies.near / max(1, copies.images) if copies.near_synthetic is None else copies.near_synthetic
+    repeated = share > (copies.near_real or 0.0) + params.most_repeated
     if repeated or _below(distances, "Clipped Coverage", params.least_coverage):
         found.append("low diversity")
     if _below(distances, "Clipped Density", params.least_density):

@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import progress
+from pipeline.artifacts import dropouts
 from pipeline.artifacts.dropouts import Dropout
 from pipeline.errors import ParameterError
 from pipeline.federated.simulation import Run, choose
+from pipeline.params import TrainParams
+from pipeline.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,14 @@ class Recorded:
 
     path: Path
     dropouts: Sequence[Dropout]
+
+    @classmethod
+    def of(cls, workspace: Workspace, params: TrainParams) -> "Recorded | None":
+        """Return those of ``train.dropouts``, or None if that is null; raise ArtifactError if they cannot be read."""
+        if params.dropouts is None:
+            return None
+        path = workspace.at(params.dropouts)
+        return cls(path, dropouts.load(path))
 
     def put_into(self, run: Run, fill: str, algorithm: str, budget: str, seed: int) -> Run:
         """Return a run with the drop-outs that change it; a client that does not take part cannot drop out.
@@ -55,5 +66,5 @@ class Recorded:
         progress.say(f"{told} ({self.path}){unused}" + (f"; none in: {'; '.join(bare)}" if bare else ""))
 
 
-def _named(dropouts: Iterable[Dropout], fill: str, algorithm: str, budget: str, seed: int) -> set[tuple[int, int]]:
-    return {(one.round, one.client) for one in dropouts if one.concerns(fill, algorithm, budget, seed)}
+def _named(recorded: Iterable[Dropout], fill: str, algorithm: str, budget: str, seed: int) -> set[tuple[int, int]]:
+    return {(one.round, one.client) for one in recorded if one.concerns(fill, algorithm, budget, seed)}

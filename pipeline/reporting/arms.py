@@ -44,6 +44,11 @@ class ArmRuns:
         """Return each seed's primary number: the mean accuracy over its last rounds."""
         return {seed: found.primary for seed, found in self.measures.items()}
 
+    @property
+    def samples_per_round(self) -> float:
+        """Images that go through local training in a round, all clients, mean over rounds and seeds."""
+        return float(np.mean([one.samples_per_round for one in self.measures.values()]))
+
     def curve(self) -> list[tuple[int, list[float]]]:
         """Return each tested round with the accuracies of the seeds that were tested in it."""
         return [(number, [run.rounds[number - 1].accuracy or 0.0 for run in runs]) for number, runs in self._tested()]

@@ -14,8 +14,12 @@ _LETTERS = 16
 _HEAD = 18
 
 
-def draw(rows: Mapping[str, Sequence[Sequence[Image.Image]]], heads: Sequence[str]) -> Image.Image:
+def draw(
+    rows: Mapping[str, Sequence[Sequence[Image.Image]]], heads: Sequence[str], marks: Sequence[str] = ()
+) -> Image.Image:
     """Draw groups of images side by side, one row for each class name; ``heads`` titles the groups.
+
+    ``marks``, one for each row if there are any, stand below the class names.
 
     Every row has the same number of groups; a group may have fewer images than its widest neighbour above or below.
     """
@@ -30,6 +34,8 @@ def draw(rows: Mapping[str, Sequence[Sequence[Image.Image]]], heads: Sequence[st
     for i, (name, groups) in enumerate(rows.items()):
         top = _HEAD + i * (side + _GAP)
         pen.text((4, top + side // 2 - 7), printable.short(name, _LETTERS), "black", font)
+        if marks:
+            pen.text((4, top + side // 2 + 9), marks[i], "black", font)
         for group, start in zip(groups, starts, strict=True):
             for k, image in enumerate(group):
                 sheet.paste(image.resize((side, side), Image.Resampling.NEAREST), (start + k * (side + _GAP), top))

@@ -6,6 +6,9 @@ from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.skew import BEFORE
 from pipeline.reporting.verdict import ONE_PARTITION
 
+_GATED = "synthetic-gated"
+_TRAINED = "trained"
+"""The judge that the project trains itself, by the name that artifacts give it."""
 Pairs = Sequence[tuple[ArmRuns, ArmRuns]]
 
 
@@ -26,6 +29,15 @@ def of(
     yield from _on_seeds([arm for arm in (*arms, *references) if arm.runs])
     if pairs:
         yield ONE_PARTITION
+
+
+def on_gate(judge: str | None, fills: Sequence[str]) -> Iterator[str]:
+    """Say what a gated fill owes to real images; ``judge`` is the name of the gate's judge, None without a gate."""
+    if judge == _TRAINED and _GATED in fills:
+        yield (
+            f"the judge of {_GATED} learned from real images that no control trains on (of no client, or, where those "
+            "are too few, of all clients together), so this fill's gain is not due to the generator alone"
+        )
 
 
 def _on_comparisons(arms: Sequence[ArmRuns], fill: str) -> Iterator[str]:

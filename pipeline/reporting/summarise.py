@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline import printable
 from pipeline.artifacts.alone import Alone as Model
-from pipeline.reporting import measures, remarks, singles
+from pipeline.reporting import measures, remarks, singles, verdict
 from pipeline.reporting.arms import ArmRuns, ordered
 from pipeline.reporting.kinds import Fill
 from pipeline.reporting.skew import BEFORE, FillSkew
@@ -65,7 +65,7 @@ def _pairs(arms: Sequence[ArmRuns], fill: str) -> list[tuple[ArmRuns, ArmRuns]]:
 
 def _arm(arm: ArmRuns, target: float | None, class_names: Sequence[str]) -> Arm:
     found = arm.measures
-    averaged = {seed: one.averaged for seed, one in found.items() if one.averaged is not None}
+    averaged = _averaged(arm)
     spread = arm.spread()
     shares = arm.by_class() or [None] * len(class_names)
     known = [(share, name) for share, name in zip(shares, class_names, strict=True) if share is not None]
@@ -78,7 +78,7 @@ def _arm(arm: ArmRuns, target: float | None, class_names: Sequence[str]) -> Arm:
         last=_estimate({seed: one.last for seed, one in found.items()}),
         averaged=_estimate(averaged) if averaged else None,
         by_seed=_rounded(arm.primaries()),
-        samples_per_round=round(float(np.mean([one.samples_per_round for one in found.values()])), 1),
+        samples_per_round=round(arm.samples_per_round, 1),
         steps_per_round=round(float(np.mean([one.steps_per_round for one in found.values()])), 1),
         target=None if target is None else _target(arm, target),
         clients=spread.rounded() if spread else None,
@@ -114,27 +114,31 @@ def _target(arm: ArmRuns, accuracy: float) -> Target:
 
 def _compare(one: ArmRuns, other: ArmRuns) -> Comparison | None:
     """Return how much ``one`` is above ``other``, seed by seed; None if they share no seed."""
-    by_seed = _differences(one, other)
+    by_seed = _differences(one.primaries(), other.primaries())
     if not by_seed:
         return None
-    return Comparison(one.algorithm, one.budget, one.fill, other.fill, _difference(by_seed), _rounded(by_seed))
+    averaged = _differences(_averaged(one), _averaged(other))
+    return Comparison(
+        *(one.algorithm, one.budget, one.fill, other.fill),
+        difference=_difference(by_seed),
+        by_seed=_rounded(by_seed),
+        averaged=_difference(averaged) if averaged else None,
+    )
 
 
 def _judge(arm: ArmRuns, controls: Sequence[ArmRuns]) -> Verdict | None:
-    """Return the difference from the best and from the weakest control of the budget, whatever their algorithms.
+    """Return the difference from the best and from the weakest control, whatever their algorithms.
 
     None if no control of the budget shares a seed.
     """
     rivals = []
     for other in controls:
-        by_seed = _differences(arm, other)
-        if other.budget == arm.budget and by_seed:
-            accuracy = float(np.mean([other.primaries()[seed] for seed in by_seed]))
-            rivals.append(Rival(other.algorithm, other.fill, round(accuracy, DECIMALS), _difference(by_seed)))
-    if not rivals:
-        return None
-    least, most = (choose(rivals, key=lambda one: one.difference.mean) for choose in (min, max))
-    return Verdict(arm.algorithm, arm.budget, arm.fill, least, most)
+        by_seed, budget = _differences(arm.primaries(), other.primaries()), other.budget
+        if by_seed and verdict.competes(budget, other.samples_per_round, arm.budget, arm.samples_per_round):
+            accuracy = round(float(np.mean([other.primaries()[seed] for seed in by_seed])), DECIMALS)
+            rivals.append(Rival(other.algorithm, budget, other.fill, accuracy, _difference(by_seed)))
+    ends = verdict.ends(arm.budget, rivals)
+    return Verdict(arm.algorithm, arm.budget, arm.fill, *ends) if ends else None
 
 
 def _reference(arm: ArmRuns, sent: int) -> Reference:
@@ -145,9 +149,13 @@ def _reference(arm: ArmRuns, sent: int) -> Reference:
     return Reference(arm.fill, _estimate(arm.primaries()), _rounded(arm.primaries()), round(sent / 1e6, 2))
 
 
-def _differences(one: ArmRuns, other: ArmRuns) -> dict[int, float]:
-    a, b = one.primaries(), other.primaries()
-    return {seed: a[seed] - b[seed] for seed in a if seed in b}
+def _averaged(arm: ArmRuns) -> dict[int, float]:
+    """Return the accuracy of averaged weights of each seed that tested it."""
+    return {seed: one.averaged for seed, one in arm.measures.items() if one.averaged is not None}
+
+
+def _differences(one: Mapping[int, float], other: Mapping[int, float]) -> dict[int, float]:
+    return {seed: value - other[seed] for seed, value in one.items() if seed in other}
 
 
 def _estimate(by_seed: Mapping[int, float]) -> Estimate:

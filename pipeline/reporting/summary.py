@@ -122,15 +122,19 @@ class Comparison:
     difference: Difference
     by_seed: dict[int, float]
     """The difference of each paired seed."""
+    averaged: Difference | None = None
+    """The same for the average of the last rounds' global weights; None if no seed tested it with both fills."""
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A control of the same budget, with any algorithm, and how much the compared fill is above it."""
+    """A control, with any algorithm, and how much the compared fill is above it."""
 
     __pydantic_config__ = _STRICT
 
     algorithm: str
+    budget: str
+    """Of a control that does at most as much local work as the fill, another one than the fill's is possible."""
     fill: str
     accuracy: float
     """Its primary number, mean over its seeds."""
@@ -139,7 +143,11 @@ class Rival:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The compared fill beside the best and the weakest control: no control uses a synthetic image or a bound's."""
+    """The compared fill beside the best and the weakest control: no control uses a synthetic image or a bound's.
+
+    At equal work, the best one may be of another budget, if it does at most as much local work: more is not always
+    better. The weakest one is of the same budget.
+    """
 
     __pydantic_config__ = _STRICT
 

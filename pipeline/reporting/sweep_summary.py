@@ -55,6 +55,8 @@ class Comparison:
     control: str
     algorithm: str
     """The control's."""
+    budget: str
+    """The control's."""
     role: Role
     """What the control is to the fill: no fill with the same algorithm; the best control of any algorithm, or the
     weakest; or another fill with the same algorithm."""
@@ -123,10 +125,10 @@ def _settings(axes: Mapping[str, str], rows: Sequence[Row], fill: str) -> Iterat
         arms.setdefault((row.algorithm, row.budget, row.fill), []).append(row)
     values = {key: {row.replicate: row.primary for row in found} for key, found in arms.items()}
     federated = {key: found for key, found in values.items() if not arms[key][0].central}
-    controls = [key for key in federated if arms[key][0].kind == "control"]
+    controls = {key: _samples(arms[key]) for key in federated if arms[key][0].kind == "control"}
     for algorithm, budget in dict.fromkeys(key[:2] for key in arms):
         here = [key for key in arms if key[:2] == (algorithm, budget)]
-        rivals = {key[2]: _rivals(key, controls, values) for key in here if key in federated}
+        rivals = {key[2]: _rivals(key, _samples(arms[key]), controls, values) for key in here if key in federated}
         judged = _verdict((algorithm, budget, fill), rivals.get(fill, []))
         compared = [one for key in here if key in federated for one in _compare(key, rivals[key[2]], federated, fill)]
         yield Setting(
@@ -146,31 +148,42 @@ Key = tuple[str, str, str]
 Values = Mapping[Key, Mapping[Replicate, float]]
 
 
-def _rivals(key: Key, controls: Sequence[Key], values: Values) -> list[Rival]:
-    """Return the controls of the same budget, of any algorithm, that share a replicate; the best one first."""
+def _samples(rows: Sequence[Row]) -> float:
+    """Return the samples that go through training in a round, mean over rows; NaN, which is never less, if unknown."""
+    return float(np.mean([row.numbers.get("samples_per_round", np.nan) for row in rows]))
+
+
+def _rivals(key: Key, samples: float, controls: Mapping[Key, float], values: Values) -> list[Rival]:
+    """Return the controls, of any algorithm, that compete with a fill and share a replicate.
+
+    ``samples`` and the values of ``controls`` are the samples of a round.
+    """
     rivals = []
-    for other in controls:
+    for other, most in controls.items():
         common = values[key].keys() & values[other].keys()
-        if other[1] == key[1] and other[2] != key[2] and common:
+        if other[2] != key[2] and common and verdict.competes(other[1], most, key[1], samples):
             accuracy = estimate({at: values[other][at] for at in common}).mean
-            rivals.append(Rival(other[0], other[2], accuracy, _difference(values[key], values[other])))
-    return sorted(rivals, key=lambda one: one.difference.mean)
+            algorithm, budget, name = other
+            rivals.append(Rival(algorithm, budget, name, accuracy, _difference(values[key], values[other])))
+    return rivals
 
 
 def _compare(key: Key, rivals: Sequence[Rival], values: Values, fill: str) -> Iterator[Comparison]:
     """Yield what a fill is compared with; a control that plays two roles is there twice."""
     algorithm, budget, name = key
-    ends: list[tuple[Role, Rival]] = [("best", rivals[0])] if rivals else []
-    if len(rivals) > 1:
-        ends.append(("weakest", rivals[-1]))
-    for role, one in ends:
-        lone = values[key].keys() ^ values[one.algorithm, budget, one.fill].keys()
-        yield Comparison(name, one.fill, one.algorithm, role, one.difference, len(lone))
+    best, weakest = verdict.ends(budget, rivals) or (None, None)
+    roles: list[tuple[Role, Rival | None]] = [("best", best), ("weakest", None if weakest is best else weakest)]
+    for role, one in roles:
+        if one is not None:
+            lone = values[key].keys() ^ values[one.algorithm, one.budget, one.fill].keys()
+            yield Comparison(name, one.fill, one.algorithm, one.budget, role, one.difference, len(lone))
     for other in (other for other in values if other[:2] == key[:2]):
         common, lone = values[key].keys() & values[other].keys(), values[key].keys() ^ values[other].keys()
         if common and other != key and (other[2] == BEFORE or name == fill):
             role = "none" if other[2] == BEFORE else "other"
-            yield Comparison(name, other[2], algorithm, role, _difference(values[key], values[other]), len(lone))
+            yield Comparison(
+                name, other[2], algorithm, budget, role, _difference(values[key], values[other]), len(lone)
+            )
 
 
 def _difference(one: Mapping[Replicate, float], other: Mapping[Replicate, float]) -> Difference:
@@ -178,7 +191,8 @@ def _difference(one: Mapping[Replicate, float], other: Mapping[Replicate, float]
 
 
 def _verdict(key: Key, rivals: Sequence[Rival]) -> Verdict | None:
-    return Verdict(*key, rivals[0], rivals[-1]) if rivals else None
+    ends = verdict.ends(key[1], rivals)
+    return Verdict(*key, *ends) if ends else None
 
 
 def _result(rows: Sequence[Row]) -> FillResult:
@@ -254,6 +268,6 @@ def _tests(settings: Sequence[Setting]) -> list[Difference]:
     found: dict[tuple[object, ...], Difference] = {}
     for setting in settings:
         for one in setting.comparisons:
-            pair = frozenset({(setting.algorithm, one.fill), (one.algorithm, one.control)})
-            found.setdefault((*setting.axes.values(), setting.budget, pair), one.difference)
+            mine, other = (setting.algorithm, setting.budget, one.fill), (one.algorithm, one.budget, one.control)
+            found.setdefault((*setting.axes.values(), frozenset({mine, other})), one.difference)
     return list(found.values())

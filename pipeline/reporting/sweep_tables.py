@@ -47,7 +47,8 @@ def differences(found: SweepSummary, axes: Sequence[str], first: bool) -> Table:
     for setting in found.settings:
         for one in setting.comparisons:
             if near(one, found.fill) == first:
-                control = _ROLES.get(one.role, "") + named(one.algorithm, one.control)
+                other = one.budget if one.budget != setting.budget else ""
+                control = _ROLES.get(one.role, "") + named(one.algorithm, one.control, other)
                 rows.append((*_keys(setting, axes, one.fill), control, *_difference(one.difference)))
     head = (*axes, *KEYS, "control", "difference, points", "95 % interval", "p", "replicates")
     return Table("", head, tuple(rows))

@@ -10,7 +10,7 @@ from pipeline.reporting import skew as skews
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.measures import ClientSpread
 from pipeline.reporting.summary import Arm, Reference, Summary, Target
-from pipeline.reporting.verdict import replicates
+from pipeline.reporting.verdict import p_text, replicates
 
 MOST_CLASSES = 30
 """Rows of a table by class."""
@@ -33,7 +33,8 @@ def results(summary: Summary) -> list[Table]:
     """Return accuracies in percent with their 95 % intervals, and the local work of all clients in a round.
 
     A table for each algorithm and budget, which ends with the differences of the compared fill from each other one, and
-    a table of the central runs.
+    a table of the central runs. The replicates and the p of a difference are those of the primary number; with one
+    partition there is no p.
     """
     found = [_results(summary, *key) for key in dict.fromkeys((arm.algorithm, arm.budget) for arm in summary.arms)]
     if summary.references:
@@ -56,6 +57,7 @@ def _results(summary: Summary, algorithm: str, budget: str) -> Table:
             f"{arm.samples_per_round:,.0f}",
             f"{arm.steps_per_round:,.0f}",
             replicates(arm.primary.partitions, arm.primary.replicates),
+            "-",
         )
         for arm in arms
     ]
@@ -63,14 +65,17 @@ def _results(summary: Summary, algorithm: str, budget: str) -> Table:
         (
             f"{one.fill} - {one.control}",
             one.difference.percent(),
-            *[""] * 4,
+            "-",
+            one.averaged.percent() if one.averaged else "-",
+            *["-"] * 2,
             replicates(one.difference.partitions, one.difference.replicates),
+            "-" if one.difference.p is None else p_text(one.difference.p).removeprefix("= "),
         )
         for one in summary.comparisons
         if (one.algorithm, one.budget) == (algorithm, budget)
     ]
     ends = "accuracy" if summary.last_rounds == 1 else f"mean of the last {summary.last_rounds} rounds"
-    head = ("fill", ends, "last round", "averaged weights", "samples a round", "steps a round", "replicates")
+    head = ("fill", ends, "last round", "averaged weights", "samples a round", "steps a round", "replicates", "p")
     return Table(f"{algorithm}, equal {budget}", head, (*rows, *gains), len(gains))
 
 
@@ -98,7 +103,7 @@ def costs(summary: Summary) -> Table:
     """
     rows = []
     images = {one.fill: one.image_megabytes for one in summary.fills}
-    shots = [one for one in summary.references if images.get(one.fill)]
+    shots = one_shot(summary)
     targets = {(arm.algorithm, arm.budget): arm.target.accuracy for arm in summary.arms if arm.target}
     for key, target in targets.items():
         arms = [arm for arm in summary.arms if (arm.algorithm, arm.budget) == key]
@@ -107,6 +112,12 @@ def costs(summary: Summary) -> Table:
     head = ("algorithm", "fill", "budget", "target", "seeds that reach it", "rounds", "MB, all clients, both ways",
             "MB of images, once", "MB in all")  # fmt: skip
     return Table("bytes until the target accuracy", head, tuple(rows))
+
+
+def one_shot(summary: Summary) -> list[Reference]:
+    """Return the central runs whose images were generated: one-shot trainings, to be compared at equal bytes."""
+    images = {one.fill: one.image_megabytes for one in summary.fills}
+    return [one for one in summary.references if images.get(one.fill)]
 
 
 def _cost(arm: Arm, found: Target, images: float) -> tuple[str, ...]:

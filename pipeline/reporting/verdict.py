@@ -26,20 +26,42 @@ def chosen(verdicts: Sequence[Verdict]) -> Verdict | None:
     return next((one for one in first if one.budget == EQUAL_WORK), first[0] if first else None)
 
 
+def competes(budget: str, samples: float, own: str, most: float) -> bool:
+    """Tell whether a control is compared with a fill of the budget ``own`` that trains on ``most`` samples a round.
+
+    Those of the fill's budget are; at equal work also those of another budget that do at most as much work. More local
+    steps can do harm: with one label a client they make FedAvg diverge, so a control is no worse for having fewer.
+    """
+    return budget == own or (own == EQUAL_WORK and samples <= most)
+
+
+def ends(budget: str, rivals: Sequence[Rival]) -> tuple[Rival, Rival] | None:
+    """Return the best control, and the weakest one of the budget; None if there is no control of the budget."""
+    same = [one for one in rivals if one.budget == budget]
+    if not same:
+        return None
+    return min(rivals, key=lambda one: one.difference.mean), max(same, key=lambda one: one.difference.mean)
+
+
 def sentence(verdict: Verdict) -> str:
     """Return what a verdict says: the difference from the best control first, from the weakest second."""
     best, weakest = verdict.best, verdict.weakest
-    text = f"With {verdict.algorithm} at equal {verdict.budget}, {compared(verdict.fill, best)}"
-    if (weakest.algorithm, weakest.fill) != (best.algorithm, best.fill):
-        text += f"; from the weakest ({named(weakest.algorithm, weakest.fill)}) the difference is "
+    text = f"With {verdict.algorithm} at equal {verdict.budget}, {compared(verdict.fill, verdict.budget, best)}"
+    if (weakest.algorithm, weakest.budget, weakest.fill) != (best.algorithm, best.budget, best.fill):
+        text += f"; from the weakest ({rival(weakest, verdict.budget)}) the difference is "
         text += f"{100 * weakest.difference.mean:+.1f}"
     doubt = doubts(best.difference)
     return f"{text}. {doubt[0].upper()}{doubt[1:]}." if doubt else f"{text}."
 
 
-def compared(fill: str, best: Rival) -> str:
+def rival(one: Rival, budget: str) -> str:
+    """Return a control's name; its budget is named if it is another one than ``budget``."""
+    return named(one.algorithm, one.fill, one.budget if one.budget != budget else "")
+
+
+def compared(fill: str, budget: str, best: Rival) -> str:
     """Return how a fill does beside the best control, with interval, p and the number of replicates."""
-    found, control = best.difference, f"the best control ({named(best.algorithm, best.fill)})"
+    found, control = best.difference, f"the best control ({rival(best, budget)})"
     if found.clear:
         verb = "beats" if found.mean > 0 else "falls behind"
         text = f"{fill} {verb} {control} by {100 * found.mean:+.1f} points"
@@ -77,9 +99,10 @@ def doubts(found: Difference) -> str:
     return ""
 
 
-def named(algorithm: str, fill: str) -> str:
-    """Return a control's name: ``no fill with fedadam``, ``transforms with fedavg``."""
-    return f"{'no fill' if fill == BEFORE else fill} with {algorithm}"
+def named(algorithm: str, fill: str, budget: str = "") -> str:
+    """Return a control's name: ``no fill with fedadam``, ``transforms with fedavg at equal epochs``."""
+    name = f"{'no fill' if fill == BEFORE else fill} with {algorithm}"
+    return f"{name} at equal {budget}" if budget else name
 
 
 def p_text(p: float) -> str:

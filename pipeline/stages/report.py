@@ -9,7 +9,7 @@ from pipeline.artifacts.holdings import Holdings
 from pipeline.artifacts.manifest import Manifest
 from pipeline.evaluation.network.replay import networks
 from pipeline.params import Params
-from pipeline.reporting import arms, content, curves, kinds, page, skew, summary
+from pipeline.reporting import arms, content, curves, kinds, page, remarks, skew, summary
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.network import study
 from pipeline.reporting.network.study import Study
@@ -48,8 +48,13 @@ def run(workspace: Workspace, params: Params) -> None:
         skew=skew.of_fills(split.counts(), {fill: held[fill].counts for fill in params.train.fills}, params.seed),
     )
     studied = _studied(workspace, params, federated, held, shards, numbers)
+    gated = remarks.on_gate(shards.gate.name if shards.gate else None, params.train.fills)
     numbers = replace(
-        numbers, network=studied.network, within_bytes=studied.within_bytes, break_even=studied.break_even
+        numbers,
+        remarks=(*numbers.remarks, *gated),
+        network=studied.network,
+        within_bytes=studied.within_bytes,
+        break_even=studied.break_even,
     )
     from pipeline import fills  # its files can load torchvision
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pipeline import fills
-from pipeline.artifacts import alone, dropouts, history, holdings, metrics
+from pipeline.artifacts import alone, history, holdings, metrics
 from pipeline.artifacts.alone import Alone
 from pipeline.artifacts.holdings import Holdings
 from pipeline.federated import inputs as federated
@@ -72,7 +72,7 @@ class _Stage:
         """Return the runs of holdings, and their ends, by budget and seed; in ``alone`` ones clients train alone."""
         tests, (digests, weights) = self.given.decoded, self._starts(held)
         inputs = Inputs.of(held, fills.open_sources(held, self.given), tests.test, tests.test_rows)
-        root, lost = self.params.training_seed, self._dropouts()
+        root, lost = self.params.training_seed, Recorded.of(self.workspace, self.params.train)
         made = federated.runs(held, inputs, algorithm, self.params.train, root, digests, lost)
         runs = {(budget, seed): federated.alone(one) if alone else one for budget, seed, one in made}
         named = {f"{budget}, seed {seed}": one for (budget, seed), one in runs.items()}
@@ -81,11 +81,6 @@ class _Stage:
             lost.say(title, runs, held.fill, algorithm)
         ends = training.train(title, named, inputs, self.workspace, self.options, weights)
         return runs, dict(zip(runs, ends.values(), strict=True))
-
-    def _dropouts(self) -> Recorded | None:
-        """Return the recorded drop-outs; raise ArtifactError if their file is missing or no such file."""
-        text = self.params.train.dropouts
-        return None if text is None else Recorded(self.workspace.at(text), dropouts.load(self.workspace.at(text)))
 
     def _starts(self, held: Holdings) -> tuple[dict[int, str], dict[str, Vector]]:
         """Return the digest of the run that each seed starts from, and by digest its last weights.

@@ -11,6 +11,7 @@ from pipeline import progress
 from pipeline.errors import ArtifactError
 from pipeline.federated import inputs as federated
 from pipeline.federated import runs
+from pipeline.federated.dropouts import Recorded
 from pipeline.federated.runs import RunStore
 from pipeline.fills.common.given import REAL, Given
 from pipeline.generation import devices, request
@@ -114,7 +115,7 @@ def _new_runs(workspace: Workspace, cell: Cell) -> int | None:
     from pipeline import fills
 
     given, store, params = Given(workspace, cell.params), RunStore(workspace.runs), cell.params
-    digests = dict[str, bool]()
+    digests, lost = dict[str, bool](), Recorded.of(workspace, params.train)
     for name, algorithm in params.train.pairs():
         try:
             held = fills.make(name, given)
@@ -124,6 +125,7 @@ def _new_runs(workspace: Workspace, cell: Cell) -> int | None:
             continue
         data = given.decoded
         inputs = federated.Inputs.of(held, {REAL: data.train}, data.test, data.test_rows)
-        for _, _, run in federated.runs(held, inputs, algorithm, params.train, params.training_seed):
+        made = federated.runs(held, inputs, algorithm, params.train, params.training_seed, recorded=lost)
+        for _, _, run in made:
             digests[runs.digest(run)] = store.holds(run)
     return sum(not held for held in digests.values()) if digests else None

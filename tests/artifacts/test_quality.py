@@ -23,7 +23,7 @@ ONE = Quality(
         Distance("KID", -0.01, 0.02, 0.003, 100, "lower"),
         Distance("Clipped Density", 0.5, None, None, 9, "higher"),
     ),
-    copies=Copies(100, 1, 2, 0.0, 3, None),
+    copies=Copies(100, 1, 2, 50, 0.02, 0.0, 3, None),
     flags=Flags(120, 0, 0, 1, 2, 7),
     verdict="doubtful",
     failures=("poor generation", "copies"),

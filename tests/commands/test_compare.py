@@ -1,6 +1,7 @@
 """Two settings side by side: rendered through the pool, measured alike, and nothing of the experiment changed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,13 @@ def test_both_sides_are_rendered_and_measured_against_the_same_real_images(
     assert "images/s  cpu" not in capfd.readouterr().err
     shown = compared_text(found.sides, "sheet.png", "numbers.json").split("\n")
     assert [line.split()[:2] for line in shown[:3]] == [["side", "class"], ["A", "ankle"], ["B", "ankle"]]
+    for what, model in (("judge", a.judge), ("extractor", a.extractor)):
+        assert {f"{side}: {what} {model.name}, digest {model.digest}" for side in "AB"} <= set(shown)
+    assert not any(line.startswith("warning") for line in shown)
+    other = replace(b, judge=replace(b.judge, digest="0" * 64))
+    warned = compared_text(((first, a), (second, other)), "sheet.png", "numbers.json")
+    assert "warning: the sides have different judges" in warned
+    assert "different extractors" not in warned
     assert shown[-1] == "The numbers: numbers.json"
     assert report_text(a).split("\n")[-1] == a.sentence
 

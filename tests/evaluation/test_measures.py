@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline import judges
-from pipeline.artifacts.quality import Copies
+from pipeline.artifacts.quality import MOST_PAIRS, Copies
 from pipeline.evaluation import agreement, diagnosis, flags, likeness, usefulness
 from pipeline.evaluation.diagnosis import Sets
 from pipeline.evaluation.flags import Remarks
@@ -134,8 +134,13 @@ def test_copies_of_training_images_and_repeats_are_found(real: Reference, tmp_pa
     assert (first.images, first.exact, first.training) == (10, 1, 3)
     assert first.near >= 1
     assert first.close == 0.3
-    assert [pair.copy for pair in found.pairs[:4]] == [True, True, True, False]
-    assert {pair.training for pair in found.pairs[:3]} == set(rows.tolist())
+    marks = [pair.mark for pair in found.pairs]
+    assert marks[:3] == ["copy"] * 3
+    assert set(marks[3:]) <= {"close", "nearest"}
+    assert len(marks) == MOST_PAIRS
+    assert {pair.other for pair in found.pairs[:3]} == set(rows.tolist())
+    assert [(pair.mark, {pair.synthetic, pair.other}) for pair in found.repeats[:1]] == [("equal", {1, 2})]
+    assert {pair.mark for pair in found.repeats[1:]} <= {"near"}
     other = found.of(np.array([1, 2]))
     assert (other.images, other.exact, other.training) == (20, 0, 0)
 
@@ -159,5 +164,29 @@ def test_without_synthetic_images_there_are_no_copies(real: Reference, tmp_path:
     empty = np.empty((0, 4), np.float32)
     some = np.random.default_rng(1).standard_normal((75, 4)).astype(np.float32)
     found = likeness.measure(none, real, likeness.Features(empty, some, some, some[:60]))
-    assert found.of(EVERY) == Copies(0, 0, 0, found.of(EVERY).near_real, 0, None)
-    assert found.pairs == ()
+    assert found.of(EVERY) == Copies(0, 0, 0, 0, None, None, 0, None)
+    assert found.pairs == found.repeats == ()
+
+
+def test_repeats_are_compared_at_equal_numbers(real: Reference, tmp_path: Path) -> None:
+    """Of each class 50 synthetic images, each there twice, and 25 real ones that do not repeat: N is 75.
+
+    All 150 have 75 repetitions, a half. Any 25 of a class's 50 have at most 12, and here some of the others are left
+    out, so their share is smaller. Real images: none, as none equals another one.
+    """
+    shown = np.repeat(EVERY, 25)
+    once = coloured(shown, 44)
+    labels = np.concatenate([shown, shown])
+    made = Side.of(stored(tmp_path, labels, np.concatenate([once, once])), np.arange(150), 3)
+
+    def features(one: Side) -> NDArray[np.float32]:
+        return one.pixels().reshape(len(one.rows), -1).astype(np.float32)
+
+    # Without held-out images the hash is not calibrated, and only equal images count.
+    none = np.empty((0, 4), np.float32)
+    given = likeness.Features(features(made), features(real.reference), none, none)
+    found = likeness.measure(made, real, given).of(EVERY)
+    assert (found.images, found.near, found.compared, found.near_real) == (150, 75, 75, 0.0)
+    kept = [set((own[:25] % 75).tolist()) for own in made.by_class]
+    assert found.near_synthetic == round((75 - sum(map(len, kept))) / 75, 4)
+    assert 0 < found.near_synthetic < 0.5

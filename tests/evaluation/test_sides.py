@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from pipeline.evaluation.sides import Reference, Side, shared
+from pipeline.evaluation.sides import Reference, Side, level, shared
 from tests.evaluation.images import coloured, stored
 
 
@@ -25,6 +26,22 @@ def test_sides_share_the_smaller_number_and_too_few_are_none(tmp_path: Path) -> 
     images = stored(tmp_path, labels, coloured(labels, 1))
     first, other = Side.of(images, np.arange(6), 3), Side.of(images, np.array([0, 1, 3, 4, 5]), 3)
     assert shared(2, first, other).tolist() == [2, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "most", "expected"),
+    [
+        ([50, 50, 50], 90, 30),  # 90 / 3
+        ([50, 50, 50], 91, 31),  # rounded up, as 30 each are too few
+        ([10, 50, 50], 90, 40),  # 10 and twice 40
+        ([50, 0, 10], 40, 30),  # 10 and 30
+        ([10, 20, 5], 90, 20),  # all there are
+        ([], 90, 0),
+    ],
+)
+def test_what_small_classes_lack_of_a_total_comes_from_the_others(counts: list[int], most: int, expected: int) -> None:
+    assert level(np.array(counts, np.int64), most) == expected
+    assert np.minimum(counts, expected).sum() >= min(most, sum(counts))
 
 
 def test_the_real_sides_are_disjoint_and_the_training_images_are_the_clients(real: Reference) -> None:

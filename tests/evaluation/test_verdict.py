@@ -10,7 +10,14 @@ from pipeline.evaluation import verdict
 
 PARAMS = EvaluateParams(distances=())
 """Good from 90 %, bad below 70 %; density and coverage at least half of their floors; 10 % repeats, 5 % copies."""
-NO_COPIES = Copies(100, 0, 0, 0.0, 0, 0.01)
+
+
+def repeats(images: int, near: int, near_real: float, training: int, close: float | None) -> Copies:
+    """Copies among so many images, compared with as many real ones."""
+    return Copies(images, 0, near, images, near / images, near_real, training, close)
+
+
+NO_COPIES = repeats(100, 0, 0.0, 0, 0.01)
 
 
 def quality(
@@ -71,25 +78,29 @@ def test_distances_decide_nothing_and_name_what_is_wrong() -> None:
     assert quality(bad, density=0.49).failures == ("distribution mismatch",)
     assert quality(bad, coverage=0.49).failures == ("low diversity",)
     assert quality(bad, agreement=0.5, coverage=0.49).failures == ("poor generation", "low diversity")
-    repeated = Copies(100, 0, 11, 0.0, 0, 0.01)
+    repeated = repeats(100, 11, 0.0, 0, 0.01)
     assert quality(bad, copies=repeated).failures == ("low diversity",)
-    assert quality(bad, copies=Copies(100, 0, 10, 0.0, 0, 0.01)).failures == ("distribution mismatch",)
+    assert quality(bad, copies=repeats(100, 10, 0.0, 0, 0.01)).failures == ("distribution mismatch",)
 
 
 def test_repeats_that_real_images_have_too_are_no_lack_of_diversity() -> None:
     """11 % are more than 10 %, but not more than 10 % above the 5 % of real images."""
-    assert quality((0.5, 0.9), copies=Copies(100, 0, 11, 0.05, 0, 0.01)).failures == ("distribution mismatch",)
-    assert quality((0.5, 0.9), copies=Copies(100, 0, 16, 0.05, 0, 0.01)).failures == ("low diversity",)
+    assert quality((0.5, 0.9), copies=repeats(100, 11, 0.05, 0, 0.01)).failures == ("distribution mismatch",)
+    assert quality((0.5, 0.9), copies=repeats(100, 16, 0.05, 0, 0.01)).failures == ("low diversity",)
+    fewer = replace(repeats(100, 16, 0.05, 0, 0.01), compared=50, near_synthetic=0.08)
+    assert quality((0.5, 0.9), copies=fewer).failures == ("distribution mismatch",)  # of 50 and 50 images 8 and 5 %
+    alone = replace(fewer, compared=0, near_synthetic=None, near_real=None)
+    assert quality((0.5, 0.9), copies=alone).failures == ("low diversity",)  # 16 of 100, and no real ones
 
 
 def test_copies_of_training_images_make_good_images_doubtful() -> None:
-    copied = quality(copies=Copies(100, 0, 0, 0.0, 6, 0.06))
+    copied = quality(copies=repeats(100, 0, 0.0, 6, 0.06))
     assert (copied.verdict, copied.failures) == ("doubtful", ("copies",))
-    assert quality(copies=Copies(100, 0, 0, 0.0, 5, 0.05)).verdict == "good"
-    assert quality(copies=Copies(100, 0, 0, 0.0, 6, None)).failures == ("copies",)
-    assert quality(copies=Copies(20, 0, 0, 0.0, 0, 0.1)).verdict == "good"  # two images are an accident
-    assert quality(copies=Copies(20, 0, 0, 0.0, 0, 0.15)).verdict == "doubtful"
-    assert quality((0.1, 0.9), copies=Copies(100, 0, 0, 0.0, 6, 0.06)).verdict == "bad"
+    assert quality(copies=repeats(100, 0, 0.0, 5, 0.05)).verdict == "good"
+    assert quality(copies=repeats(100, 0, 0.0, 6, None)).failures == ("copies",)
+    assert quality(copies=repeats(20, 0, 0.0, 0, 0.1)).verdict == "good"  # two images are an accident
+    assert quality(copies=repeats(20, 0, 0.0, 0, 0.15)).verdict == "doubtful"
+    assert quality((0.1, 0.9), copies=repeats(100, 0, 0.0, 6, 0.06)).verdict == "bad"
 
 
 def test_a_difference_within_one_standard_error_counts_in_the_images_favour() -> None:

@@ -98,8 +98,8 @@ def test_a_card_shows_the_results_of_a_report_on_its_images_only(
     text = hub.tree(REPO)["README.md"].decode()
     head = "fill | mean of the last 10 rounds | last round | averaged weights | samples a round | steps a round"
     row = "none | 62.0 (57.0 to 67.0) | 62.0 (57.0 to 67.0) | - | 2,560 | 40"
-    assert f"\nfedavg, equal steps:\n\n| {head} | replicates |\n" in text
-    assert f"\n| {row} | 1 partition x 3 seeds |\n" in text
+    assert f"\nfedavg, equal steps:\n\n| {head} | replicates | p |\n" in text
+    assert f"\n| {row} | 1 partition x 3 seeds | - |\n" in text
     assert "\n* central runs are missing\n" in text
     assert "no results" not in capsys.readouterr().err
     report_about(workspace.report_metrics, "0" * 64)

@@ -35,6 +35,7 @@ FILLS: Mapping[str, Any] = {
     "synthetic-gated": "synthetic",
     "synthetic-only": "synthetic",
 }
+CENTRAL = "central-synthetic"
 STRANGE = (
     "</script><script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -58,7 +59,7 @@ def names(count: int) -> tuple[str, ...]:
 
 def run(fill: str, algorithm: str, budget: str, seed: int, classes: int, rng: np.random.Generator) -> RunHistory:
     """Return 30 rounds, tested every fifth and in the last ten."""
-    end = 0.4 + 0.05 * list(FILLS).index(fill) + 0.03 * (budget == "steps") + 0.02 * (algorithm == "fedadam")
+    end = 0.4 + 0.05 * [*FILLS, CENTRAL].index(fill) + 0.03 * (budget == "steps") + 0.02 * (algorithm == "fedadam")
     rounds = []
     for number in range(1, 31):
         taking = tuple(Participation(client, 200, 7, 248_024, 248_024) for client in range(CLIENTS))
@@ -109,12 +110,18 @@ def summary(found: Sequence[ArmRuns], class_names: Sequence[str]) -> Summary:
         for client in range(CLIENTS)
     ]
     filled = {fill: held + place for place, fill in enumerate(fills)}
+    central = [
+        ArmRuns("fedavg", "steps", CENTRAL, {seed: run(CENTRAL, "fedavg", "steps", seed, 2, rng) for seed in (1, 2)})
+    ]
     return summarise(
         found,
-        [],
+        central,
         target=None,
         fill="synthetic",
-        fills=[Fill(fill, FILLS[fill], 11.5 if FILLS[fill] == "synthetic" else 0.0) for fill in fills],
+        fills=[
+            *(Fill(fill, FILLS[fill], 11.5 if FILLS[fill] == "synthetic" else 0.0) for fill in fills),
+            Fill(CENTRAL, "synthetic", 11.5),
+        ],
         clients=CLIENTS,
         class_names=class_names,
         manifest="0" * 64,
@@ -157,7 +164,7 @@ def quality(class_names: Sequence[str]) -> Report:
         )
         why = "a classifier trained on synthetic images reaches 71.2 of 80.1"
         agreed = float(rng.random())
-        copies, flags = Copies(900, 0, 9, 0.002, 1, 0.013), Flags(900, 0, 0, 2, 1, 44)
+        copies, flags = Copies(900, 0, 9, 450, 0.004, 0.002, 1, 0.013), Flags(900, 0, 0, 2, 1, 44)
         return Quality(name, 900, 500, 200, 200, useful, agreed, 0.93, distances, copies, flags, verdict, failures, why)
 
     verdicts: list[tuple[Any, ...]] = [
@@ -210,9 +217,9 @@ def sweep(
                         skews = {f"{when}_{name}": 0.5 for when in ("real", "skew", "floor") for name in SKEW}
                         images = {"images_real": 2000, "images_added": 9000, "images_dropped": 0}
                         images |= {"image_bytes": 5 * 10**7 * (FILLS[fill] == "synthetic")}
-                        alone = {f"alone_clients_{name}": 0.4 for name in ClientSpread.__dataclass_fields__}
+                        lone = {f"alone_clients_{name}": 0.4 for name in ClientSpread.__dataclass_fields__}
                         judged = {"quality_agreement": 0.9, "quality_verdict": "good", "quality_judge": f"x {cell:064}"}
-                        results.append(keys | key | more | found | target | images | skews | alone | judged)
+                        results.append(keys | key | more | found | target | images | lone | skews | judged)
                         curves += [
                             {**keys, **key, "round": done.number, "accuracy": (done.accuracy or 0) + gain, "bytes": 1}
                             for done in one.tested

@@ -16,6 +16,7 @@ def run(
     budget: str = "epochs",
     seed: int = 1,
     steps: int = 2,
+    samples: int = 64,
     by_class: Shares | None = None,
     losses: Mapping[int, float] | None = None,
     last_rounds: int = 1,
@@ -30,7 +31,7 @@ def run(
     for number, accuracy in enumerate(accuracies, start=1):
         loss = None if accuracy is None else given.get(number, 1.0)
         shares = by_class if number == len(accuracies) else None
-        rounds.append(Round(number, (Participation(0, 64, steps, 1_000, 500),), accuracy, loss, shares))
+        rounds.append(Round(number, (Participation(0, samples, steps, 1_000, 500),), accuracy, loss, shares))
     return RunHistory(fill, algorithm, budget, seed, tuple(rounds), last_rounds)
 
 
@@ -41,6 +42,7 @@ def arm(
     algorithm: str = "fedavg",
     budget: str = "epochs",
     steps: int = 2,
+    samples: int = 64,
     clients: Mapping[int, Shares] | None = None,
     by_class: Mapping[int, Shares] | None = None,
     losses: Mapping[int, Mapping[int, float]] | None = None,
@@ -58,6 +60,7 @@ def arm(
             budget=budget,
             seed=seed,
             steps=steps,
+            samples=samples,
             by_class=(by_class or {}).get(seed),
             losses=(losses or {}).get(seed),
             last_rounds=last_rounds,

@@ -201,27 +201,38 @@ def test_the_compared_fill_is_compared_with_every_other_of_the_same_algorithm_an
     assert found.remarks == (ONE_PARTITION,)
 
 
-def test_the_verdict_is_against_the_best_control_of_any_algorithm_at_the_same_budget() -> None:
+def test_the_verdict_is_against_the_best_control_of_any_algorithm_that_does_at_most_as_much_work() -> None:
     """Synthetic has 0.8. Of the controls at equal steps, none with moon is the best (0.7), none with fedavg the weakest
-    (0.3). iid is better, but no federation has it; equal epochs are another budget; synthetic with moon is no control.
+    (0.3). iid is better, but no federation has it; synthetic with moon is no control.
+
+    At equal epochs, none has 0.25 with half the samples and 0.75 with more: only the first one competes at equal steps,
+    and is neither. Oversample then has 0.72 there with fewer, and is the best. Steps do not compete at epochs.
     """
     arms = [
-        arm({1: [value], 2: [value]}, algorithm=algorithm, budget=budget, fill=fill)
-        for algorithm, budget, fill, value in (
-            ("fedavg", "steps", "none", 0.3),
-            ("fedavg", "steps", "transforms", 0.5),
-            ("fedavg", "steps", "synthetic", 0.8),
-            ("fedavg", "steps", "iid", 0.9),
-            ("moon", "steps", "none", 0.7),
-            ("moon", "steps", "synthetic", 0.6),
-            ("moon", "epochs", "none", 0.75),
+        arm({1: [value], 2: [value]}, algorithm=algorithm, budget=budget, fill=fill, samples=samples)
+        for algorithm, budget, fill, value, samples in (
+            ("fedavg", "epochs", "none", 0.25, 32),
+            ("fedavg", "epochs", "synthetic", 0.8, 64),
+            ("fedavg", "steps", "none", 0.3, 64),
+            ("fedavg", "steps", "transforms", 0.5, 64),
+            ("fedavg", "steps", "synthetic", 0.8, 64),
+            ("fedavg", "steps", "iid", 0.9, 64),
+            ("moon", "steps", "none", 0.7, 64),
+            ("moon", "steps", "synthetic", 0.6, 64),
+            ("moon", "epochs", "none", 0.75, 65),
         )
     ]
-    fedavg, moon = made(arms).verdicts
+    epochs, fedavg, moon = made(arms).verdicts
+    assert epochs.best == Rival("moon", "epochs", "none", 0.75, agreed(0.05))
+    assert epochs.weakest == Rival("fedavg", "epochs", "none", 0.25, agreed(0.55))
     assert (fedavg.algorithm, fedavg.budget, fedavg.fill) == ("fedavg", "steps", "synthetic")
-    assert fedavg.best == Rival("moon", "none", 0.7, agreed(0.1))
-    assert fedavg.weakest == Rival("fedavg", "none", 0.3, agreed(0.5))
-    assert moon.best == Rival("moon", "none", 0.7, agreed(-0.1))
+    assert fedavg.best == Rival("moon", "steps", "none", 0.7, agreed(0.1))
+    assert fedavg.weakest == Rival("fedavg", "steps", "none", 0.3, agreed(0.5))
+    assert moon.best == Rival("moon", "steps", "none", 0.7, agreed(-0.1))
+    less = arm({1: [0.72], 2: [0.72]}, fill="oversample", samples=63)
+    _, fedavg, _ = made([*arms, less]).verdicts
+    assert fedavg.best == Rival("fedavg", "epochs", "oversample", 0.72, agreed(0.08))
+    assert fedavg.weakest == Rival("fedavg", "steps", "none", 0.3, agreed(0.5))
 
 
 def test_rivals_are_compared_on_the_seeds_that_they_share() -> None:

@@ -59,7 +59,13 @@ def example() -> Summary:
             Comparison("fedavg", "steps", "mine", "iid", down, {2: -0.4}),
         ),
         verdicts=(
-            Verdict("fedavg", "epochs", "mine", Rival("moon", "none", 0.3, down), Rival("fedavg", "none", 0.25, up)),
+            Verdict(
+                "fedavg",
+                "epochs",
+                "mine",
+                Rival("moon", "steps", "none", 0.3, down),
+                Rival("fedavg", "epochs", "none", 0.25, up),
+            ),
         ),
         references=(Reference("central-real", Estimate(0.818, 0.8, 0.836, 1, 2), {1: 0.8, 2: 0.836}, 5.0),),
         remarks=("one seed only ± nothing",),
@@ -96,9 +102,11 @@ def test_the_file_has_fixed_sections_of_objects_so_that_dvc_shows_every_number(t
         "worst_class": {"name": "ankle boot", "accuracy": 0.25},
     }
     down = {"mean": -0.4, "low": None, "high": None, "partitions": 1, "replicates": 1, "p": None}
-    assert document["comparisons"]["fedavg"]["steps"]["mine"]["iid"] == {"difference": down, "by_seed": {"2": -0.4}}
+    assert document["comparisons"]["fedavg"]["steps"]["mine"]["iid"] == {
+        "difference": down, "by_seed": {"2": -0.4}, "averaged": None,
+    }  # fmt: skip
     assert document["verdicts"]["fedavg"]["epochs"]["mine"]["best"] == {
-        "algorithm": "moon", "fill": "none", "accuracy": 0.3, "difference": down,
+        "algorithm": "moon", "budget": "steps", "fill": "none", "accuracy": 0.3, "difference": down,
     }  # fmt: skip
     assert document["references"]["central-real"] == {
         "accuracy": {"mean": 0.818, "low": 0.8, "high": 0.836, "partitions": 1, "replicates": 2},
@@ -233,7 +241,7 @@ arms = st.builds(
     st.none() | spreads,
     st.none() | st.builds(ClassAccuracy, names, numbers),
 )
-rivals = st.builds(Rival, names, names, numbers, differences)
+rivals = st.builds(Rival, names, names, names, numbers, differences)
 better = st.dictionaries(names, st.builds(BetterOff, st.none() | numbers, numbers), max_size=2)
 
 

@@ -94,6 +94,29 @@ def test_a_fill_beside_every_control_over_six_partitions() -> None:
     assert found.remarks[-1].endswith("each at p < .05 by itself: p is not corrected for their number")
 
 
+def test_a_control_that_does_less_work_competes_at_equal_steps() -> None:
+    """none has 0.1 at equal steps and 0.5 at equal epochs, with half the samples: that is the best control of synthetic
+    at equal steps, and none at equal steps the weakest. At equal epochs more work does not compete, nor unknown work.
+    """
+    parts = [
+        rows("none", 0.1, samples_per_round=100.0),
+        rows("none", 0.5, budget="epochs", samples_per_round=50.0),
+        rows("oversample", 0.7, budget="epochs"),
+        rows("oversample", 0.2, samples_per_round=100.0),
+        rows("synthetic", 0.6, samples_per_round=100.0),
+        rows("synthetic", 0.55, budget="epochs", samples_per_round=50.0),
+    ]
+    steps, epochs = sorted(summarise(*parts).settings, key=lambda one: one.budget, reverse=True)
+    assert (steps.verdict is None, epochs.verdict is None) == (False, False)
+    best = difference(steps, "synthetic", "best")[2]
+    assert best.mean == pytest.approx(0.1)
+    assert steps.sentence.startswith(
+        "With fedavg at equal steps, synthetic beats the best control (no fill with fedavg at equal epochs) by +10.0"
+    )
+    assert "from the weakest (no fill with fedavg) the difference is +50.0" in steps.sentence
+    assert "the best control (oversample with fedavg) by -15.0" in epochs.sentence
+
+
 def test_a_setting_without_the_compared_fill_has_no_verdict() -> None:
     (moon,) = summarise(rows("none", 0.3, algorithm="moon")).settings
     assert (moon.verdict, moon.sentence, moon.comparisons) == (None, "", ())

@@ -32,23 +32,43 @@ def test_results_have_fills_then_differences_and_a_table_for_each_algorithm_and_
         arm({1: [0.5, 0.7], 2: [0.5, 0.7]}, fill="mine", last_rounds=2),
         arm({1: [0.9]}, fill="iid", budget="steps", last_rounds=2),
     ]
-    last = replace(arms[2].runs[1].rounds[0], averaged=0.95)
-    arms[2] = replace(arms[2], runs={1: replace(arms[2].runs[1], rounds=(last,))})
+    arms = [_with_averaged(one, share) for one, share in zip(arms, (0.45, 0.75, 0.95), strict=True)]
     central = arm({1: [0.8]}, fill="central-real", budget="steps")
     epochs, steps, references = tables.results(made(*arms, references=[central]))
     assert (epochs.title, epochs.differences) == ("fedavg, equal epochs", 1)
     assert epochs.head == (
         "fill", "mean of the last 2 rounds", "last round", "averaged weights", "samples a round", "steps a round",
-        "replicates",
+        "replicates", "p",
     )  # fmt: skip
+    two, one = "1 partition x 2 seeds", "1 partition x 1 seed"
     assert epochs.rows == (
-        ("none", "30.0 (30.0 to 30.0)", "40.0 (40.0 to 40.0)", "-", "64", "7", "1 partition x 2 seeds"),
-        ("mine", "60.0 (60.0 to 60.0)", "70.0 (70.0 to 70.0)", "-", "64", "2", "1 partition x 2 seeds"),
-        ("mine - none", "+30.0 (+30.0 to +30.0)", "", "", "", "", "1 partition x 2 seeds"),
+        ("none", "30.0 (30.0 to 30.0)", "40.0 (40.0 to 40.0)", "45.0", "64", "7", two, "-"),
+        ("mine", "60.0 (60.0 to 60.0)", "70.0 (70.0 to 70.0)", "75.0", "64", "2", two, "-"),
+        ("mine - none", "+30.0 (+30.0 to +30.0)", "-", "+30.0", "-", "-", two, "-"),
     )
-    one = "1 partition x 1 seed"
-    assert (steps.title, steps.rows) == ("fedavg, equal steps", (("iid", "90.0", "90.0", "95.0", "64", "2", one),))
+    assert (steps.title, steps.rows) == ("fedavg, equal steps", (("iid", "90.0", "90.0", "95.0", "64", "2", one, "-"),))
     assert references.rows == (("central-real", "80.0", one),)
+
+
+def _with_averaged(one: ArmRuns, share: float) -> ArmRuns:
+    """Return an arm whose first seed tested the average of its weights."""
+    *rounds, last = one.runs[1].rounds
+    tested = replace(one.runs[1], rounds=(*rounds, replace(last, averaged=share)))
+    return replace(one, runs={**one.runs, 1: tested})
+
+
+def test_a_difference_of_averaged_weights_is_of_the_seeds_that_tested_them_with_both_fills() -> None:
+    """Seed 1 only: +20 points. With other seeds there is none. From 6 partitions on a difference has a p."""
+    arms = [arm({1: [0.5], 2: [0.5]}), arm({1: [0.6], 2: [0.6]}, fill="mine")]
+    both = made(_with_averaged(arms[0], 0.6), _with_averaged(arms[1], 0.8))
+    found = both.comparisons[0].averaged
+    assert found is not None
+    assert (found.mean, found.replicates) == (0.2, 1)
+    lone = made(_with_averaged(arms[0], 0.6), arms[1])
+    assert lone.comparisons[0].averaged is None
+    assert tables.results(lone)[0].rows[-1][3] == "-"
+    sure = replace(both.comparisons[0], difference=replace(both.comparisons[0].difference, partitions=6, p=0.03125))
+    assert tables.results(replace(both, comparisons=(sure,)))[0].rows[-1][-1] == ".031"
 
 
 def test_without_references_there_is_no_table_of_them() -> None:

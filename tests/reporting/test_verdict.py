@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pipeline.reporting import verdict
@@ -11,8 +13,8 @@ ONE = Difference(0.061, 0.04, 0.083, 1, 3, None)
 def judged(
     best: Difference, weakest: Difference | None = None, algorithm: str = "fedavg", budget: str = "steps"
 ) -> Verdict:
-    rival = Rival("fedadam", "none", 0.78, best)
-    other = Rival("fedavg", "transforms", 0.6, weakest) if weakest else rival
+    rival = Rival("fedadam", budget, "none", 0.78, best)
+    other = Rival("fedavg", budget, "transforms", 0.6, weakest) if weakest else rival
     return Verdict(algorithm, budget, "synthetic", rival, other)
 
 
@@ -21,6 +23,14 @@ def test_a_clear_difference_is_a_claim_with_its_evidence() -> None:
         "With fedavg at equal steps, synthetic beats the best control (no fill with fedadam) by +6.1 points, "
         "95 % interval +4.0 to +8.3, sign-flip p = .031, 6 partitions x 2 seeds; from the weakest (transforms with "
         "fedavg) the difference is +20.0."
+    )
+
+
+def test_a_control_of_another_budget_is_named_with_it() -> None:
+    found = judged(CLEAR, Difference(0.2, 0.1, 0.3, 6, 12, 0.03125))
+    found = replace(found, best=replace(found.best, budget="epochs"))
+    assert verdict.sentence(found).startswith(
+        "With fedavg at equal steps, synthetic beats the best control (no fill with fedadam at equal epochs) by +6.1"
     )
 
 

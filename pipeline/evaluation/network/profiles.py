@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.errors import ParameterError
 
-FOLDER = Path(__file__).parent / "profiles"
+FOLDER = Path(__file__).parent / "shipped"
 _COLUMNS = ("quantile", "down_mbit_s", "up_mbit_s", "rtt_ms", "loss")
 _SUFFIX = ".csv"
 _MOST_BYTES = 10**6

@@ -113,11 +113,11 @@ def distribute(sizes: Sequence[int], network: Network, chosen: Sequence[int] | N
     """Return the seconds, (draw, client), in which each client receives so many bytes once, all at the same time.
 
     It is what a fill costs before training starts: the shards of each client, or the generator's weights. With
-    ``redraw``, links are those of round 0, which comes before all others.
+    ``redraw``, links are those of round 0, which comes before all others. ``chosen`` are draws, as for ``replay``.
     """
     sent, options = np.asarray(sizes, np.int64), network.options
     share = None if options.server is None else options.server / max(int((sent > 0).sum()), 1)
-    numbers = tuple(range(options.draws)) if chosen is None else tuple(chosen)
+    numbers = tuple(range(options.draws) if chosen is None else chosen)
     drawn = _drawn(network.seed, numbers, len(sent), (0,) if options.redraw else (None,))
     links = _links(network, drawn[:, :, 0, : len(sent)])
     return _over(sent, links.down, links, share, options)

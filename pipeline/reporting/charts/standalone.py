@@ -1,5 +1,6 @@
 """Line charts as one SVG file that needs no page: readers of a repository see it where HTML is not shown."""
 
+import textwrap
 from collections.abc import Sequence
 from importlib.resources import files
 from xml.etree import ElementTree
@@ -12,7 +13,9 @@ from pipeline.reporting.charts.markup import element
 
 COLUMNS = 2
 _SCALE = 1.25
-_PAD, _HEAD, _LINE = 14, 44, 18
+_PAD, _HEAD, _LINE = 14, 26, 18
+_LETTERS = 58
+"""Of a line of the unit's text, which is as wide as a chart."""
 
 
 def is_drawn(chart: Markup) -> bool:
@@ -48,20 +51,21 @@ def _cell(figure: Element) -> tuple[Markup, float, float]:
     width, height = (float(one) for one in drawn.attrib["viewBox"].split()[2:])
     for strip in drawn.findall("g"):  # what a pointer reads on a page
         drawn.remove(strip)
+    told = textwrap.wrap(_text(unit), _LETTERS)
+    top = _HEAD + _LINE * len(told)
+    inner = Markup("").join(Markup(ElementTree.tostring(one, "unicode")) for one in drawn)
     parts = [
         element("text", _text(title), y=12, style="font-size:13px;font-weight:600;fill:var(--ink)"),
-        element("text", _text(unit), y=30),
-        element(
-            "g", Markup("").join(Markup(ElementTree.tostring(one, "unicode")) for one in drawn), transform=_at(_HEAD)
-        ),
+        *(element("text", line, y=12 + _LINE * turn) for turn, line in enumerate(told, 1)),
+        element("g", inner, transform=_at(top)),
     ]
     for turn, entry in enumerate(legend if legend is not None else ()):
-        down = _HEAD + height + _LINE * (turn + 0.6)
+        down = top + height + _LINE * (turn + 0.6)
         stroke = entry.find("svg/line")
         swatch = Markup(ElementTree.tostring(stroke, "unicode")) if stroke is not None else None
         parts.append(element("g", swatch, element("text", _text(entry.find("span")), x=34, y=10), transform=_at(down)))
     entries = 0 if legend is None else len(legend)
-    return element("g", *parts, class_="chart"), width, _HEAD + height + _LINE * (entries + 0.6)
+    return element("g", *parts, class_="chart"), width, top + height + _LINE * (entries + 0.6)
 
 
 def _at(down: float) -> str:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipeline import printable
 from pipeline.artifacts import quality
-from pipeline.artifacts.quality import Distance, Quality, Report, Spread
+from pipeline.artifacts.quality import MOST_PAIRS, Distance, Quality, Report, Spread
 from pipeline.errors import ArtifactError
 from pipeline.reporting import pictures
 from pipeline.reporting.charts import rows
@@ -29,8 +29,8 @@ _MEANING = {
     "judge's own accuracy on real images is in parentheses.",
     "Distances only diagnose": "each stands beside its floor, in parentheses: real images against other real ones, as "
     "many. They name what may be wrong, not whether the images help.",
-    "Copies": "near repetitions among the synthetic images, beside those among as many real ones, and images that "
-    "equal a training image or come closer to one than held-out real images do (1 % is expected).",
+    "Copies": "near repetitions among N synthetic images, beside those among N real ones, and images that equal, or "
+    "nearly equal, a training image or come closer to one than all but 1 % of held-out real images of the class do.",
 }
 
 
@@ -55,10 +55,21 @@ def make(found: Report | None, copies: Path) -> Section:
         parts.append(Text(" ".join(found.left_out)))
     if copies.exists():
         parts.append(
-            Folded("Synthetic images and the training images most like them, copies first", [_picture(copies)])
+            Folded("Synthetic images and what they are most like", [Text(_pairs(found.whole)), _picture(copies)])
         )
     parts.append(Folded("How it was measured", [Settings(_settings(found))]))
     return Section(_TITLE, parts)
+
+
+def _pairs(whole: Quality) -> str:
+    """Return what the picture shows, and of how many."""
+    copies = whole.copies
+    return (
+        f"Above: synthetic images beside the training image that each is nearest to, {MOST_PAIRS} at most. A copy is "
+        f"equal, or nearly equal, to it ({copies.training:,} of {copies.images:,}); close means nearer than all but "
+        "1 % of held-out real images of the class; nearest is neither. Below: synthetic images that equal an earlier "
+        f"one, or are near it ({copies.near:,} of {copies.images:,}), {MOST_PAIRS} at most."
+    )
 
 
 def _charts(found: Report) -> list[Markup]:
@@ -123,12 +134,13 @@ def _table(found: Sequence[Quality]) -> Table:
 def _diagnosis(found: Sequence[Quality]) -> Table:
     """Return the distances beside their floors, the copies and the flags."""
     names = list(dict.fromkeys(distance.name for one in found for distance in one.distances))
-    counts = ("repeated, % (real)", "equal a training image", "close to one, %", "flagged")
+    counts = ("repeated, % (real), of N", "equal a training image", "close to one, %", "flagged")
     lines = []
     for one in found:
         distances = {distance.name: _distance(distance) for distance in one.distances}
-        repeated = share(one.copies.near / max(1, one.copies.images))
-        copied = (f"{repeated} ({share(one.copies.near_real)})", f"{one.copies.training:,}", share(one.copies.close))
+        copies = one.copies
+        repeated = f"{share(copies.near_synthetic)} ({share(copies.near_real)}), {copies.compared:,}"
+        copied = (repeated, f"{copies.training:,} of {copies.images:,}", share(copies.close))
         lines.append((named(one), *(distances.get(name, "-") for name in names), *copied, _flags(one)))
     return Table("", ("class", *(f"{name} (floor)" for name in names), *counts), tuple(lines))
 

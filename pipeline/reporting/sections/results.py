@@ -10,9 +10,9 @@ from pipeline.reporting.charts import lines, rows
 from pipeline.reporting.charts.lines import Line
 from pipeline.reporting.charts.rows import Row
 from pipeline.reporting.page import Charts, Folded, Items, Part, Section, Shown, Text
-from pipeline.reporting.statistics import Estimate
+from pipeline.reporting.statistics import LEAST, Estimate
 from pipeline.reporting.summary import Arm, Comparison, Summary, Verdict
-from pipeline.reporting.verdict import evidence, named
+from pipeline.reporting.verdict import evidence, rival
 
 PERCENT = "percent of the test images"
 SHARES, GAPS = (0.0, 100.0), (-100.0, 100.0)
@@ -20,10 +20,15 @@ SHARES, GAPS = (0.0, 100.0), (-100.0, 100.0)
 _INTERVAL = "the whisker is the 95 % interval"
 _KINDS = {"control": "", "synthetic": "", "bound": " (bound)"}
 _CLAIM = (
-    "A difference is bold only if its interval and its test agree that it is not 0. Controls use no synthetic image; a "
-    "bound uses real images that no client has, so no federation can have it."
+    "A difference is bold only if there are at least {least} partitions, and its interval and its sign-flip test agree "
+    "that it is not 0. A report has one partition: its intervals are over training seeds, and it has no p. Controls "
+    "use no synthetic image; a bound uses real images that no client has, so no federation can have it."
 )
 
+_AVERAGED = (
+    "The same comparison for the average of the global weights of a run's last rounds, which costs clients nothing: "
+    "differences of equal seeds with their interval. The claims above are about the primary number."
+)
 _REFERENCES = (
     "Central references: the same model trained on one machine with {} SGD steps, which differs from the federated "
     "runs. Images that the generator makes can explain much of a federated result by themselves: look at these "
@@ -39,12 +44,15 @@ def make(
     ``places`` decide the fills' colours, ``fills`` say what each is, ``work`` what a client does in a round;
     ``central_steps`` are those of each reference.
     """
-    parts: list[Part] = [Charts(_charts(summary, places), wide=True), Text(_CLAIM)]
+    parts: list[Part] = [Charts(_charts(summary, places), wide=True), Text(_CLAIM.format(least=LEAST))]
     if summary.references:
         parts += [
             Charts([_references(summary, len(places))], wide=True),
             Text(_REFERENCES.format(f"{central_steps:,}")),
         ]
+    averaged = _averaged(summary, places)
+    if averaged:
+        parts.append(Folded("Differences of averaged weights", [Text(_AVERAGED), Charts(averaged, wide=True)]))
     parts.append(Folded("All numbers", [Shown(table) for table in tables.results(summary)]))
     parts.append(Items({
         "Equal epochs": f"each client {work}, so a fill that brings images can also bring more local work.",
@@ -81,8 +89,26 @@ def _charts(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
         made.append(rows.draw(bars, title, unit=f"{PERCENT}, {what}; {_INTERVAL}", ticks=ticks))
         if differences:
             unit = f"points of accuracy, {what}; {_INTERVAL}"
-            made.append(rows.draw(differences, f"{summary.fill} minus each control: {title}", unit=unit, ticks=apart))
+            made.append(
+                rows.draw(differences, f"{summary.fill} minus each other fill: {title}", unit=unit, ticks=apart)
+            )
     return made
+
+
+def _averaged(summary: Summary, places: Mapping[str, int]) -> list[Markup]:
+    """Return for each algorithm and budget a chart of the differences of averaged weights, if any were tested."""
+    drawn = []
+    for key in keys(summary):
+        gaps = [one for one in summary.comparisons if (one.algorithm, one.budget) == key]
+        found = [
+            row(one.control, one.averaged, places[one.control], evidence(one.averaged), one.averaged.clear)
+            for one in gaps
+            if one.averaged
+        ]
+        if found:
+            drawn.append((f"{summary.fill} minus each other fill, averaged weights: {key[0]}, equal {key[1]}", found))
+    ticks = rows.ticks_of([bar for _, found in drawn for bar in found], ends=GAPS)
+    return [rows.draw(found, title, unit=f"points of accuracy; {_INTERVAL}", ticks=ticks) for title, found in drawn]
 
 
 def _references(summary: Summary, place: int) -> Markup:
@@ -107,7 +133,7 @@ def _differences(verdicts: Sequence[Verdict], gaps: Sequence[Comparison], places
     """Yield the difference from the best control, with any algorithm, and from each fill with the same algorithm."""
     for one in verdicts:
         best = one.best
-        name = f"best: {named(best.algorithm, best.fill)}"
+        name = f"best: {rival(best, one.budget)}"
         yield row(name, best.difference, places[best.fill], evidence(best.difference), best.difference.clear)
     for gap in gaps:
         yield row(gap.control, gap.difference, places[gap.control], evidence(gap.difference), gap.difference.clear)

@@ -107,6 +107,8 @@ def test_what_is_sent_once_goes_to_all_at_the_same_time() -> None:
     assert distribute([1_000_000, 0, 3_000_000], network()).tolist() == [[1, 0, 3]]
     assert distribute([1_000_000, 0, 3_000_000], network(server=8)).tolist() == [[2, 0, 6]]
     assert distribute([0, 0], network(server=8)).tolist() == [[0, 0]]
+    world = network(profiles.load("world"), draws=4)
+    np.testing.assert_array_equal(distribute([5, 6], world, [3, 1]), distribute([5, 6], world)[[3, 1]])
 
 
 def test_links_stay_or_are_drawn_again() -> None:

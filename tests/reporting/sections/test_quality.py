@@ -38,7 +38,7 @@ def test_distances_stand_beside_their_floors_and_missing_ones_are_dashes() -> No
         f"{density.value:.3g} ± 0.02 ({density.floor:.3g})",
         f"{coverage.value:.3g} (-)",
     )
-    assert shown.table.rows[0][3:] == ("1.0 (0.2)", "1", "1.3", "2 faint, 1 redrawn, 44 refused")
+    assert shown.table.rows[0][3:] == ("0.4 (0.2), 450", "1 of 900", "1.3", "2 faint, 1 redrawn, 44 refused")
 
 
 def test_usefulness_and_the_lowest_agreements_are_charts() -> None:
@@ -57,8 +57,12 @@ def test_flagged_pairs_are_shown_and_a_damaged_picture_is_an_error(tmp_path: Pat
     Image.new("RGB", (300, 20)).save(path)
     parts = quality.make(crowd.quality(NAMES), path).parts
     (pairs,) = [part for part in parts if isinstance(part, Folded) and part.title.startswith("Synthetic images and")]
-    assert isinstance(pairs.parts[0], Picture)
-    assert pairs.parts[0].width == 300
+    told, picture = pairs.parts
+    assert isinstance(told, Text)
+    assert "(1 of 900); close" in told.text
+    assert "near it (9 of 900)" in told.text
+    assert isinstance(picture, Picture)
+    assert picture.width == 300
     path.write_bytes(b"no picture")
     with pytest.raises(ArtifactError, match=r"damaged .*copies.png: run: dvc repro -f evaluate"):
         quality.make(crowd.quality(NAMES), path)

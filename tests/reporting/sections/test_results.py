@@ -1,12 +1,13 @@
 """The sections of results, clients and cost on small histories, whose numbers are derived by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.kinds import Fill
-from pipeline.reporting.page import Charts, Section, Shown, Text
+from pipeline.reporting.page import Charts, Folded, Section, Shown, Text
 from pipeline.reporting.sections import clients, cost, results
 from pipeline.reporting.summarise import summarise
 from pipeline.reporting.summary import Summary
@@ -17,8 +18,15 @@ PLACES = {"none": 0, "iid": 1, "mine": 2}
 NAMES = ("cat", "dog")
 
 
-def summed(arms: Sequence[ArmRuns], target: float | None = None, references: Sequence[ArmRuns] = ()) -> Summary:
-    fills = [Fill("none", "control", 0.0), Fill("iid", "bound", 0.0), Fill("mine", "synthetic", 2.0)]
+FILLS = (Fill("none", "control", 0.0), Fill("iid", "bound", 0.0), Fill("mine", "synthetic", 2.0))
+
+
+def summed(
+    arms: Sequence[ArmRuns],
+    target: float | None = None,
+    references: Sequence[ArmRuns] = (),
+    fills: Sequence[Fill] = FILLS,
+) -> Summary:
     return summarise(
         arms, references, target=target, fill="mine", fills=fills, clients=4, class_names=NAMES, manifest="m"
     )
@@ -49,6 +57,34 @@ def test_accuracies_stand_beside_the_differences_from_the_best_control_and_from_
     assert texts(differences, "span", "value")[0] == "+30.0 (+30.0 to +30.0)"
     assert tips(differences)[0].endswith("+30.0 to +30.0, 1 partition x 2 seeds")
     assert marks(differences, "div", "strong") == []
+
+
+def test_differences_of_averaged_weights_are_a_chart_of_their_own() -> None:
+    """Seed 1 tested 50, 60 and 90 percent with none, iid and mine: mine is 40 and 30 above."""
+    made = []
+    for one, share in zip(ARMS, (0.5, 0.6, 0.9), strict=True):
+        first = one.runs[1]
+        last = replace(first.rounds[-1], averaged=share)
+        made.append(replace(one, runs={**one.runs, 1: replace(first, rounds=(*first.rounds[:-1], last))}))
+    section = results.make(summed(made), PLACES, {}, "passes once", 100)
+    (folded,) = [part for part in section.parts if isinstance(part, Folded) and "averaged" in part.title]
+    (drawn,) = [chart for part in folded.parts if isinstance(part, Charts) for chart in part.charts]
+    assert texts(drawn, "span", "name")[:2] == ["none", "iid"]
+    assert texts(drawn, "span", "value")[:2] == ["+40.0", "+30.0"]
+    plain = results.make(summed(ARMS), PLACES, {}, "passes once", 100)
+    assert not any(isinstance(part, Folded) and "averaged" in part.title for part in plain.parts)
+
+
+def test_one_shot_training_stands_beside_the_fills_in_bytes_to_the_target() -> None:
+    """1,000 bytes to each of 4 clients and 2 MB of images are 2.0 MB; of two seeds one reaches 40 percent."""
+    fills = [*FILLS, Fill("central-synthetic", "synthetic", 2.0), Fill("central-real", "bound", 0.0)]
+    shots = [arm({1: [0.9], 2: [0.3]}, fill=name) for name in ("central-synthetic", "central-real")]
+    section = cost.make(summed(ARMS, 0.4, shots, fills), PLACES, "1,000")
+    (chart,) = charts(section)
+    assert texts(chart, "span", "name")[:4] == ["none", "iid", "mine", "one-shot: central-synthetic"]
+    assert texts(chart, "span", "value")[3] == "2.0 MB, 1 of 2 seeds"
+    never = cost.make(summed(ARMS, 0.95, shots, fills), PLACES, "1,000")
+    assert texts(charts(never)[0], "span", "value")[3].startswith("not reached: 60.0")
 
 
 def test_references_are_a_chart_with_a_caution() -> None:
