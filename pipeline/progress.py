@@ -1,17 +1,15 @@
 """Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline import atomic, printable
+from pipeline import printable
 
 _LINE_EVERY = 15.0  # seconds between plain lines
 
@@ -64,11 +62,3 @@ def bar(title: str, total: int, unit: str, already: int = 0) -> Iterator[Advance
             say(f"{title}: {done}/{total} {unit}, {text(note)}, {left:.0f} s left")
 
     yield line
-
-
-@contextmanager
-def timed(path: Path) -> Iterator[None]:
-    """Record how many seconds the block took in ``path``, a file that DVC does not track."""
-    start = time.monotonic()
-    yield
-    atomic.write_text(path, json.dumps({"seconds": round(time.monotonic() - start, 1)}) + "\n")

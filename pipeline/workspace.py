@@ -137,9 +137,14 @@ class Workspace:
         return self.data / "report.csv"
 
     @property
-    def timings(self) -> Path:
-        """Wall times by stage; DVC does not track them, since they differ from run to run."""
-        return self.data / "timings"
+    def ledger(self) -> Path:
+        """What was spent here, line by line; DVC does not track it, since it differs from run to run."""
+        return self.data / "ledger.jsonl"
+
+    @property
+    def ledger_page(self) -> Path:
+        """What was spent here, as a page; DVC does not track it either."""
+        return self.data / "ledger.html"
 
     @property
     def pool(self) -> Path:
@@ -202,10 +207,6 @@ class Workspace:
     def comparison(self, kind: str) -> Path:
         """Return the place of what ``evaluate --compare`` writes, ``png`` or ``json``."""
         return self.data / f"compare.{kind}"
-
-    def timing(self, stage: str) -> Path:
-        """Return the place of a stage's wall time."""
-        return self.timings / f"{stage.replace(' ', '-')}.json"
 
 
 def _plain(name: str, where: str = "a fill or an algorithm") -> str:

@@ -20,11 +20,11 @@ FILES = sorted(path.stem for path in (ROOT / "pipeline/stages").glob("*.py") if 
 HERE = Workspace()
 
 # These decide no result: they name files, write them whole, check values that are in params.yaml, print progress, bring
-# tasks to processes.
+# tasks to processes, note what is spent.
 PLUMBING = {
     f"pipeline.{name}"
     for name in (
-        *("errors", "workspace", "atomic", "progress", "processes"),
+        *("errors", "workspace", "atomic", "progress", "processes", "ledger", "energy"),
         *("params", "evaluate_params", "network_params", "section", "values", "bad_params", "yaml_file", "printable"),
     )
 }

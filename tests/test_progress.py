@@ -1,4 +1,3 @@
-import json
 import os
 import pty
 import subprocess
@@ -70,13 +69,3 @@ def test_on_a_terminal_there_is_a_bar_and_stdout_is_left_to_results() -> None:
     assert "generate" in screen.decode()
     assert "3/3" in screen.decode()
     assert "last note" in screen.decode()
-
-
-def test_timed_records_seconds_after_the_block(tmp_path: Path) -> None:
-    """Rounded to a tenth of a second."""
-    path = tmp_path / "timings" / "stage.json"
-    begun = time.monotonic()
-    with progress.timed(path):
-        assert not path.exists()
-    seconds = json.loads(path.read_text())["seconds"]
-    assert 0 <= seconds <= time.monotonic() - begun + 0.05

@@ -38,11 +38,9 @@ def evaluate(
         found = command.compare(workspace, params, chosen, compare, images)
         text.echo(compared_text(found.sides, str(found.sheet), str(found.numbers)))
         return
-    from pipeline import progress
     from pipeline.stages import evaluate as stage
 
-    with progress.timed(workspace.timing("evaluate")):
-        report = stage.run(workspace, params, chosen[0])
+    report = stage.run(workspace, params, chosen[0])
     text.echo(report_text(report))
 
 

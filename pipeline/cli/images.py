@@ -17,9 +17,33 @@ commands = typer.Typer()
 
 
 @commands.command()
-def status() -> None:
+def status(
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Print what each deficit rule would cost; needs only the partition.")
+    ] = False,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Print what was spent here: time, energy, bytes, and by point of accuracy.")
+    ] = False,
+) -> None:
     """Print what is planned, in the pool and missing for each client, and how long rendering would take."""
+    if estimate and ledger:
+        from pipeline.errors import ParameterError
+
+        raise ParameterError("--estimate and --ledger exclude each other", "gen-fedsd status", "drop one of them")
+    if ledger:
+        from pipeline.cli import ledger_text
+        from pipeline.commands import spending
+        from pipeline.workspace import Workspace
+
+        text.echo(ledger_text.shown(spending.show(Workspace())))
+        return
     workspace, params = options.parameters()
+    if estimate:
+        from pipeline.cli import estimate_text
+        from pipeline.commands import estimate as command
+
+        text.echo(estimate_text.shown(command.estimate(workspace, params)))
+        return
     from pipeline.commands import status
 
     text.echo(status_text(status.status(workspace, params)))

@@ -26,22 +26,18 @@ def fingerprint(kinds: options.Kinds = None) -> None:
 def partition() -> None:
     """Stage: give every real training image to a client."""
     workspace, params = options.parameters()
-    from pipeline import progress
     from pipeline.stages import partition
 
-    with progress.timed(workspace.timing("partition")):
-        partition.run(workspace, params)
+    partition.run(workspace, params)
 
 
 @commands.command()
 def deficits() -> None:
     """Stage: count what each client lacks."""
     workspace, params = options.parameters()
-    from pipeline import progress
     from pipeline.stages import deficits
 
-    with progress.timed(workspace.timing("deficits")):
-        deficits.run(workspace, params)
+    deficits.run(workspace, params)
 
 
 @commands.command()
@@ -70,23 +66,19 @@ def generate(
         text.echo(images.cost_text(status.cost(workspace, params, chosen)))
         return
     chosen = parse(devices)
-    from pipeline import progress
     from pipeline.stages import generate
 
-    with progress.timed(workspace.timing("generate")):
-        generate.run(workspace, params, chosen)
+    generate.run(workspace, params, chosen)
 
 
 @commands.command()
 def fill(fill: options.Fill = None) -> None:
     """Stage: list the images that each client trains on, with one fill or with all of params.yaml."""
     workspace, params = options.parameters(fill=fill)
-    from pipeline import progress
     from pipeline.stages import fill as stage
 
     for name in [fill] if fill else params.train.all_fills():
-        with progress.timed(workspace.timing(f"fill {name}")):
-            stage.run(workspace, params, name)
+        stage.run(workspace, params, name)
 
 
 @commands.command()
@@ -101,7 +93,7 @@ def train(
     Without --fill and --algorithm each client is also trained alone, with the fills in train.alone.
     """
     workspace, params = options.parameters(fill=fill, algorithm=algorithm)
-    from pipeline import processes, progress
+    from pipeline import processes
     from pipeline.generation import devices
 
     if workers != 1 and not devices.has_gpu() and devices.cores() > 1:
@@ -115,11 +107,9 @@ def train(
     else:
         chosen = tuple((name, algorithm) for name in params.train.fills) if algorithm else params.train.pairs()
     for name, optimiser in chosen:
-        with progress.timed(workspace.timing(f"train {name} {optimiser}")):
-            train.run(workspace, params, name, optimiser, execution)
+        train.run(workspace, params, name, optimiser, execution)
     for name in () if fill or algorithm else params.train.alone:
-        with progress.timed(workspace.timing(f"train {name} alone")):
-            train.run_alone(workspace, params, name, execution)
+        train.run_alone(workspace, params, name, execution)
 
 
 @commands.command()

@@ -1,7 +1,7 @@
 """How values look in a terminal."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import typer
@@ -20,13 +20,14 @@ def echo(text: str) -> None:
     typer.echo("\n".join(map(printable.escaped, text.split("\n"))))
 
 
-def table(rows: Sequence[Sequence[str]], right: bool = False) -> str:
-    """Return rows of equally many cells as lines with aligned columns, left or right."""
+def table(rows: Sequence[Sequence[str]], right: bool | Collection[int] = False) -> str:
+    """Return rows of equally many cells as lines with aligned columns; ``right`` are all, none or some to the right."""
     shown = [[printable.line(cell, _MOST) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    to_right = (range(len(widths)) if right else ()) if isinstance(right, bool) else right
     lines = []
     for row in shown:
-        cells = (cell.rjust(width) if right else cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        cells = (cell.rjust(widths[i]) if i in to_right else cell.ljust(widths[i]) for i, cell in enumerate(row))
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 

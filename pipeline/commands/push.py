@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline import progress
+from pipeline import ledger, progress
 from pipeline.artifacts import manifest, shard_pictures
 from pipeline.artifacts.manifest import Manifest, Shard
 from pipeline.commands import results
@@ -20,6 +20,7 @@ from pipeline.reporting import contact_sheet
 from pipeline.workspace import Workspace
 
 
+@ledger.accounted("push")
 def push(workspace: Workspace, params: Params, options: PushOptions) -> Pushed:
     """Publish the manifest's shards; nothing local is changed or deleted.
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from pipeline import ledger
 from pipeline.artifacts import manifest
 from pipeline.artifacts.manifest import Manifest
 from pipeline.commands import dvc
@@ -41,6 +42,7 @@ class Regenerated:
     """None if the shard is, byte for byte, the one that the manifest names."""
 
 
+@ledger.accounted("regenerate", lambda given: given["devices"], reported=True)
 def regenerate(workspace: Workspace, params: Params, devices: list[str], client: int, fresh: bool) -> Regenerated:
     """Write one client's shard again, and its line in the manifest if the bytes are not those that it names.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from pipeline import ledger
 from pipeline.artifacts import manifest, partition
 from pipeline.commands import dvc
 from pipeline.generation import gate, lengths, rates, request
@@ -173,6 +174,7 @@ def cost(workspace: Workspace, params: Params, devices: list[str] | None = None)
         return _cost(pool, asked, dtype, devices)[1]
 
 
+@ledger.accounted("probe", lambda given: given["devices"], reported=True)
 def probe(workspace: Workspace, params: Params, devices: list[str]) -> int:
     """Render one missing batch on each device into the pool, so that the rate is known; return how many images."""
     dtype = resolve_dtype(params.generate.dtype, devices)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline import progress
+from pipeline import ledger, progress
 from pipeline.artifacts.history import Round, RunHistory
 from pipeline.federated import alone, workers
 from pipeline.federated import runs as run_store
@@ -37,6 +37,7 @@ def train(
     ends = {digest: end for digest, name in first.items() if (end := store.get(runs[name])) is not None}
     todo = {name: runs[name] for digest, name in first.items() if digest not in ends}
     if ends:
+        ledger.spend(runs_reused=len(ends))
         progress.say(f"{title}: {len(ends)} of {len(first)} runs were trained before and come from the store")
     for digest, end in ends.items():
         if number := first_infinite(end):
@@ -100,6 +101,7 @@ class _Training:
         end = yield from procedure(run, self._states[name], on_end)
         self._look(name, end)  # the last test comes after the last round
         self._store.keep(run, end, f"{self._title} {name}", time.monotonic() - self._start)
+        ledger.spend(runs_trained=1, **_sent(run, end))
         self._checkpoints[name].forget()
         if spared := self._rounds[name] - self._shown[name]:
             self._advance(spared, f"{name}: ended after {len(end.rounds)} {self._unit}")
@@ -117,6 +119,14 @@ class _Training:
         if name not in self._diverged and (number := first_infinite(at)):
             self._diverged.add(name)
             _warn(f"{self._title} {name}", self._runs[name], at, number)
+
+
+def _sent(run: Run, end: RunState) -> dict[str, int]:
+    """Return the bytes that clients received and sent in a finished run; nothing is sent without a federation."""
+    if run.alone or len(run.clients) == 1:
+        return {}
+    down, up = (sum(getattr(done, name) for done in end.rounds) for name in ("bytes_down", "bytes_up"))
+    return {"bytes_down": down, "bytes_up": up}
 
 
 def _of_clients(run: Run) -> bool:

@@ -1,5 +1,6 @@
 """Carry out the tasks of several runs at once, inline or in worker processes, one thread or one GPU each."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline import ledger
 from pipeline.errors import ParameterError
 from pipeline.federated.broadcasts import Broadcasts, Notice, Reader
 from pipeline.federated.inputs import Inputs
@@ -26,6 +28,12 @@ class ExecutionOptions:
 
     workers: int
     checkpoint_every: int = 10
+
+    @property
+    def devices(self) -> list[str]:
+        """The device of each worker; where there are GPUs, workers share them evenly."""
+        kinds = [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
+        return [kinds[number % len(kinds)] for number in range(self.workers)]
 
 
 def execute(
@@ -64,7 +72,12 @@ def _inline(
     try:
         tasks = next(execution)
         while True:
-            tasks = execution.send([spilled.keep(worker.carry_out(task)) for task in tasks])
+            results = []
+            for task in tasks:
+                result, seconds = _timed(worker, task)
+                ledger.spend(seconds)
+                results.append(spilled.keep(result))
+            tasks = execution.send(results)
             on_round(name)
     except StopIteration as end:
         last: RunState = end.value
@@ -104,7 +117,10 @@ class _Mixed:
     def carry_out(self) -> dict[str, RunState]:
         for name in self._executions:
             self._continue(name, None)
-        for posted, result, _ in self._crew.carry_out(lambda: self._queue.popleft() if self._queue else None):
+        for posted, (result, seconds), _ in self._crew.carry_out(
+            lambda: self._queue.popleft() if self._queue else None
+        ):
+            ledger.spend(seconds)
             self._found[posted.run][posted.number] = self._spilled.keep(result)
             self._left[posted.run] -= 1
             if not self._left[posted.run]:
@@ -142,10 +158,17 @@ def _load(inputs: Inputs, run: Run, device: str, sharing: int) -> Callable[[_Pos
     worker, reader = Worker(inputs, run, device, sharing), Reader()
 
     def carry_out(posted: _Posted) -> Answer:
-        result = worker.carry_out(replace(posted.task, broadcast=reader.state(posted.broadcast)))
-        return lambda: result
+        done = _timed(worker, replace(posted.task, broadcast=reader.state(posted.broadcast)))
+        return lambda: done
 
     return carry_out
+
+
+def _timed(worker: Worker, task: Task) -> tuple[Result, float]:
+    """Carry out a task; return its result, and the seconds for which the device worked on it."""
+    start = time.monotonic()
+    result = worker.carry_out(task)
+    return result, time.monotonic() - start
 
 
 def _cost(task: Task) -> int:

@@ -62,14 +62,6 @@ def kind(device: str) -> str:
     return device.partition(":")[0]
 
 
-def hardware(kind: str) -> str:
-    """Return what this machine's processor or its GPUs are called, without loading torch."""
-    files = sorted(_DRIVER.glob("gpus/*/information")) if kind == "cuda" else [_CPUINFO]
-    text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file())
-    names = re.findall(r"^[Mm]odel(?: name)?[ \t]*:[ \t]*(.*[a-zA-Z].*)$", text, re.MULTILINE)
-    return ", ".join(dict.fromkeys(name.strip() for name in names)) or kind
-
-
 @dataclass(frozen=True)
 class Assumption:
     """The arithmetic that images will have, as far as a command that renders nothing can know."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import atomic
+from pipeline import atomic, energy
 from pipeline.errors import ArtifactError
 from pipeline.generation import devices
 from pipeline.generation.recipe import Recipe
@@ -45,7 +45,7 @@ def record(pool: Path, recipe: Recipe, workers: Sequence[str], images_per_second
     ``workers`` has the device of each worker.
     """
     kind = devices.kind(workers[0])
-    rate = Rate(images_per_second, len(workers), kind, devices.hardware(kind), images, int(time.time()))
+    rate = Rate(images_per_second, len(workers), kind, energy.hardware(kind), images, int(time.time()))
     text = json.dumps({"of": _of(recipe), **asdict(rate)}, sort_keys=True, indent=1)
     atomic.write_text(_folder(pool) / f"{_digest(recipe)}-{kind}-{len(workers)}.json", f"{text}\n")
 
@@ -60,7 +60,7 @@ def estimate(pool: Path, recipe: Recipe, workers: Sequence[str] | None = None) -
         last = max(found, key=lambda rate: rate.measured, default=None)
         return None if last is None else Estimate(last.images_per_second, last)
     kind = devices.kind(workers[0])
-    alike = [rate for rate in found if (rate.kind, rate.hardware) == (kind, devices.hardware(kind))]
+    alike = [rate for rate in found if (rate.kind, rate.hardware) == (kind, energy.hardware(kind))]
     nearest = min(alike, key=lambda rate: abs(rate.workers - len(workers)), default=None)
     if nearest is None:
         return None

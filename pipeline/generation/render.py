@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from pipeline import progress
+from pipeline import ledger, progress
 from pipeline.artifacts.spec import ImageSpec
 from pipeline.errors import GenerationError
 from pipeline.generation import engines, rates
@@ -42,22 +42,25 @@ def render_missing(
     recipe, gate = request.plan.recipe, request.gate
     watch = None if gate is None else Watch(pool, request.plan, gate, clients)
 
-    def missing() -> Missing:
+    def missing() -> tuple[Iterable[ImageSpec], int, int]:
+        """Return specs of what the pool lacks, how many they are, and how many images it holds."""
         wanted = (request.plan if watch is None else watch.settle()).wanted
-        return pool.missing(recipe, wanted(clients)), pool.lacks(recipe, wanted(clients))
+        lacking, asked = pool.lacks(recipe, wanted(clients)), sum(len(one.indices) for one in wanted(clients))
+        return pool.missing(recipe, wanted(clients)), lacking, asked - lacking
 
     def replacements() -> Missing:
-        found = missing()
-        if watch is not None and found[1]:
-            progress.say(f"the gate refused {watch.refusals}: {found[1]} more to draw in their place")
-        return found
+        specs, lacking, _ = missing()
+        if watch is not None and lacking:
+            progress.say(f"the gate refused {watch.refusals}: {lacking} more to draw in their place")
+        return specs, lacking
 
-    first = missing()
+    specs, lacking, held = missing()
+    ledger.spend(images_reused=held)
     if watch is None:
-        return _render(pool, *first, request.model, devices, make)
-    if first[1]:
+        return _render(pool, specs, lacking, request.model, devices, make)
+    if lacking:
         watch.ready()
-    return _render(pool, *first, request.model, devices, make, watch.judge, replacements)
+    return _render(pool, specs, lacking, request.model, devices, make, watch.judge, replacements)
 
 
 def render_probe(pool: Pool, request: Request, devices: list[str], make: MakeEngine = engines.make) -> int:
@@ -169,6 +172,7 @@ class _Keeper:
 
     def _settle(self, stored: Future[tuple[int, list[ImageSpec]]]) -> None:
         good, unusable = stored.result()
+        ledger.spend(images_rendered=good)
         measured = self._rates()
         each = ", ".join(f"{name} {rate:.1f}/s" for name, rate in measured.items())
         self.advance(good, each if len(measured) <= _NAMED else f"{len(measured)} workers")
@@ -182,6 +186,7 @@ class _Keeper:
             self.retries.append(self._recipe.spec(spec.lane, spec.class_name, spec.index, spec.retry + 1))
 
     def _count(self, rendered: Rendered) -> None:
+        ledger.spend(rendered.seconds)
         name, images = rendered.worker, len(rendered.batch)
         if name in self._first:
             self._counts[name] += images

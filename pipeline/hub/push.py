@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-from pipeline import progress
+from pipeline import ledger, progress
 from pipeline.artifacts.manifest import Manifest
 from pipeline.errors import ArtifactError, HubError
 from pipeline.hub import api, contents, publication, published
@@ -115,4 +115,5 @@ def _preupload(hub: Hub, additions: Sequence[CommitOperationAdd], changes: Chang
             if len(part) == _TOGETHER or size >= _TOGETHER_BYTES or addition is additions[-1]:
                 hub.preupload(part)
                 advance(size)
+                ledger.spend(bytes_pushed=size)
                 part, size = [], 0

@@ -27,7 +27,7 @@ def page(
 ) -> Page:
     """Return the page's content; ``studied`` are the runs on networks, ``describe`` says in a sentence what a fill is.
 
-    Raises ArtifactError if an artifact is missing or damaged, DataError if the real images are not the partitioned ones.
+    Raises ArtifactError if an artifact is missing or damaged, DataError if the real images are not the partition's.
     """
     split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
     lacks = deficits.load(workspace.deficits)
@@ -39,6 +39,7 @@ def page(
     fills = {fill: describe(fill) for fill in (*places, *(one.fill for one in summary.references))}
     which = f"{split.client_count} clients, {len(split.class_names)} classes, {settings.scheme(params.partition)}"
     run = settings.table(params, split, shards, real.inventory, lacks)
+    tested = f"{sum(real.inventory.test_counts):,}"
     return Page(
         title="gen-fedsd report",
         heading=f"Does filling the missing classes help? {which}",
@@ -53,8 +54,8 @@ def page(
             cost.make(summary, places, weight_bytes(arms)),
             network.make(summary, studied, places),
             skew.make(summary, held, split, lacks, places),
-            ledger.make(summary, arms, shards, settings.times(workspace.timings)),
-            Section("What was run", [Settings({**run, "test images": f"{sum(real.inventory.test_counts):,}", "manifest": summary.manifest})]),
+            ledger.make(summary, arms, shards),
+            Section("What was run", [Settings({**run, "test images": tested, "manifest": summary.manifest})]),
         ],
     )
 

@@ -1,6 +1,5 @@
-"""What was run, in words: the page's table of settings, wall times, and the phrases that its text is made of."""
+"""What was run, in words: the page's table of settings, and the phrases that its text is made of."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,12 +115,6 @@ def local_work(params: TrainParams) -> str:
         return f"takes {params.local_steps} SGD steps a round"
     times = "once" if params.local_epochs == 1 else f"{params.local_epochs} times"
     return f"passes {times} over what it has in a round"
-
-
-def times(folder: Path) -> dict[str, str]:
-    """Return the wall time of each stage that recorded one."""
-    found = sorted(folder.glob("*.json"))
-    return {file.stem: f"{json.loads(file.read_text(encoding='utf-8'))['seconds']:.0f} s" for file in found}
 
 
 def _scales(values: Sequence[float]) -> str:

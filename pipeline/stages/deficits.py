@@ -1,6 +1,6 @@
 """Stage ``deficits``: count what each client lacks under a target rule."""
 
-from pipeline import progress
+from pipeline import ledger, progress
 from pipeline.artifacts import partition
 from pipeline.artifacts.deficits import Deficits
 from pipeline.clients.deficits import deficits, surplus
@@ -14,6 +14,7 @@ MOST = 10**8
 """Images to make, beyond which no machine could."""
 
 
+@ledger.accounted("deficits")
 def run(workspace: Workspace, params: Params) -> None:
     """Read the partition, write the deficits.
 

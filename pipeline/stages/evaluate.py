@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline import atomic, progress
+from pipeline import atomic, ledger, progress
 from pipeline.artifacts import manifest, partition
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.partition import Partition
@@ -17,6 +17,7 @@ from pipeline.reporting import copies
 from pipeline.workspace import Workspace
 
 
+@ledger.accounted("evaluate", lambda given: (given["device"],))
 def run(workspace: Workspace, params: Params, device: str = "cpu") -> Report:
     """Write the quality of the synthetic images and the picture of copies; return what was written.
 

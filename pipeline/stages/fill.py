@@ -1,11 +1,12 @@
 """Stage ``fill``: say which images each client trains on, with one fill."""
 
-from pipeline import fills, progress
+from pipeline import fills, ledger, progress
 from pipeline.fills.common.given import Given
 from pipeline.params import Params
 from pipeline.workspace import Workspace
 
 
+@ledger.accounted("fill {fill}")
 def run(workspace: Workspace, params: Params, fill: str) -> None:
     """Write the holdings of one fill, and of the fill whose weights its training starts from."""
     given = Given(workspace, params)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline import progress
+from pipeline import ledger, progress
 from pipeline.artifacts.manifest import REFUSED, Manifest
 from pipeline.errors import ArtifactError
 from pipeline.generation import assemble, gate, lengths, request
@@ -13,6 +13,7 @@ from pipeline.params import Params
 from pipeline.workspace import Workspace
 
 
+@ledger.accounted("generate", lambda given: given["devices"], reported=True)
 def run(workspace: Workspace, params: Params, devices: list[str]) -> None:
     """Write one shard for each client, an empty one for a client that lacks nothing, and the manifest.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline import progress
+from pipeline import ledger, progress
 from pipeline.artifacts.partition import Partition, Source
 from pipeline.clients import owners
 from pipeline.clients.partition import partition
@@ -15,6 +15,7 @@ from pipeline.reporting.deficits import holders
 from pipeline.workspace import Workspace
 
 
+@ledger.accounted("partition")
 def run(workspace: Workspace, params: Params) -> None:
     """Write what the data set holds, then the partition and its picture.
 

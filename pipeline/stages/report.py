@@ -9,7 +9,7 @@ from pipeline.artifacts.holdings import Holdings
 from pipeline.artifacts.manifest import Manifest
 from pipeline.evaluation.network.replay import networks
 from pipeline.params import Params
-from pipeline.reporting import arms, content, curves, kinds, page, remarks, skew, summary
+from pipeline.reporting import arms, content, curves, kinds, ledger_page, page, remarks, skew, spending, summary
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.network import study
 from pipeline.reporting.network.study import Study
@@ -25,14 +25,7 @@ def run(workspace: Workspace, params: Params) -> None:
     """
     split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
     names, held = split.class_names, {fill: holdings.load(workspace.fill(fill)) for fill in params.train.all_fills()}
-    federated = arms.ordered(
-        [
-            arm
-            for algorithm in params.train.algorithms
-            for fill in params.train.fills
-            for arm in arms.read(workspace.run(fill, algorithm), names)
-        ]
-    )
+    federated = _federated(workspace, params, names)
     central = [arm for fill in params.train.references for arm in arms.read(workspace.run(fill, "fedavg"), names)]
     shard_bytes = sum(shard.bytes for shard in shards.shards)
     numbers = summarise(
@@ -47,24 +40,23 @@ def run(workspace: Workspace, params: Params) -> None:
         alone=[model for fill in params.train.alone for model in alone.load(workspace.alone(fill))],
         skew=skew.of_fills(split.counts(), {fill: held[fill].counts for fill in params.train.fills}, params.seed),
     )
-    studied = _studied(workspace, params, federated, held, shards, numbers)
     gated = remarks.on_gate(shards.gate.name if shards.gate else None, params.train.fills)
-    numbers = replace(
-        numbers,
-        remarks=(*numbers.remarks, *gated),
-        network=studied.network,
-        within_bytes=studied.within_bytes,
-        break_even=studied.break_even,
-    )
+    studied = _studied(workspace, params, federated, held, shards, numbers)
+    numbers = studied.added_to(replace(numbers, remarks=(*numbers.remarks, *gated)))
     from pipeline import fills  # its files can load torchvision
 
     text = page.render(content.page(workspace, params, numbers, federated, studied, fills.describe))
     curves.save(workspace.report_curves, federated)
     summary.save(workspace.report_metrics, numbers)
     atomic.write_text(workspace.report_page, text)
-    for remark in numbers.remarks:
-        progress.say(f"report: {remark}")
-    progress.say(f"report: {workspace.report_page}")
+    atomic.write_text(workspace.ledger_page, ledger_page.render(spending.of(workspace)))
+    for told in (*numbers.remarks, workspace.report_page):
+        progress.say(f"report: {told}")
+
+
+def _federated(workspace: Workspace, params: Params, class_names: Sequence[str]) -> list[ArmRuns]:
+    pairs = [(fill, algorithm) for algorithm in params.train.algorithms for fill in params.train.fills]
+    return arms.ordered([arm for pair in pairs for arm in arms.read(workspace.run(*pair), class_names)])
 
 
 def _studied(

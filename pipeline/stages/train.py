@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import fills
+from pipeline import fills, ledger
 from pipeline.artifacts import alone, history, holdings, metrics
 from pipeline.artifacts.alone import Alone
 from pipeline.artifacts.holdings import Holdings
@@ -27,6 +27,7 @@ from pipeline.params import Params
 from pipeline.workspace import Workspace
 
 
+@ledger.accounted("train {fill} {algorithm}", lambda given: given["options"].devices, reported=True)
 def run(workspace: Workspace, params: Params, fill: str, algorithm: str, options: ExecutionOptions) -> None:
     """Train every budget and seed of one fill; write histories, metrics and final weights.
 
@@ -45,6 +46,7 @@ def run(workspace: Workspace, params: Params, fill: str, algorithm: str, options
     metrics.save(workspace.metrics(fill, algorithm), histories, stage.given.counts)
 
 
+@ledger.accounted("train {fill} alone", lambda given: given["options"].devices, reported=True)
 def run_alone(workspace: Workspace, params: Params, fill: str, options: ExecutionOptions) -> None:
     """Train each client alone on what it holds with one fill, as long as in all rounds; write how good its model is."""
     stage = _Stage(workspace, params, options)

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import atomic
-from pipeline.artifacts import alone, deficits, history, holdings, manifest, partition, quality
+from pipeline.artifacts import alone, history, holdings, manifest, partition, quality
 from pipeline.artifacts.history import RunHistory
+from pipeline.artifacts.holdings import Holdings
 from pipeline.artifacts.partition import Partition
 from pipeline.params import Params
 from pipeline.reporting import kinds, measures, singles, skew
@@ -134,12 +135,7 @@ def _curve(run: RunHistory) -> Iterator[Row]:
 def _fills(workspace: Workspace, params: Params, split: Partition) -> dict[str, Row]:
     """Return what each fill is, how many images and bytes of images it adds and how skewed clients then are."""
     real = split.counts()
-    dropped = getattr(deficits.load(workspace.deficits), "surplus", None)
-    shared = {
-        "images_real": int(real.sum()),
-        "images_dropped": 0 if dropped is None else int(dropped.sum()),
-        **_skew(params, real, real="clients"),
-    }
+    shared = {"images_real": int(real.sum()), **_skew(params, real, real="clients")}
     shards = sum(shard.bytes for shard in manifest.load(workspace.manifest).shards)
     return {name: {**shared, **_fill(workspace, params, name, split, shards)} for name in params.train.all_fills()}
 
@@ -147,13 +143,22 @@ def _fills(workspace: Workspace, params: Params, split: Partition) -> dict[str, 
 def _fill(workspace: Workspace, params: Params, name: str, split: Partition, shards: int) -> Row:
     """Return what a fill is; ``shards`` are the bytes of all clients' shards."""
     held = holdings.load(workspace.fill(name))
-    kind = kinds.of(held, split)
+    kind, kept = kinds.of(held, split), _kept(held, split)
     return {
         "kind": kind,
-        "images_added": int(held.counts.sum()) - int(split.counts().sum()),
+        "images_added": int(held.counts.sum()) - kept,
+        "images_dropped": int(split.counts().sum()) - kept,
         "image_bytes": shards if kind == "synthetic" else 0,
         **(_skew(params, held.counts, skew="clients", floor="iid") if held.counts.any() else {}),
     }
+
+
+def _kept(held: Holdings, split: Partition) -> int:
+    """Return how many of the partition's images somebody trains on, each counted once."""
+    real = [
+        rows for name, of_all in held.rows.items() if held.sources[name].array == split.source.array for rows in of_all
+    ]
+    return len(np.intersect1d(np.concatenate([np.empty(0, np.int64), *real]), np.concatenate(split.by_client())))
 
 
 def _skew(params: Params, counts: Int64, **wanted: str) -> Row:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from pipeline import energy
 from pipeline.errors import ArtifactError
-from pipeline.generation import devices, rates
+from pipeline.generation import rates
 from pipeline.generation.prompts import PromptSet
 from pipeline.generation.recipe import Lora, Recipe
 from pipeline.workspace import Workspace
@@ -70,16 +71,16 @@ def test_the_last_rate_replaces_the_one_before(pool: Path, recipe: Recipe) -> No
     found = rates.estimate(pool, recipe, ["cpu"])
     assert found is not None
     assert found.images_per_second == 3.0
-    assert (found.based_on.kind, found.based_on.hardware) == ("cpu", devices.hardware("cpu"))
+    assert (found.based_on.kind, found.based_on.hardware) == ("cpu", energy.hardware("cpu"))
 
 
 def test_another_processor_is_another_speed(
     pool: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
-    monkeypatch.setattr(devices, "_CPUINFO", cpuinfo)
+    monkeypatch.setattr(energy, "_CPUINFO", cpuinfo)
     cpuinfo.write_text("processor\t: 0\nmodel\t\t: 17\nmodel name\t: Fast CPU\n" * 2)
-    assert devices.hardware("cpu") == "Fast CPU"
+    assert energy.hardware("cpu") == "Fast CPU"
     rates.record(pool, recipe, ["cpu"], 2.0, 40)
     cpuinfo.write_text("model name\t: Slow CPU\n")
     assert rates.estimate(pool, recipe, ["cpu"]) is None
@@ -87,12 +88,12 @@ def test_another_processor_is_another_speed(
 
 
 def test_gpus_are_called_what_the_driver_calls_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_DRIVER", tmp_path)
-    assert devices.hardware("cuda") == "cuda"
+    monkeypatch.setattr(energy, "_DRIVER", tmp_path)
+    assert energy.hardware("cuda") == "cuda"
     for number in range(2):
         (tmp_path / "gpus" / str(number)).mkdir(parents=True)
         (tmp_path / "gpus" / str(number) / "information").write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 1\n")
-    assert devices.hardware("cuda") == "NVIDIA H200"
+    assert energy.hardware("cuda") == "NVIDIA H200"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"images_per_second": 0}', "[" * 100_000])

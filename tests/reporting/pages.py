@@ -9,11 +9,14 @@ from PIL import Image
 from pipeline.artifacts.history import RunHistory
 from pipeline.artifacts.manifest import Manifest
 from pipeline.artifacts.quality import Report
-from pipeline.reporting import content, page, sweep_page
+from pipeline.ledger import COUNTS
+from pipeline.reporting import content, ledger_page, page, sweep_page
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.charts import cells
 from pipeline.reporting.page import Charts, Page, Section, Settings, Sheets
 from pipeline.reporting.sections import clients, cost, images, ledger, network, quality, results, skew
+from pipeline.reporting.spending import Gain, Line, Price, Spending, Stored
+from pipeline.reporting.statistics import Difference
 from pipeline.reporting.summary import Summary
 from tests.reporting import crowd
 
@@ -81,13 +84,25 @@ def report(shown: Shown) -> str:
             cost.make(numbers, places, "248,024"),
             network.make(numbers, studied, places),
             Section("Skew", [*skew.before_and_after(numbers, places), Charts(maps, wide=True)]),
-            ledger.make(numbers, shown.arms, MANIFEST, {"generate": "61 s"}),
+            ledger.make(numbers, shown.arms, MANIFEST),
             Section("What was run", [Settings(dict.fromkeys(names, "x" * 300))]),
         ],
     ))  # fmt: skip
 
 
 MANIFEST = Manifest("r" * 16, {}, "own", crowd.names(2), ())
+
+
+def ledger_of(names: Sequence[str]) -> str:
+    """Return the ledger's page with a stage for each name, and gains of every kind."""
+    counts = dict.fromkeys(COUNTS, 123_456_789)
+    lines = [Line(f"train {name} fedavg", "cuda", 1e6, 1e7, 1e9, ("NVML + RAPL",), counts) for name in names]
+    changes = (Difference(0.1, 0.05, 0.2, 6, 12, 0.03), Difference(0.1, None, None, 1, 1, None))
+    gains = [
+        Gain("fedavg", "epochs", name, one) for name in names for one in (*changes, Difference(0, 0, 0, 1, 2, None))
+    ]
+    stored = (Stored("pool of images", 10**12, True), Stored("shards", 0, False))
+    return ledger_page.render(Spending(tuple(lines), 3, stored, Price(10**6, 10**7, 1e8, 1e10), tuple(gains)))
 
 
 def sweep() -> str:

@@ -1,12 +1,12 @@
 """Both pages in a headless Chromium, at phone and desktop width, light and dark."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.reporting import browser, pages
+from tests.reporting import browser, crowd, pages
 from tests.reporting.browser import Browser
 
 PHONE, DESKTOP = 390, 1280
@@ -66,11 +66,12 @@ def test_what_scrolls_by_itself_is_no_fault(window: Browser, tmp_path: Path) -> 
     assert window.open(page(tmp_path, inside), PHONE).nothing
 
 
-PAGES = {
+PAGES: dict[str, Callable[[], str]] = {
     "report": lambda: pages.report(pages.crowded()),
     "bare report": lambda: pages.report(pages.bare()),
     "sweep": pages.sweep,
     "bare sweep": pages.bare_sweep,
+    "ledger": lambda: pages.ledger_of(crowd.names(20)),
 }
 
 

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,14 +156,6 @@ def test_schemes_in_words(loaded: Params, values: dict[str, Any], text: str) -> 
 )
 def test_local_work_in_words(loaded: Params, values: dict[str, Any], text: str) -> None:
     assert settings.local_work(changed(loaded, "train", **values).train) == text
-
-
-def test_wall_times_are_those_that_were_recorded(tmp_path: Path) -> None:
-    for stage, seconds in (("train-none-fedavg", 71.6), ("generate", 0.2)):
-        (tmp_path / f"{stage}.json").write_text(json.dumps({"seconds": seconds}))
-    (tmp_path / "runs").mkdir()
-    assert settings.times(tmp_path) == {"generate": "0 s", "train-none-fedavg": "72 s"}
-    assert settings.times(tmp_path / "missing") == {}
 
 
 def test_a_recipe_of_another_kind_is_one_line(loaded: Params, tmp_path: Path) -> None:

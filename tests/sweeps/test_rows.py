@@ -82,6 +82,20 @@ def test_images_are_as_large_as_the_shards(
     }
 
 
+def test_images_are_kept_added_or_left_out(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """A central run on synthetic images adds as many as the fill, and leaves all real ones out."""
+    real, added = rows["none", "steps"]["images_real"], rows["synthetic", "steps"]["images_added"]
+    assert min(real, added) > 0
+    assert {
+        fill: (row["images_real"], row["images_added"], row["images_dropped"]) for (fill, _), row in rows.items()
+    } == {
+        "none": (real, 0, 0),
+        "synthetic": (real, added, 0),
+        "central-real": (real, 0, 0),
+        "central-synthetic": (real, added, real),
+    }
+
+
 def test_the_floor_of_skew_stands_beside_it(rows: dict[tuple[str, str], dict[str, Any]], reported: Summary) -> None:
     for one in reported.skew:
         row = rows[one.fill, "steps"]

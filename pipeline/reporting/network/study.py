@@ -1,7 +1,7 @@
 """All that a report says about networks, from the histories of its arms and from what its fills send."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.artifacts.holdings import Holdings
 from pipeline.artifacts.manifest import Manifest
@@ -13,6 +13,7 @@ from pipeline.reporting.network.clock import Clock, has_drop_outs
 from pipeline.reporting.network.hours import Case
 from pipeline.reporting.network.results import BreakEven, OnNetwork, WithinBytes
 from pipeline.reporting.summarise import target_of
+from pipeline.reporting.summary import Summary
 from pipeline.reporting.verdict import EQUAL_WORK
 
 _PARTITION = 0  # a report has one
@@ -29,6 +30,11 @@ class Study:
     network: tuple[OnNetwork, ...]
     within_bytes: tuple[WithinBytes, ...]
     break_even: tuple[BreakEven, ...]
+
+    def added_to(self, summary: Summary) -> Summary:
+        """Return the numbers of a report with these."""
+        found = {name: getattr(self, name) for name in ("network", "within_bytes", "break_even")}
+        return replace(summary, **found)
 
     @property
     def drop_outs(self) -> bool:
@@ -68,7 +74,7 @@ def study(
     generator = one_off.generator(held[fill], found.clients, round(1e6 * options.generator_megabytes))
     others = [case for case in cases if case.fill in controls]
     made = break_even.break_even(mine, others, [mine.one_off, generator], clocks, options.image_watts)
-    return found if made is None else Study(**{**vars(found), "break_even": (made,)})
+    return found if made is None else replace(found, break_even=(made,))
 
 
 def _cases(

@@ -1,12 +1,13 @@
-"""What was spent: images that were drawn, local work, bytes on the network, and wall times."""
+"""What was spent, as far as it is the same on every machine: images, local work, bytes on the network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from pipeline.artifacts.manifest import Manifest
 from pipeline.reporting.arms import ArmRuns
-from pipeline.reporting.page import Folded, Part, Section, Settings, Shown, Text
+from pipeline.reporting.page import Part, Section, Settings, Shown, Text
 from pipeline.reporting.summary import Summary
 from pipeline.reporting.tables import Table
 
@@ -15,14 +16,14 @@ _HEAD = (
     *("images through training", "steps", "MB to clients", "MB to the server", "MB of images"),
 )
 
-_TIMES = (
-    "Wall times are those of the last run of each stage on this machine; a stage that found its images or runs in the "
-    "cache was short."
+_ELSEWHERE = Markup(
+    "Seconds, energy and their price of a point of accuracy differ from machine to machine, so this page leaves them "
+    'out: see <a href="ledger.html">ledger.html</a> beside it, or <code>gen-fedsd status --ledger</code>.'
 )
 
 
-def make(summary: Summary, arms: Sequence[ArmRuns], shards: Manifest, times: Mapping[str, str]) -> Section:
-    """Return the section; ``times`` are wall times by stage."""
+def make(summary: Summary, arms: Sequence[ArmRuns], shards: Manifest) -> Section:
+    """Return the section; equal results give an equal one."""
     refused = sum(shards.refusals())
     drawn = {
         "synthetic images that clients have": f"{shards.rows:,}",
@@ -38,7 +39,7 @@ def make(summary: Summary, arms: Sequence[ArmRuns], shards: Manifest, times: Map
             "clients once, before training."
         ),
         Settings(drawn),
-        Folded("Wall time of each stage", [Settings(times), Text(_TIMES)]),
+        Text(_ELSEWHERE),
     ]
     return Section("What was spent", parts)
 
