@@ -31,9 +31,8 @@ def page(
     """
     split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
     lacks = deficits.load(workspace.deficits)
-    real = decoded.open_data(workspace, params.data)
+    real, judged = decoded.open_data(workspace, params.data), quality.load(workspace.quality)
     split.check_source(real.fingerprint, params.data.path)
-    judged = quality.load(workspace.quality)
     places = {fill: place for place, fill in enumerate(dict.fromkeys(arm.fill for arm in summary.arms))}
     held = [holdings.load(workspace.fill(name)) for name in places]
     fills = {fill: describe(fill) for fill in (*places, *(one.fill for one in summary.references))}

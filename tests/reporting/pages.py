@@ -63,9 +63,7 @@ def report(shown: Shown) -> str:
     numbers, names = shown.numbers, shown.names
     places = {fill: place for place, fill in enumerate(dict.fromkeys(arm.fill for arm in shown.arms))}
     studied = crowd.study(shown.arms)
-    numbers = replace(
-        numbers, network=studied.network, within_bytes=studied.within_bytes, break_even=studied.break_even
-    )
+    numbers = studied.added_to(numbers)
     held = crowd.counts(len(names), np.random.default_rng(6))
     clients_ = [f"client {name}" for name in crowd.names(len(held))]
     maps = [cells.draw(held, names, clients_, title, 20) for title in ("Before", "After")]

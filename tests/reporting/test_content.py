@@ -63,7 +63,7 @@ def page(workspace: Workspace, loaded: Params, arms: list[ArmRuns], references: 
     nets = networks(NetworkParams(draws=2, profiles=("LAN",)), 1)
     shards = manifest.load(workspace.manifest)
     studied = study(arms, held, shards, nets, fill="mine", controls=["none"], target=0.655)
-    found = replace(made(arms, references), network=studied.network, break_even=studied.break_even)
+    found = studied.added_to(made(arms, references))
     return content.page(workspace, loaded, found, arms, studied, "What {} does.".format)
 
 

@@ -56,7 +56,7 @@ LOADS: Sequence[dict[str, Any]] = [{}, {"redraw": True, "coupling": "independent
 def written(folder: Path, **options: Any) -> Path:
     """Write a page of nothing but the section."""
     found, studied = arms(), crowd.study(arms(), ASIDE, **options)
-    numbers = replace(crowd.summary(found, ("a",)), network=studied.network, break_even=studied.break_even)
+    numbers = studied.added_to(crowd.summary(found, ("a",)))
     section = network.make(numbers, studied, {fill: place for place, fill in enumerate(FILLS)})
     path = folder / f"{len(options)}.html"
     path.write_text(page.render(Page("t", "h", Verdict("v"), [], [section])), encoding="utf-8")
