@@ -8,7 +8,7 @@ from pipeline.section import Section
 from pipeline.values import MOST, Count, Names, Positive, Share, StrictPositive
 
 Coupling = Literal["quantile", "independent"]
-_Seconds = Annotated[float, Field(gt=0, le=MOST)]
+_Time = Annotated[float, Field(gt=0, le=MOST)]
 
 
 class NetworkParams(Section):
@@ -19,7 +19,7 @@ class NetworkParams(Section):
     coupling: Coupling = "quantile"
     draws: Annotated[Positive, Field(le=10_000)] = 100
     redraw: bool = False
-    deadline: _Seconds | None = None
+    deadline: _Time | None = None
     first: StrictPositive | Share | None = None
     server: Annotated[float, Field(gt=0, le=MOST)] | None = None
     """Mbit/s, in each direction."""
@@ -27,3 +27,8 @@ class NetworkParams(Section):
     loss_bound: bool = False
     sample_seconds: Annotated[float, Field(ge=0, le=MOST)] = 0.001
     compute_spread: Annotated[float, Field(ge=0, le=5)] = 0.7
+    budget_hours: _Time | None = None
+    budget_megabytes: Annotated[float, Field(gt=0, le=MOST)] | None = None
+    generator_megabytes: Annotated[float, Field(gt=0, le=MOST)] = 2132
+    image_seconds: Annotated[float, Field(ge=0, le=MOST)] = 15.0
+    image_watts: Annotated[float, Field(ge=0, le=MOST)] = 10.0

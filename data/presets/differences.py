@@ -266,8 +266,8 @@ PRESETS = {
             },
         },
         counts="cifar10-clients",
-        remark="The clients hold 20,000 of the 25,000 images that the generator has not seen; the stage evaluate and the "
-        "fill real take the other 5,000.",
+        remark="The clients hold 20,000 of the 25,000 images that the generator has not seen; the stage evaluate and "
+        "the fill real take the other 5,000.",
         gpu=False,
     ),
 }

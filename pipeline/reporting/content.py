@@ -7,8 +7,9 @@ from pipeline.data import decoded
 from pipeline.params import Params
 from pipeline.reporting import settings
 from pipeline.reporting.arms import ArmRuns
+from pipeline.reporting.network.study import Study
 from pipeline.reporting.page import Page, Section, Settings, Verdict
-from pipeline.reporting.sections import clients, cost, images, ledger, quality, results, skew
+from pipeline.reporting.sections import clients, cost, images, ledger, network, quality, results, skew
 from pipeline.reporting.summary import Summary
 from pipeline.reporting.verdict import chosen, headline, replicates
 from pipeline.workspace import Workspace
@@ -17,18 +18,21 @@ _NOTHING = "No verdict: the compared fill was not trained beside a control."
 
 
 def page(
-    workspace: Workspace, params: Params, summary: Summary, arms: Sequence[ArmRuns], describe: Callable[[str], str]
+    workspace: Workspace,
+    params: Params,
+    summary: Summary,
+    arms: Sequence[ArmRuns],
+    studied: Study,
+    describe: Callable[[str], str],
 ) -> Page:
-    """Return the page's content; ``describe`` says in one sentence what a fill is.
+    """Return the page's content; ``studied`` are the runs on networks, ``describe`` says in a sentence what a fill is.
 
-    Raises ArtifactError if an artifact is missing or damaged, DataError if the real images are not those that were
-    partitioned.
+    Raises ArtifactError if an artifact is missing or damaged, DataError if the real images are not the partition's.
     """
     split, shards = partition.load(workspace.partition), manifest.load(workspace.manifest)
     lacks = deficits.load(workspace.deficits)
-    real = decoded.open_data(workspace, params.data)
+    real, judged = decoded.open_data(workspace, params.data), quality.load(workspace.quality)
     split.check_source(real.fingerprint, params.data.path)
-    judged = quality.load(workspace.quality)
     places = {fill: place for place, fill in enumerate(dict.fromkeys(arm.fill for arm in summary.arms))}
     held = [holdings.load(workspace.fill(name)) for name in places]
     fills = {fill: describe(fill) for fill in (*places, *(one.fill for one in summary.references))}
@@ -47,6 +51,7 @@ def page(
             images.make(params.report.images_per_class, split, shards, real.train, judged),
             clients.make(summary, arms, places, split.class_names),
             cost.make(summary, places, weight_bytes(arms)),
+            network.make(summary, studied, places),
             skew.make(summary, held, split, lacks, places),
             ledger.make(summary, arms, shards),
             Section("What was run", [Settings({**run, "test images": tested, "manifest": summary.manifest})]),

@@ -26,7 +26,7 @@ def render(template: str, values: Mapping[str, object]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = _read("page.css") + palette.css(), _read("page.js")
+    style, script = _read("page.css") + palette.css(), _read("page.js") + _read("network.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     shared = {"style": Markup(style), "script": Markup(script), "policy": policy}

@@ -1,5 +1,6 @@
 """What a page is made of, and the one HTML file that it becomes; the report's and a sweep's pages share both."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -99,7 +100,26 @@ class Folded:
     kind: ClassVar[str] = "folded"
 
 
-Part = Text | Items | Charts | Shown | Settings | Sheets | Picture | Folded
+@dataclass(frozen=True)
+class Live:
+    """Parts that the page's script computes again when a reader changes the form; without scripts there is no form."""
+
+    form: Markup
+    parts: Sequence["Part"]
+    data: Markup
+    """JSON as text of an element, see :func:`embedded`."""
+    kind: ClassVar[str] = "live"
+
+
+Part = Text | Items | Charts | Shown | Settings | Sheets | Picture | Folded | Live
+
+
+def embedded(value: object) -> Markup:
+    """Return a value as JSON that is text anywhere in a page: no character of it is one of HTML's."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    for character in "&<>":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def summarise(
         fill=fill,
         last_rounds=max((found.primary_rounds for arm in usable for found in arm.measures.values()), default=1),
         fills=tuple(fills),
-        arms=tuple(_arm(arm, _accuracy(arm, usable, target), class_names) for arm in usable),
+        arms=tuple(_arm(arm, target_of(arm, usable, target), class_names) for arm in usable),
         comparisons=tuple(made for pair in pairs if (made := _compare(*pair))),
         verdicts=tuple(made for made in judged if made),
         references=tuple(_reference(arm, weights * clients) for arm in references if arm.runs),
@@ -86,7 +86,7 @@ def _arm(arm: ArmRuns, target: float | None, class_names: Sequence[str]) -> Arm:
     )
 
 
-def _accuracy(arm: ArmRuns, arms: Sequence[ArmRuns], given: float | None) -> float | None:
+def target_of(arm: ArmRuns, arms: Sequence[ArmRuns], given: float | None) -> float | None:
     """Return an arm's target: what is given, or what the arm without a fill of its algorithm and budget reaches.
 
     None if that arm was not trained. So a target never comes from the arm under study (as in Flick, NeurIPS 2025).

@@ -10,6 +10,9 @@ The file, data/report.json, is nested objects, since ``dvc metrics`` reads numbe
      "references":  {FILL: {"accuracy": {...}, "by_seed": {...}, "megabytes": 5.0}},
      "alone":       {BUDGET: {FILL: {"own": {...}, "whole": {...}, "better_off": {ALGORITHM: {...}}}}},
      "skew":        {FILL: {"clients": {"hellinger": 0.7, ...}, "iid": {"hellinger": 0.05, ...}}},
+     "network":     {PROFILE: {ALGORITHM: {BUDGET: {FILL: {"hours": {"median": 2.1, "low": 1.2, ...}, ...}}}}},
+     "within_bytes": {ALGORITHM: {BUDGET: {FILL: {"megabytes": 74.4, "accuracy": {"median": 0.6, ...}}}}},
+     "break_even":  {ALGORITHM: {BUDGET: {FILL: {"control": "none", "ways": [...], ...}}}},
      "remarks":     [TEXT, ...]}
 
 Names of algorithms, budgets and fills are only ever keys below these fixed sections, so none is reserved. Accuracies
@@ -28,6 +31,7 @@ from pipeline import atomic
 from pipeline.errors import ArtifactError
 from pipeline.reporting.kinds import Fill
 from pipeline.reporting.measures import ClientSpread
+from pipeline.reporting.network.results import BreakEven, OnNetwork, WithinBytes
 from pipeline.reporting.skew import FillSkew
 from pipeline.reporting.statistics import Difference, Estimate
 
@@ -41,6 +45,9 @@ _KEYS = {
     "references": ("fill",),
     "alone": ("budget", "fill"),
     "skew": ("fill",),
+    "network": ("profile", *_ARM),
+    "within_bytes": _ARM,
+    "break_even": _ARM,
 }
 """The fields that are keys in the file, from the outermost inwards."""
 _REDO = "run: dvc repro -f report"
@@ -218,6 +225,10 @@ class Summary:
     alone: tuple[Alone, ...] = ()
     skew: tuple[FillSkew, ...] = ()
     """Of the real images, which is the fill none, and of every fill that changes what clients hold."""
+    network: tuple[OnNetwork, ...] = ()
+    within_bytes: tuple[WithinBytes, ...] = ()
+    break_even: tuple[BreakEven, ...] = ()
+    """Of the compared fill."""
 
     @property
     def budgets(self) -> list[str]:

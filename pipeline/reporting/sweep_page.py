@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.reporting import measures, sweep_charts, sweep_summary, sweep_tables
+from pipeline.reporting import measures, sweep_charts, sweep_network, sweep_summary, sweep_tables
 from pipeline.reporting.page import Charts, Folded, Page, Part, Section, Settings, Shown, Text, Verdict
 from pipeline.reporting.sweep_charts import Places
 from pipeline.reporting.sweep_summary import Setting, SweepSummary
@@ -45,12 +45,13 @@ def make(
     curves: pa.Table,
     fill: str,
     settings: Mapping[str, str],
+    network: pa.Table | None = None,
 ) -> Page:
     """Return a sweep's page; equal tables give an equal page.
 
     ``axes`` are the values of each axis as text, in order; ``results`` and ``curves`` the sweep's tables, ``fill`` the
     one that is compared with the controls, ``settings`` what else decides the results. Columns that the tables lack are
-    left out, and their sections say so.
+    left out, and their sections say so. ``network`` are the times of the runs on each profile.
     """
     found = sweep_summary.summarise(results, list(axes), fill)
     lines, rounds = results.to_pylist(), curves.to_pylist()
@@ -65,6 +66,7 @@ def make(
             _settings(found, list(axes), places),
             _differences(found, list(axes)),
             *_costs(found, axes, places),
+            sweep_network.section(network, list(axes), fill),
             _rounds(rounds, list(axes), places),
             Section("What was run", [Settings({**_counts(lines, axes), **settings})]),
         ],

@@ -49,12 +49,12 @@ def read(table: pa.Table, axes: Sequence[str]) -> tuple[list[Row], list[str]]:
         )
     rows: dict[tuple[object, ...], Row] = {}
     lines = table.to_pylist()
-    first, empty, again, equal = _least_seeds(lines, axes), 0, 0, 0
+    first, empty, again, equal = least_seeds(lines, axes), 0, 0, 0
     for line in lines:
         if not _finite(line["primary"]):
             empty += 1
             continue
-        unit = _partition(line, axes)
+        unit = partition_of(line, axes)
         if first[*unit, line["train_seed"]] != line["partition_seed"]:
             equal += 1
             continue
@@ -82,19 +82,19 @@ def _with_kinds(rows: Sequence[Row]) -> list[Row]:
     return [replace(row, kind=merged[row.fill]) for row in rows]
 
 
-def _partition(line: Mapping[str, Any], axes: Sequence[str]) -> tuple[object, ...]:
+def partition_of(line: Mapping[str, Any], axes: Sequence[str]) -> tuple[object, ...]:
     """Return what is one partition of a setting; where no digest is known, its seed stands for it."""
     return *(line[name] for name in axes), line.get("partition_digest") or line["partition_seed"]
 
 
-def _least_seeds(lines: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> dict[tuple[object, ...], int]:
+def least_seeds(lines: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> dict[tuple[object, ...], int]:
     """Return the least seed of each partition, and of each partition with each training seed.
 
     The former names the partition, the latter's rows count; so the order of rows decides nothing.
     """
     found: dict[tuple[object, ...], int] = {}
     for line in lines:
-        unit = _partition(line, axes)
+        unit = partition_of(line, axes)
         for key in (unit, (*unit, line["train_seed"])):
             found[key] = min(found.get(key, line["partition_seed"]), line["partition_seed"])
     return found

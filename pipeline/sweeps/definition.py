@@ -157,7 +157,7 @@ def _check_key(key: str, where: str) -> None:
     if key in INNER:
         fix = f"put the whole list under set: each cell trains all of {key}"
         raise ParameterError(f"{key} makes no cells", where, fix)
-    if key.startswith("report."):
+    if key.startswith(("report.", "network.")):
         raise ParameterError(f"{key} changes no result of a cell", where, "put it under set, or leave it out")
 
 

@@ -120,6 +120,11 @@ class SweepFolder:
         return self.folder / "curves.parquet"
 
     @property
+    def network(self) -> Path:
+        """The times of all runs on each profile."""
+        return self.folder / "network.parquet"
+
+    @property
     def page(self) -> Path:
         return self.folder / "sweep.html"
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline import atomic
 from pipeline.errors import ParameterError
@@ -11,7 +12,7 @@ from pipeline.params import TrainParams
 from pipeline.reporting import markdown, sweep_page
 from pipeline.reporting import page as reporting
 from pipeline.reporting.page import Page
-from pipeline.sweeps import columns, grid, tables
+from pipeline.sweeps import columns, grid, network, tables
 from pipeline.sweeps.runner import Plan
 
 
@@ -35,10 +36,11 @@ def publish(plan: Plan, place: Path) -> list[Path]:
     texts = {plan.folder.page.name: reporting.render(made), "README.md": text, **pictures}
     for name, text in texts.items():
         atomic.write_text(place / name, text)
-    for table in (plan.folder.results, plan.folder.curves):
+    kept = (plan.folder.results, plan.folder.curves, plan.folder.network)
+    for table in kept:
         with atomic.replacing(place / table.name) as temporary:
             shutil.copyfile(table, temporary)
-    return [place / name for name in (*texts, plan.folder.results.name, plan.folder.curves.name)]
+    return [place / name for name in (*texts, *(table.name for table in kept))]
 
 
 def make(plan: Plan) -> Page:
@@ -46,6 +48,9 @@ def make(plan: Plan) -> Page:
     with plan.folder.locked():
         tables.write(plan.sweep, plan.folder, plan.cells)
         results, curves = tables.load(plan.folder)
+        times = network.table(plan)
+        with atomic.replacing(plan.folder.network) as temporary:
+            pq.write_table(times, temporary, compression="zstd")
     made = list(plan.cells)
     return sweep_page.make(
         name=plan.sweep.name,
@@ -55,6 +60,7 @@ def make(plan: Plan) -> Page:
         curves=as_named(curves, made[0].params.train),
         fill=made[0].params.report.fill,
         settings=settings(plan),
+        network=as_named(times, made[0].params.train),
     )
 
 

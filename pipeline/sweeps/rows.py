@@ -35,7 +35,7 @@ def write(workspace: Workspace, params: Params, results: Path, curves: Path) -> 
         name: pa.string() if name in columns.QUALITY_TEXTS else pa.float64() for name in described
     }
     sent = measures.sent(runs) * split.client_count
-    targets = _targets(runs, params.report.target_accuracy)
+    targets = targets_of(runs, params.report.target_accuracy)
     fills = _fills(workspace, params, split)
     made = list[Row]()
     for run in runs:
@@ -80,7 +80,7 @@ def _clients(workspace: Workspace, run: RunHistory) -> ClientShares:
     }
 
 
-def _targets(runs: Sequence[RunHistory], chosen: float | None) -> dict[tuple[str, str], float]:
+def targets_of(runs: Sequence[RunHistory], chosen: float | None) -> dict[tuple[str, str], float]:
     """Return the accuracy whose cost is measured, by algorithm and budget: the chosen one, or what no fill reaches.
 
     That is the mean over seeds of the primary number of the runs without a fill.

@@ -10,11 +10,17 @@ from PIL import Image
 
 from pipeline.artifacts.alone import Alone
 from pipeline.artifacts.history import Participation, Round, RunHistory, for_clients
+from pipeline.artifacts.holdings import Holdings
+from pipeline.artifacts.manifest import File, Manifest, Shard
 from pipeline.artifacts.quality import Copies, Distance, Flags, Model, Quality, Report, Spread, Usefulness
+from pipeline.evaluation.network.replay import networks
+from pipeline.network_params import NetworkParams
 from pipeline.reporting import skew
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.kinds import Fill
 from pipeline.reporting.measures import ClientSpread, measure
+from pipeline.reporting.network.study import Study
+from pipeline.reporting.network.study import study as study_of
 from pipeline.reporting.summarise import summarise
 from pipeline.reporting.summary import Summary
 
@@ -122,6 +128,28 @@ def summary(found: Sequence[ArmRuns], class_names: Sequence[str]) -> Summary:
         alone=alone,
         skew=skew.of_fills(held, filled, 1),
     )
+
+
+def study(found: Sequence[ArmRuns], fill: str = "synthetic", **options: Any) -> Study:
+    """Return what arms do on a few draws of two profiles, with shards of a megabyte a client.
+
+    Whether ``fill`` pays is the part that takes time.
+    """
+    rows = tuple(np.arange(9) for _ in range(CLIENTS))
+    held = {
+        fill: Holdings(
+            fill, {}, {"synthetic": rows} if kind == "synthetic" else {}, {}, np.zeros(CLIENTS, np.int64), (), (), None,
+            (), 8, np.zeros((CLIENTS, 1), np.int64),
+        )
+        for fill, kind in FILLS.items()
+    }  # fmt: skip
+    shards = tuple(Shard(client, "p", (9,), (File("f", 9, 10**6, "0" * 64),)) for client in range(CLIENTS))
+    given = NetworkParams(**{"profiles": ("world", "LAN"), "draws": 7, **options})
+    controls = [fill for fill, kind in FILLS.items() if kind == "control"]
+    return study_of(
+        found, held, Manifest("r" * 16, {}, "own", ("a",), shards), networks(given, 1), fill=fill,
+        controls=controls, target=None,
+    )  # fmt: skip
 
 
 def quality(class_names: Sequence[str]) -> Report:

@@ -14,7 +14,7 @@ from pipeline.reporting import content, ledger_page, page, sweep_page
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.charts import cells
 from pipeline.reporting.page import Charts, Page, Section, Settings, Sheets
-from pipeline.reporting.sections import clients, cost, images, ledger, quality, results, skew
+from pipeline.reporting.sections import clients, cost, images, ledger, network, quality, results, skew
 from pipeline.reporting.spending import Gain, Line, Price, Spending, Stored
 from pipeline.reporting.statistics import Difference
 from pipeline.reporting.summary import Summary
@@ -62,6 +62,8 @@ def report(shown: Shown) -> str:
     """Return the page of a report."""
     numbers, names = shown.numbers, shown.names
     places = {fill: place for place, fill in enumerate(dict.fromkeys(arm.fill for arm in shown.arms))}
+    studied = crowd.study(shown.arms)
+    numbers = studied.added_to(numbers)
     held = crowd.counts(len(names), np.random.default_rng(6))
     clients_ = [f"client {name}" for name in crowd.names(len(held))]
     maps = [cells.draw(held, names, clients_, title, 20) for title in ("Before", "After")]
@@ -78,6 +80,7 @@ def report(shown: Shown) -> str:
             Section("Images", [Sheets(images.sheets(shown.groups, order, shown.judged))]),
             clients.make(numbers, shown.arms, places, names),
             cost.make(numbers, places, "248,024"),
+            network.make(numbers, studied, places),
             Section("Skew", [*skew.before_and_after(numbers, places), Charts(maps, wide=True)]),
             ledger.make(numbers, shown.arms, MANIFEST),
             Section("What was run", [Settings(dict.fromkeys(names, "x" * 300))]),

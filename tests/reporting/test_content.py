@@ -4,12 +4,16 @@ from dataclasses import replace
 import pytest
 
 from pipeline import params
+from pipeline.artifacts import holdings, manifest
 from pipeline.errors import ArtifactError, DataError
+from pipeline.evaluation.network.replay import networks
+from pipeline.network_params import NetworkParams
 from pipeline.params import Params
 from pipeline.reporting import content
 from pipeline.reporting import page as pages
 from pipeline.reporting.arms import ArmRuns
 from pipeline.reporting.kinds import Fill
+from pipeline.reporting.network.study import study
 from pipeline.reporting.page import Page
 from pipeline.reporting.summarise import summarise
 from pipeline.reporting.summary import Summary
@@ -55,7 +59,12 @@ def loaded(workspace: Workspace) -> Params:
 
 
 def page(workspace: Workspace, loaded: Params, arms: list[ArmRuns], references: Sequence[ArmRuns] = ()) -> Page:
-    return content.page(workspace, loaded, made(arms, references), arms, "What {} does.".format)
+    held = {fill: holdings.load(workspace.fill(fill)) for fill in ("none", "mine")}
+    nets = networks(NetworkParams(draws=2, profiles=("LAN",)), 1)
+    shards = manifest.load(workspace.manifest)
+    studied = study(arms, held, shards, nets, fill="mine", controls=["none"], target=0.655)
+    found = studied.added_to(made(arms, references))
+    return content.page(workspace, loaded, found, arms, studied, "What {} does.".format)
 
 
 def test_the_page_has_these_sections_in_this_order(workspace: Workspace, loaded: Params) -> None:
@@ -67,6 +76,7 @@ def test_the_page_has_these_sections_in_this_order(workspace: Workspace, loaded:
         "Real beside synthetic images",
         "Clients",
         "Bytes moved until the target accuracy",
+        "Time on a network, and when the fill pays",
         "Skew of the clients before and after the fill",
         "What was spent",
         "What was run",

@@ -86,7 +86,7 @@ def test_the_file_has_fixed_sections_of_objects_so_that_dvc_shows_every_number(t
     document = json.loads(path.read_text(encoding="utf-8"))
     assert list(document) == [
         "manifest", "fill", "last_rounds", "fills", "arms", "comparisons", "verdicts", "references", "remarks", "alone",
-        "skew",
+        "skew", "network", "within_bytes", "break_even",
     ]  # fmt: skip
     assert document["fills"]["mine"] == {"kind": "synthetic", "image_megabytes": 1.25}
     spread = {"mean": 0.5, "deviation": 0.2, "worst_tenth": 0.1, "best_tenth": 0.9, "worst": 0.1}

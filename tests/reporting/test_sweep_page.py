@@ -61,6 +61,7 @@ def test_the_verdict_comes_first_and_counts_settings_partitions_and_runs() -> No
         "Each client alone",
         "Images and skew of the clients",
         "Are the images good?",
+        "Time until the target on networks",
         "Accuracy over rounds",
         "What was run",
     ]
