@@ -162,7 +162,7 @@ def test_shuffled_work_leaves_the_same_bytes(work: Params) -> None:
             with pool.writing():
                 _render(pool, iter(order), len(order), asked_for.model, ["cpu"] * count)
             for client in range(len(plan.missing)):
-                assemble.write(pool, plan, client, Workspace().shards, work.generate.shard_megabytes)
+                assemble.write(pool, plan, client, Workspace().shards, work.generate.shard_megabytes, marked=True)
         shards = {name: content for name, content in expected.files.items() if name.startswith(str(Workspace().shards))}
         assert {str(path): path.read_bytes() for path in Workspace().shards.iterdir()} == shards
         assert undisturbed(work)[0] == expected

@@ -96,3 +96,9 @@ def split(client: int, sizes: Sequence[int]) -> None:
 def _describe(known: Manifest, client: int, labels: list[int], files: list[File]) -> None:
     counts = tuple(labels.count(label) for label in range(len(known.class_names)))
     known.with_shard(replace(known.shard(client), counts=counts, files=tuple(files))).save()
+
+
+def contents(project: Path) -> dict[Path, bytes]:
+    """Return every file of a project but its ledger, in which a push adds what it sent."""
+    kept = (path for path in project.rglob("*") if path.is_file() and path.name != "ledger.jsonl")
+    return {path: path.read_bytes() for path in kept}

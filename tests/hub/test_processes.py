@@ -9,7 +9,7 @@ import hf_xet
 
 from pipeline.workspace import Workspace
 from tests.hub.conftest import Command
-from tests.hub.publishing import ALL, BESIDE, FILES, REPO, push, shard_path
+from tests.hub.publishing import ALL, BESIDE, FILES, REPO, contents, push, shard_path
 from tests.hub.server import Hub
 
 
@@ -43,7 +43,7 @@ def test_the_commands(hub: Hub, project: Path, tmp_path: Path, gen_fedsd: Comman
 
 def test_a_push_that_is_killed_commits_nothing_and_can_be_resumed(hub: Hub, project: Path, gen_fedsd: Command) -> None:
     """SIGKILL while the third file is on its way: the next push sends what had not arrived, and no file twice."""
-    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    before = contents(project)
     killed: list[subprocess.Popen[str]] = []
     hub.fail("lfs-put", lambda: None, lambda: None, lambda: killed[0].send_signal(signal.SIGKILL), "drop", "drop")
     killed.append(gen_fedsd("push"))
@@ -55,7 +55,7 @@ def test_a_push_that_is_killed_commits_nothing_and_can_be_resumed(hub: Hub, proj
     push(ALL)
     assert hub.count("lfs-put") == 5 - 3
     assert set(hub.tree(REPO)) - {".gitattributes"} == FILES | BESIDE
-    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+    assert contents(project) == before
 
 
 def test_by_xet(hub: Hub, project: Path, tmp_path: Path, gen_fedsd: Command) -> None:

@@ -51,6 +51,7 @@ def test_a_colleague_renders_nothing_and_gets_the_same_bytes(
     assert printed.splitlines() == [
         f"{REPO} at {head[:12]}: 42 images of 4 clients, recipe {known.recipe}, all as its manifest says; "
         f"42 are new in {Workspace().pool}",
+        "params.yaml is that of the publication",
         "params.yaml asks for this recipe: what the plan wants of these images will not be rendered again",
     ]
     capsys.readouterr()
@@ -292,7 +293,7 @@ def a_path_that_leads_out(hub: Hub, known: Manifest, theirs: Path) -> None:
         (no_picture, "data/000/client-00002.parquet is not a shard"),
         (no_image, "data/000/client-00002.parquet is not a shard"),
         (without_lane, "data/000/client-00002.parquet is not a shard"),
-        (without_header, r"data/000/client-00002.parquet is not a shard \(it does not name its classes\)"),
+        (without_header, r"data/000/client-00002.parquet is not a shard \(a footer without the mark"),
         (fewer_rows, r"data/000/client-00002.parquet is not a shard \(2 rows, not "),
         (
             another_size,

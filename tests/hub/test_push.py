@@ -17,6 +17,7 @@ from tests.hub.publishing import (
     FILES,
     REPO,
     SENDING,
+    contents,
     push,
     read_manifest,
     rewrite,
@@ -27,7 +28,7 @@ from tests.hub.server import Hub
 
 
 def test_one_private_commit_with_the_bytes_that_dvc_tracks(hub: Hub, project: Path) -> None:
-    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    before = contents(project)
     printed = push(ALL)
     repository = hub.repos[REPO]
     tree = hub.tree(REPO)
@@ -39,7 +40,7 @@ def test_one_private_commit_with_the_bytes_that_dvc_tracks(hub: Hub, project: Pa
         assert tree[f"data/000/{path.name}"] == path.read_bytes()
     assert tree["manifest.json"] == Workspace().manifest.read_bytes()
     assert tree["contact-sheet.png"].startswith(b"\x89PNG")
-    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+    assert contents(project) == before
     assert re.fullmatch(
         rf"{REPO} \(private\): 8 files to upload \([\d.]+ MB\), 0 to delete, 0 there already; commit [0-9a-f]{{12}}",
         printed,

@@ -28,9 +28,9 @@ from tests.sweeps.conftest import ONE, SWEEP, carried_out, planned, write_sweep
 
 
 def contents(plan: Plan) -> dict[str, bytes]:
-    """Return the bytes of the tables and of what is kept of each cell, but for logs."""
-    folder = plan.folder.folder
-    kept = (path for path in folder.rglob("*") if path.is_file() and path.name not in ("log.txt", "lock"))
+    """Return the bytes of the tables and of what is kept of each cell, but for logs and ledgers, which hold times."""
+    folder, untracked = plan.folder.folder, ("log.txt", "lock", "ledger.jsonl")
+    kept = (path for path in folder.rglob("*") if path.is_file() and path.name not in untracked)
     return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
 
 
