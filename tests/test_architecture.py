@@ -140,6 +140,18 @@ def test_dvc_deps_cover_every_artifact_that_the_stage_loads(stage: str) -> None:
     assert needed - set(DVC[stage]["deps"]) == set()
 
 
+def test_no_text_has_the_marks_of_an_unfinished_merge() -> None:
+    """In documents and parameter files nothing else fails for them."""
+    kinds = (".md", ".yaml", ".toml", ".txt", ".py", ".j2", ".css", ".js", "")
+    folders = ("pipeline", "tests", "docs", "sweeps", "data/presets", "data/prompts", "data/generators", "benchmarks")
+    texts = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in kinds]
+    texts += [path for path in ROOT.iterdir() if path.suffix in kinds]
+    whole = {path: path.read_text(encoding="utf-8") for path in texts if path.is_file()}
+    assert ROOT / "docs/comparisons.md" in whole
+    marked = re.compile(rf"^({'<' * 7}|{'>' * 7}) ", re.MULTILINE)
+    assert [path for path, text in whole.items() if marked.search(text)] == []
+
+
 def test_nothing_imports_in_a_circle(graph: grimp.ImportGraph) -> None:
     """Type hints included."""
     for name in graph.modules:
